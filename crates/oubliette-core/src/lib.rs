@@ -1,1 +1,8 @@
-//! oubliette-core
+//! The domain of Oubliette: interactions and contents, how they are sealed, found and erased, and the ports this needs.
+//!
+//! Start at [`service::Vault`]. The protocol is told in `docs/erasure.md`.
+
+pub mod model;
+pub mod ports;
+pub mod service;
+pub mod transcript;

@@ -1,1 +1,4 @@
-//! oubliette
+//! The program: command line, configuration, listener, dialects, background work.
+
+pub mod dialects;
+pub mod http;

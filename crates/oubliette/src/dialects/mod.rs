@@ -1,0 +1,44 @@
+//! The wire protocols the vault speaks: siblings that know the core's services and never each other.
+//!
+//! All live on one listener at the paths the vendors use; they do not collide.
+
+pub mod creovai;
+pub mod elevateai;
+pub mod native;
+pub mod vonage_vcc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::response::Response;
+
+use crate::http::App;
+
+/// All dialects as one router. Callers wrap it with [`normalise`] outside of routing.
+pub fn router(app: App) -> Router {
+    Router::new()
+        .merge(elevateai::routes(&app))
+        .merge(vonage_vcc::routes(&app))
+        .merge(creovai::routes(&app))
+        .merge(native::routes(&app))
+        .fallback(fallback)
+        .with_state(app)
+}
+
+/// Rewrites paths before routing where a dialect matches them without case.
+pub fn normalise(request: Request) -> Request {
+    creovai::normalise(request)
+}
+
+/// An unknown path answers in the shape of the dialect whose prefix it has.
+async fn fallback(request: Request) -> Response {
+    let path = request.uri().path();
+    if elevateai::owns(path) {
+        elevateai::unknown_path()
+    } else if vonage_vcc::owns(path) {
+        vonage_vcc::unknown_path()
+    } else if creovai::owns(path) {
+        creovai::unknown_path()
+    } else {
+        native::unknown_path()
+    }
+}
