@@ -1,5 +1,6 @@
 //! The HTTP front: shared state of all handlers, the listener, health, metrics.
 
+pub mod json;
 mod state;
 
 pub use state::{App, DialectSettings};
