@@ -2,3 +2,4 @@
 
 pub mod dialects;
 pub mod http;
+pub mod work;

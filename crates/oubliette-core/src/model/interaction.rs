@@ -250,6 +250,9 @@ pub struct InteractionMeta {
     /// Play time in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u64>,
+    /// Where the recording is to be fetched from. May hold a password: never shown as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fetch_from: Option<String>,
     /// Why a fetch, an upload or the processing failed; for the client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -287,6 +290,7 @@ impl InteractionMeta {
             participants: Vec::new(),
             language: None,
             duration_ms: None,
+            fetch_from: None,
             error: None,
             flags: Vec::new(),
             metadata: Value::Null,

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use oubliette_core::service::Vault;
 
+use crate::work::fetch::FetchQueue;
+
 /// Shared by all handlers; cheap to clone.
 #[derive(Clone)]
 pub struct App {
@@ -11,6 +13,15 @@ pub struct App {
     pub vault: Vault,
     /// What the configuration says of the dialects.
     pub settings: Arc<DialectSettings>,
+    /// Recordings waiting to be fetched; [`crate::work::fetch::run`] works it off.
+    pub fetches: FetchQueue,
+}
+
+impl App {
+    /// State for a vault.
+    pub fn new(vault: Vault, settings: DialectSettings) -> Self {
+        Self { vault, settings: Arc::new(settings), fetches: FetchQueue::default() }
+    }
 }
 
 /// Limits and switches of the dialects.

@@ -1,0 +1,3 @@
+//! Background work of the program.
+
+pub mod fetch;
