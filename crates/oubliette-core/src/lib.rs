@@ -2,7 +2,10 @@
 //!
 //! Start at [`service::Vault`]. The protocol is told in `docs/erasure.md`.
 
+pub mod crypto;
 pub mod model;
 pub mod ports;
 pub mod service;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod transcript;

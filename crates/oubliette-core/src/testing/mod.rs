@@ -1,0 +1,3 @@
+//! What tests of this crate and of the adapters share: judges and conformance suites.
+
+pub mod blobs;
