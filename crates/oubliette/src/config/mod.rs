@@ -1,0 +1,121 @@
+//! The configuration: one TOML file, environment overrides, everything with a default, unknown keys refused.
+//!
+//! `OUBLIETTE__SECTION__KEY` overrides `key` of `[section]`. Secrets are never values but files (`…_file`).
+
+mod error;
+mod load;
+mod reference;
+mod section;
+mod sections;
+mod settings;
+
+pub use error::ConfigError;
+pub use load::{Source, load};
+pub use reference::{example, reference};
+pub use section::{Field, Section, SectionDoc};
+pub use sections::{
+    Cors, Erasure, Ingest, Limits, Log, LogFormat, Metrics, Participants, Phones, Server, Storage, Tls, Vonage,
+};
+
+use toml::{Table, Value};
+
+/// The whole configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// Where the vault lies.
+    pub storage: Storage,
+    /// The listener.
+    pub server: Server,
+    /// TLS.
+    pub tls: Tls,
+    /// Limits.
+    pub limits: Limits,
+    /// Deletions.
+    pub erasure: Erasure,
+    /// Phone numbers.
+    pub phones: Phones,
+    /// Who counts as a customer.
+    pub participants: Participants,
+    /// New interactions.
+    pub ingest: Ingest,
+    /// Browsers.
+    pub cors: Cors,
+    /// The Vonage dialect.
+    pub vonage: Vonage,
+    /// The log.
+    pub log: Log,
+    /// Figures.
+    pub metrics: Metrics,
+}
+
+impl Config {
+    /// Reads a whole table; unknown sections are refused.
+    pub fn read(mut table: Table) -> Result<Self, ConfigError> {
+        let config = Self {
+            storage: take(&mut table)?,
+            server: take(&mut table)?,
+            tls: take(&mut table)?,
+            limits: take(&mut table)?,
+            erasure: take(&mut table)?,
+            phones: take(&mut table)?,
+            participants: take(&mut table)?,
+            ingest: take(&mut table)?,
+            cors: take(&mut table)?,
+            vonage: take(&mut table)?,
+            log: take(&mut table)?,
+            metrics: take(&mut table)?,
+        };
+        match table.keys().next() {
+            Some(unknown) => Err(ConfigError::unknown_section(unknown)),
+            None => Ok(config),
+        }
+    }
+
+    /// All values as they would stand in a file. There is no secret among them.
+    pub fn values(&self) -> Table {
+        let mut table = Table::new();
+        put(&mut table, &self.storage);
+        put(&mut table, &self.server);
+        put(&mut table, &self.tls);
+        put(&mut table, &self.limits);
+        put(&mut table, &self.erasure);
+        put(&mut table, &self.phones);
+        put(&mut table, &self.participants);
+        put(&mut table, &self.ingest);
+        put(&mut table, &self.cors);
+        put(&mut table, &self.vonage);
+        put(&mut table, &self.log);
+        put(&mut table, &self.metrics);
+        table
+    }
+
+    /// What is known of every section, in the order of the reference.
+    pub fn sections() -> Vec<SectionDoc> {
+        vec![
+            SectionDoc::of::<Storage>(),
+            SectionDoc::of::<Server>(),
+            SectionDoc::of::<Tls>(),
+            SectionDoc::of::<Limits>(),
+            SectionDoc::of::<Erasure>(),
+            SectionDoc::of::<Phones>(),
+            SectionDoc::of::<Participants>(),
+            SectionDoc::of::<Ingest>(),
+            SectionDoc::of::<Cors>(),
+            SectionDoc::of::<Vonage>(),
+            SectionDoc::of::<Log>(),
+            SectionDoc::of::<Metrics>(),
+        ]
+    }
+}
+
+fn take<S: Section>(table: &mut Table) -> Result<S, ConfigError> {
+    match table.remove(S::KEY) {
+        None => Ok(S::default()),
+        Some(Value::Table(section)) => S::read(section),
+        Some(_) => Err(ConfigError::not_a_section(S::KEY)),
+    }
+}
+
+fn put<S: Section>(table: &mut Table, section: &S) {
+    table.insert(S::KEY.to_owned(), Value::Table(section.values()));
+}

@@ -1,0 +1,23 @@
+//! `[storage]`
+
+use std::path::PathBuf;
+
+use crate::config::section::section;
+
+section! {
+    /// Where the vault lies.
+    Storage, "storage" {
+        /// The data folder: database, key pages, sealed blobs. It may be copied and backed up in any way.
+        data: PathBuf = PathBuf::from("oubliette-data"),
+        /// The register folder: the one file whose bytes must really be overwritten. Never below the data folder, never
+        /// in a backup or snapshot. Default: the data folder's name with `.register` behind it.
+        register: Option<PathBuf> = None,
+        /// Serve although the register's filesystem is not known to overwrite in place (a container's overlay, btrfs,
+        /// ZFS). Deletions then rest on that filesystem; status and answers say so.
+        accept_unverified_register: bool = false,
+        /// Memory in bytes for keys of buckets with erased leaves; above it they are read on demand.
+        key_memory_bytes: usize = 256 << 20,
+        /// Disk space in bytes kept back for key pages, so that deleting works on a full disk.
+        key_reserve_bytes: u64 = 16 << 20,
+    }
+}
