@@ -42,3 +42,16 @@ async fn fallback(request: Request) -> Response {
         native::unknown_path()
     }
 }
+
+/// The answer to a request whose handler panicked: constant, in the shape of the dialect that owns the path.
+pub fn internal_error(path: &str) -> Response {
+    if elevateai::owns(path) {
+        elevateai::internal_error()
+    } else if vonage_vcc::owns(path) {
+        vonage_vcc::internal_error()
+    } else if creovai::owns(path) {
+        creovai::internal_error()
+    } else {
+        native::internal_error()
+    }
+}

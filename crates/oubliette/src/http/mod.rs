@@ -3,8 +3,29 @@
 pub mod json;
 pub mod media;
 pub mod multipart;
+mod observe;
+mod ops;
 pub mod range;
 pub mod route;
+mod server;
+mod stall;
 mod state;
+mod tls;
 
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+
+pub use observe::Observer;
+pub use ops::Ops;
+pub use server::{ServerOptions, serve};
+pub use stall::{StallGuardedBody, StallGuardedIo};
 pub use state::{App, DialectSettings};
+pub use tls::server_config;
+
+/// Everything the listener answers: all dialects and the operators' routes, observed.
+pub fn service(app: App, ops: Ops, on_poisoned: Arc<dyn Fn() + Send + Sync>) -> Router {
+    let observer = Observer::new(app.vault.clone(), on_poisoned);
+    crate::dialects::router(app).merge(ops::routes(ops)).layer(from_fn_with_state(observer, observe::observe))
+}

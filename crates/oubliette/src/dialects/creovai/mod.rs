@@ -24,3 +24,8 @@ pub fn unknown_path() -> Response {
 pub fn normalise(request: axum::extract::Request) -> axum::extract::Request {
     request
 }
+
+/// The answer to a request whose handler panicked.
+pub fn internal_error() -> Response {
+    todo!()
+}

@@ -19,3 +19,8 @@ pub fn owns(_path: &str) -> bool {
 pub fn unknown_path() -> Response {
     todo!()
 }
+
+/// The answer to a request whose handler panicked.
+pub fn internal_error() -> Response {
+    todo!()
+}

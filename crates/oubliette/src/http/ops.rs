@@ -1,0 +1,69 @@
+//! What operators and their tools ask: alive, ready, figures.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use oubliette_core::service::Vault;
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use crate::telemetry;
+
+/// What the operators' routes need.
+#[derive(Clone)]
+pub struct Ops {
+    /// The vault.
+    pub vault: Vault,
+    /// Whether figures are served.
+    pub metrics: bool,
+    /// The token a reader of the figures must send, if any.
+    pub metrics_token: Option<Arc<Zeroizing<String>>>,
+}
+
+/// `/healthz`, `/readyz`, `/metrics`.
+pub fn routes(ops: Ops) -> Router {
+    let mut router = Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz));
+    if ops.metrics {
+        router = router.route("/metrics", get(figures));
+    }
+    router.with_state(ops)
+}
+
+/// The process runs and answers.
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Requests can be served: look-ups are complete, seals are made, no flush failed.
+async fn readyz(State(ops): State<Ops>) -> Response {
+    let readiness = ops.vault.readiness();
+    let ready = readiness.lookups && readiness.sealing && !readiness.poisoned;
+    let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = json!({
+        "ready": ready,
+        "lookups": readiness.lookups,
+        "sealing": readiness.sealing,
+        "poisoned": readiness.poisoned,
+    });
+    (code, Json(body)).into_response()
+}
+
+async fn figures(State(ops): State<Ops>, headers: HeaderMap) -> Response {
+    if let Some(token) = &ops.metrics_token {
+        let sent = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let sent = sent.strip_prefix("Bearer ").unwrap_or_default();
+        if aws_lc_rs::constant_time::verify_slices_are_equal(sent.as_bytes(), token.as_bytes()).is_err() {
+            return (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer")], "unauthorized\n").into_response();
+        }
+    }
+    match ops.vault.status().await {
+        Ok(status) => telemetry::record_status(&status),
+        Err(error) => tracing::warn!(%error, "the figures of the vault could not be read"),
+    }
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], telemetry::recorder().render()).into_response()
+}
