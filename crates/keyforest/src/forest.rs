@@ -1,258 +1,269 @@
 //! The forest: derive, allocate, puncture, seal, recover.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
-use thiserror::Error;
+use zeroize::Zeroizing;
 
-use crate::media::{Medium, SlotDevice};
-use crate::{Group, Leaf, LeafKey, LeafSet, Probe};
+use crate::build::{Built, Frontiers, load_frontier};
+use crate::cache::Cache;
+use crate::ggm::{BUCKET, Frontier};
+use crate::journal::Journal;
+use crate::lanes::Lanes;
+use crate::open::{self, Opened};
+use crate::page::{EntryView, PageRef};
+use crate::probe::{Broken, broken};
+use crate::seal::{self, Sealer};
+use crate::state::State;
+use crate::{
+    Change, ForestConfig, ForestError, Group, KeyError, Lane, Leaf, LeafKey, LeafStatus, OpenReport, Pins, SealError,
+    Sealed, Stores,
+};
 
-/// Where the forest keeps its bytes.
-pub struct Stores {
-    /// Page packs and the journal (files beside the database).
-    pub packs: Arc<dyn Medium>,
-    /// The register.
-    pub register: Arc<dyn SlotDevice>,
-    /// Told of every crash point.
-    pub probe: Arc<dyn Probe>,
+/// The key forest of one vault. Share it behind an `Arc`; reads run beside a seal.
+pub struct Forest {
+    pub(crate) stores: Stores,
+    pub(crate) config: ForestConfig,
+    /// Written by the seal alone. Whoever derives holds it for reading, so that after an install no seed of the state
+    /// before is on its way anywhere.
+    state: RwLock<State>,
+    cache: Mutex<Cache>,
+    lanes: Mutex<Lanes>,
+    journal: Mutex<Journal>,
+    sealer: Mutex<Sealer>,
+    /// A flush failed: nothing may be written any more.
+    ended: AtomicBool,
+    /// Buckets below this number belong to earlier runs.
+    run_from: u64,
 }
-
-/// Limits of the forest. All sizes in bytes.
-#[derive(Clone, Debug)]
-pub struct ForestConfig {
-    /// Memory for punctured buckets; above it they are paged in on demand.
-    pub page_memory: usize,
-    /// Size at which a pack is closed and the next one begun.
-    pub pack_bytes: u64,
-    /// Disk space kept back so that erasing works on a full disk.
-    pub reserve_bytes: u64,
-    /// Buckets provisioned ahead when the supply runs low.
-    pub provision_buckets: u64,
-}
-
-impl Default for ForestConfig {
-    fn default() -> Self {
-        Self { page_memory: 256 << 20, pack_bytes: 256 << 20, reserve_bytes: 16 << 20, provision_buckets: 64 }
-    }
-}
-
-/// Who shares a bucket: opaque to the forest. Different lanes never share one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Lane(pub u64);
-
-/// What the state root pins of the world outside, so that a rolled-back database or register is noticed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pins {
-    /// The vault's instance id.
-    pub instance: [u8; 16],
-    /// The database's commit counter at the seal.
-    pub commit_counter: u64,
-    /// Head of the proof log (zero while there is none).
-    pub log_head: [u8; 32],
-}
-
-/// One seal's work.
-#[derive(Default)]
-pub struct Change {
-    /// Leaves to erase. Leaves already punctured are allowed (a repeated seal) and change nothing.
-    pub puncture: LeafSet,
-    /// Buckets to add to the supply.
-    pub provision: u64,
-    /// Replaces the caller's sealed attachment (tenant secrets and the like) when given.
-    pub attachment: Option<Vec<u8>>,
-    /// Values to pin.
-    pub pins: Pins,
-    /// Leaves that must open before and after, checked from the written bytes before the old root dies.
-    pub canaries: LeafSet,
-    /// Buckets of earlier runs below this number have had their unused groups punctured.
-    pub closed_below: Option<u64>,
-    /// Journal records up to and including this position are no longer needed after the seal.
-    pub journal_done: Option<u64>,
-}
-
-/// What a seal did.
-#[derive(Clone, Debug)]
-pub struct Sealed {
-    /// The epoch now in force.
-    pub epoch: u64,
-    /// Leaves that were live before and are punctured now.
-    pub punctured: u64,
-    /// Bytes written to packs and register.
-    pub bytes_written: u64,
-    /// Durable flushes made.
-    pub flushes: u32,
-    /// SHA-256 of the old and the new state root page's ciphertext.
-    pub state_hashes: [[u8; 32]; 2],
-}
-
-/// Whether a leaf can be derived.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LeafStatus {
-    /// Its key can be derived.
-    Live,
-    /// It was erased.
-    Punctured,
-    /// It lies above the high-water mark.
-    NeverIssued,
-}
-
-/// Why a key could not be had.
-#[derive(Debug, Error)]
-pub enum KeyError {
-    /// The leaf was erased.
-    #[error("the leaf was erased")]
-    Punctured,
-    /// The leaf was never issued.
-    #[error("the leaf was never issued")]
-    NeverIssued,
-    /// A paged bucket could not be read.
-    #[error("a key page could not be read")]
-    Page(#[source] ForestError),
-}
-
-/// Errors of opening and of the media below.
-#[derive(Debug, Error)]
-pub enum ForestError {
-    /// The medium failed.
-    #[error("key state {operation}")]
-    Io {
-        /// What was being done.
-        operation: &'static str,
-        /// The cause.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The register holds no valid slot.
-    #[error("the register holds no valid root")]
-    NoRoot,
-    /// The highest valid slot's pages do not open. Nothing was overwritten.
-    #[error("the pages of epoch {epoch} do not open: {reason}")]
-    PagesDoNotOpen {
-        /// The slot's epoch.
-        epoch: u64,
-        /// What failed, without key material.
-        reason: &'static str,
-    },
-    /// There already is a state where a new one was to be made.
-    #[error("there already is a key state here")]
-    Exists,
-    /// No provisioned bucket is left; provision and try again.
-    #[error("no provisioned bucket is left")]
-    Unprovisioned,
-}
-
-/// Why a seal did not happen.
-#[derive(Debug, Error)]
-pub enum SealError {
-    /// Certainly not done: the old epoch is in force and the state in memory is unchanged. May be tried again.
-    #[error("the seal was not made")]
-    NotDone(#[source] ForestError),
-    /// A flush failed at or after the point where the disk's state is unknown. The process must end and recover.
-    #[error("a flush failed during the seal: the process must end and recover")]
-    Unknown(#[source] ForestError),
-}
-
-/// What opening found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OpenReport {
-    /// The epoch in force.
-    pub epoch: u64,
-    /// Both slots were valid, or the other one was damaged: it was overwritten before returning.
-    pub overwrote_slot: bool,
-}
-
-/// The key forest of one vault. Cheap to share; reads run beside a seal.
-pub struct Forest {}
 
 impl Forest {
-    /// Makes a fresh state of epoch 1 with `attachment`; refuses when one exists.
-    pub fn create(
-        _stores: Stores,
-        _config: ForestConfig,
-        _attachment: &[u8],
-        _pins: Pins,
-    ) -> Result<Self, ForestError> {
-        todo!()
+    /// Makes a fresh state with `attachment` and a first supply of buckets; refuses when one exists. What a crash during
+    /// an earlier attempt left is thrown away.
+    pub fn create(stores: Stores, config: ForestConfig, attachment: &[u8], pins: Pins) -> Result<Self, ForestError> {
+        let opened = open::create(&stores, &config, attachment, pins)?;
+        let supply = 0..opened.state.buckets();
+        Ok(Self::assemble(stores, config, opened, supply).0)
     }
 
     /// Opens and recovers (design §4.3): highest valid slot wins; if its pages do not open nothing is overwritten.
-    pub fn open(_stores: Stores, _config: ForestConfig) -> Result<(Self, OpenReport), ForestError> {
-        todo!()
+    /// Otherwise the other slot is overwritten before this returns. The supply is empty: provision before allocating.
+    pub fn open(stores: Stores, config: ForestConfig) -> Result<(Self, OpenReport), ForestError> {
+        let opened = open::open(&stores, &config)?;
+        let buckets = opened.state.buckets();
+        let supply = if broken(&*stores.probe, Broken::LeafReissued) { 0..buckets } else { buckets..buckets };
+        Ok(Self::assemble(stores, config, opened, supply))
+    }
+
+    /// `supply`: the buckets that this run may issue from. Those before it belong to earlier runs.
+    fn assemble(stores: Stores, config: ForestConfig, opened: Opened, supply: Range<u64>) -> (Self, OpenReport) {
+        let run_from = supply.start;
+        let forest = Self {
+            cache: Mutex::new(Cache::new(config.page_memory)),
+            lanes: Mutex::new(Lanes::new(supply)),
+            state: RwLock::new(opened.state),
+            journal: Mutex::new(opened.journal),
+            sealer: Mutex::new(Sealer { packs: opened.packs, slot: opened.slot, under_way: false }),
+            ended: AtomicBool::new(false),
+            run_from,
+            stores,
+            config,
+        };
+        (forest, opened.report)
     }
 
     /// The epoch in force.
     pub fn epoch(&self) -> u64 {
-        todo!()
+        self.state_read().root.epoch
     }
 
     /// First leaf number that was never provisioned.
     pub fn high_water(&self) -> Leaf {
-        todo!()
+        Leaf(self.state_read().high_water())
     }
 
     /// Values pinned by the seal in force.
     pub fn pins(&self) -> Pins {
-        todo!()
+        self.state_read().root.pins
     }
 
     /// The caller's sealed attachment.
-    pub fn attachment(&self) -> zeroize::Zeroizing<Vec<u8>> {
-        todo!()
+    pub fn attachment(&self) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(self.state_read().attachment.to_vec())
+    }
+
+    /// SHA-256 of the state root page's ciphertext in force.
+    pub fn state_hash(&self) -> [u8; 32] {
+        self.state_read().root_hash
     }
 
     /// Derives a leaf's key. May read a page: blocks.
-    pub fn key(&self, _leaf: Leaf) -> Result<LeafKey, KeyError> {
-        todo!()
+    pub fn key(&self, leaf: Leaf) -> Result<LeafKey, KeyError> {
+        let state = self.state_read();
+        if leaf.0 >= state.high_water() {
+            return Err(KeyError::NeverIssued);
+        }
+        let (bucket, slot) = (leaf.0 / BUCKET, leaf.0 % BUCKET);
+        let key = match state.entry(bucket) {
+            EntryView::Empty => None,
+            EntryView::Seed(seed) => Frontier::whole(&seed.0).leaf(slot),
+            EntryView::Page(reference) => {
+                self.cached(state.root.epoch, bucket, reference).map_err(KeyError::Page)?.leaf(slot)
+            }
+        };
+        key.ok_or(KeyError::Punctured)
     }
 
     /// Whether a leaf is live, punctured or never issued. May read a page: blocks.
-    pub fn status(&self, _leaf: Leaf) -> Result<LeafStatus, ForestError> {
-        todo!()
+    pub fn status(&self, leaf: Leaf) -> Result<LeafStatus, ForestError> {
+        let state = self.state_read();
+        if leaf.0 >= state.high_water() {
+            return Ok(LeafStatus::NeverIssued);
+        }
+        let bucket = leaf.0 / BUCKET;
+        let live = match state.entry(bucket) {
+            EntryView::Empty => false,
+            EntryView::Seed(_) => true,
+            EntryView::Page(reference) => self.cached(state.root.epoch, bucket, reference)?.covers(leaf.0 % BUCKET),
+        };
+        Ok(if live { LeafStatus::Live } else { LeafStatus::Punctured })
     }
 
     /// Issues the next unused group of the lane, opening a provisioned bucket for it when needed. No I/O.
     ///
     /// # Errors
     /// [`ForestError::Unprovisioned`] when the supply is used up.
-    pub fn allocate_group(&self, _lane: Lane) -> Result<Group, ForestError> {
-        todo!()
+    pub fn allocate_group(&self, lane: Lane) -> Result<Group, ForestError> {
+        lock(&self.lanes).group(lane).ok_or(ForestError::Unprovisioned)
     }
 
     /// Issues the next single leaf of a lane that is used leaf by leaf (directory blocks, orders). No I/O.
-    pub fn allocate_leaf(&self, _lane: Lane) -> Result<Leaf, ForestError> {
-        todo!()
+    ///
+    /// # Errors
+    /// [`ForestError::Unprovisioned`] when the supply is used up.
+    pub fn allocate_leaf(&self, lane: Lane) -> Result<Leaf, ForestError> {
+        lock(&self.lanes).leaf(lane).ok_or(ForestError::Unprovisioned)
     }
 
     /// Provisioned buckets not yet opened by any lane.
     pub fn supply(&self) -> u64 {
-        todo!()
+        lock(&self.lanes).supply()
+    }
+
+    /// Buckets the next seal should add: [`ForestConfig::provision_buckets`] when the supply is below half of that, else 0.
+    pub fn wants_provision(&self) -> u64 {
+        let target = self.config.provision_buckets;
+        if self.supply() < target.div_ceil(2) { target } else { 0 }
     }
 
     /// Leaves of buckets that earlier runs opened or provisioned and this run will not issue from.
     /// Unused whole groups among them may be punctured; then say so with [`Change::closed_below`].
     pub fn unclosed(&self) -> Range<u64> {
-        todo!()
+        let end = self.run_from * BUCKET;
+        self.state_read().root.closed_below.min(end)..end
     }
 
-    /// Appends a record to the journal; durable on return. Gives its position.
-    pub fn journal_append(&self, _record: &[u8]) -> Result<u64, SealError> {
-        todo!()
+    /// Appends a record to the journal; durable on return. Gives its position. The record is not encrypted.
+    pub fn journal_append(&self, record: &[u8]) -> Result<u64, SealError> {
+        let mut journal = self.journal_lock();
+        self.refuse_after_the_end()?;
+        self.end_if_unknown(journal.append(record))
     }
 
     /// Records after the last position done, oldest first.
     pub fn journal(&self) -> Result<Vec<(u64, Vec<u8>)>, ForestError> {
-        todo!()
+        self.journal_lock().pending()
     }
 
     /// Seals one change (design §4.3 step 4). One at a time; readers go on meanwhile. On `Ok` the old root is destroyed
-    /// and no memory of the process holds a seed above a punctured leaf.
-    pub fn seal(&self, _change: &Change) -> Result<Sealed, SealError> {
-        todo!()
+    /// and no memory of the forest holds a seed above a punctured leaf.
+    ///
+    /// # Errors
+    /// [`SealError::NotDone`]: nothing happened, try again. [`SealError::Unknown`]: the process must end; every further
+    /// seal and journal record is refused.
+    pub fn seal(&self, change: &Change) -> Result<Sealed, SealError> {
+        let mut sealer = lock(&self.sealer);
+        if sealer.under_way {
+            self.ended.store(true, Ordering::SeqCst);
+        }
+        self.refuse_after_the_end()?;
+        sealer.under_way = true;
+        let sealed = seal::seal(self, &mut sealer, change);
+        sealer.under_way = false;
+        self.end_if_unknown(sealed)
     }
 
     /// Register class named in status and certificates.
     pub fn register_class(&self) -> &'static str {
-        todo!()
+        self.stores.register.class()
     }
+
+    /// Bytes of punctured buckets held in memory, at most [`ForestConfig::page_memory`].
+    pub fn paged_in_bytes(&self) -> usize {
+        lock(&self.cache).bytes()
+    }
+
+    fn refuse_after_the_end(&self) -> Result<(), SealError> {
+        if self.ended.load(Ordering::SeqCst) { Err(SealError::Unknown(ForestError::Ended)) } else { Ok(()) }
+    }
+
+    fn end_if_unknown<T>(&self, result: Result<T, SealError>) -> Result<T, SealError> {
+        if matches!(result, Err(SealError::Unknown(_))) {
+            self.ended.store(true, Ordering::SeqCst);
+        }
+        result
+    }
+
+    pub(crate) fn state_read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn journal_lock(&self) -> MutexGuard<'_, Journal> {
+        lock(&self.journal)
+    }
+
+    /// A bucket's frontier, through the cache. The caller holds the state for reading.
+    fn cached(&self, epoch: u64, bucket: u64, reference: &PageRef) -> Result<Arc<Frontier>, ForestError> {
+        if let Some(found) = lock(&self.cache).find(bucket) {
+            return Ok(found);
+        }
+        let frontier = Arc::new(load_frontier(&*self.stores.packs, epoch, bucket, reference)?);
+        lock(&self.cache).insert(bucket, frontier.clone());
+        Ok(frontier)
+    }
+
+    /// Puts a sealed state in force. When this returns, what it replaced is wiped.
+    pub(crate) fn install(&self, built: Built, change: &Change) {
+        let end = built.delta.root.buckets;
+        let retired = {
+            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            let mut cache = lock(&self.cache);
+            for (bucket, frontier) in built.rebuilt {
+                cache.remove(bucket);
+                if let Some(frontier) = frontier {
+                    cache.insert(bucket, frontier);
+                }
+            }
+            state.install(built.delta)
+        };
+        drop(retired);
+        let mut lanes = lock(&self.lanes);
+        lanes.punctured(change.puncture.as_slice());
+        lanes.provisioned(end);
+    }
+}
+
+impl Frontiers for Forest {
+    fn frontier(&self, bucket: u64, reference: &PageRef) -> Result<Arc<Frontier>, ForestError> {
+        if let Some(found) = lock(&self.cache).find(bucket) {
+            return Ok(found);
+        }
+        // Not kept: the seal replaces it in a moment.
+        load_frontier(&*self.stores.packs, 0, bucket, reference).map(Arc::new)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,15 +5,35 @@
 //! From then on nobody who owns every other byte that was ever written can derive a punctured leaf.
 //!
 //! This crate knows nothing of interactions and does no I/O of its own: packs, journal and register stand on the small
-//! traits in [`media`]. The protocol and its crash analysis are described in `docs/erasure.md`.
+//! traits in [`media`]. The protocol and its crash analysis are described in `docs/erasure.md`; the formats at the head of
+//! each module: `ggm` (derivation), `page` (pages and references), `root` (register slot and state root page), `packs` and
+//! `journal` (files).
 
+mod build;
+mod cache;
+mod error;
 mod forest;
+mod ggm;
+mod journal;
+mod lanes;
 mod leaf;
 pub mod media;
+mod open;
+mod packs;
+mod page;
 mod probe;
+mod readback;
+mod root;
+mod seal;
+mod secret;
+mod state;
+mod types;
+mod verify;
 
-pub use forest::{
-    Change, Forest, ForestConfig, ForestError, KeyError, Lane, LeafStatus, OpenReport, Pins, SealError, Sealed, Stores,
-};
+pub use error::{ForestError, KeyError, SealError};
+pub use forest::Forest;
 pub use leaf::{Group, Leaf, LeafKey, LeafSet};
-pub use probe::{NoProbe, Probe};
+#[cfg(feature = "broken-variants")]
+pub use probe::Broken;
+pub use probe::{CRASH_POINTS, NoProbe, Probe};
+pub use types::{Change, ForestConfig, Lane, LeafStatus, OpenReport, Pins, Sealed, Stores};

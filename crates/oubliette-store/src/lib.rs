@@ -1,1 +1,4 @@
 //! oubliette-store
+
+pub mod media;
+pub mod roots;

@@ -1,0 +1,134 @@
+//! The seal, in the order that the whole promise rests on: build, append, flush, verify, new root durable, old root
+//! destroyed, install. Before the old root is gone nobody uses anything of the new state.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::build::{Built, Frontiers, Plan, build};
+use crate::packs::{Packs, unknown};
+use crate::page::PageRef;
+use crate::probe::{
+    Broken, SEAL_BEGUN, SEAL_CLEANED, SEAL_INSTALLED, SEAL_NEW_ROOT_DURABLE, SEAL_OLD_ROOT_DESTROYED,
+    SEAL_PAGES_DURABLE, SEAL_PAGES_WRITTEN, SEAL_VERIFIED, broken,
+};
+use crate::root::{Block, Slot, noise};
+use crate::verify::Check;
+use crate::{Change, Forest, ForestError, SealError, Sealed};
+
+/// Largest attachment: it is one page.
+const MAX_ATTACHMENT: usize = 16 << 20;
+
+/// What only the one sealing needs.
+pub(crate) struct Sealer {
+    pub(crate) packs: Packs,
+    /// Slot that holds the root in force.
+    pub(crate) slot: usize,
+    /// A seal is under way. Found set at the start of another one, a panic cut it short.
+    pub(crate) under_way: bool,
+}
+
+pub(crate) fn seal(forest: &Forest, sealer: &mut Sealer, change: &Change) -> Result<Sealed, SealError> {
+    let probe = &*forest.stores.probe;
+    probe.reached(SEAL_BEGUN);
+    refuse_nonsense(forest, change).map_err(SealError::NotDone)?;
+    sealer.packs.reserve.refill();
+    let doomed: BTreeSet<u32> = sealer.packs.worst().into_iter().collect();
+    // Drawn before anything is committed, so that its failure is a seal not made.
+    let noise = noise().map_err(SealError::NotDone)?;
+
+    // Nobody else writes the state, so this lock only keeps readers company.
+    let state = forest.state_read();
+    let plan = Plan {
+        state: &state,
+        change,
+        frontiers: forest as &dyn Frontiers,
+        doomed: &doomed,
+        probe,
+        keep: forest.config.page_memory / 2,
+        threads: threads(),
+    };
+    let mut writer = sealer.packs.writer();
+    let built = build(&plan, &mut writer)?;
+    probe.reached(SEAL_PAGES_WRITTEN);
+    let hasty = broken(probe, Broken::RootBeforePages);
+    if hasty {
+        commit(forest, &built, 1 - sealer.slot)?;
+    }
+    writer.flush()?;
+    probe.reached(SEAL_PAGES_DURABLE);
+    let written = writer.finish();
+
+    if !hasty {
+        let spans = written.touched.iter().map(|(pack, span)| (*pack, (span.from, span.end)));
+        let spans = Arc::new(spans.collect::<BTreeMap<_, _>>());
+        Check { state: &state, change, medium: forest.stores.packs.clone(), spans, threads: threads() }
+            .run(&built.root, built.punctured)
+            .map_err(SealError::NotDone)?;
+        probe.reached(SEAL_VERIFIED);
+        commit(forest, &built, 1 - sealer.slot)?;
+    }
+    probe.reached(SEAL_NEW_ROOT_DURABLE);
+    if !broken(probe, Broken::OldSlotKept) {
+        let overwritten = forest.stores.register.write_slot(sealer.slot, &noise);
+        overwritten.map_err(|source| unknown("overwriting the old root", source))?;
+    }
+    probe.reached(SEAL_OLD_ROOT_DESTROYED);
+
+    let sealed = Sealed {
+        epoch: built.delta.root.epoch,
+        punctured: built.punctured,
+        bytes_written: written.bytes + 2 * crate::media::SLOT_BYTES as u64,
+        flushes: written.flushes + 2,
+        state_hashes: [state.root_hash, built.delta.root_hash],
+    };
+    drop(state);
+    sealer.slot = 1 - sealer.slot;
+    let journal_done = built.delta.root.journal_done;
+    sealer.packs.committed(&written, &built.freed);
+    forest.install(built, change);
+    probe.reached(SEAL_INSTALLED);
+    sealer.packs.sweep();
+    forest.journal_lock().done(journal_done);
+    probe.reached(SEAL_CLEANED);
+    Ok(sealed)
+}
+
+/// The commit point: the new root, durable in the spare slot.
+fn commit(forest: &Forest, built: &Built, spare: usize) -> Result<(), SealError> {
+    let root = &built.delta.root;
+    let page: PageRef = built.root.clone();
+    let block = Block(Slot { epoch: root.epoch, page, buckets: root.buckets }.encode());
+    forest.stores.register.write_slot(spare, &block.0).map_err(|source| unknown("writing the new root", source))
+}
+
+fn refuse_nonsense(forest: &Forest, change: &Change) -> Result<(), ForestError> {
+    let refuse = |reason: &'static str| Err(ForestError::Refused { reason });
+    let high_water = forest.high_water().0;
+    if change.puncture.as_slice().last().is_some_and(|last| *last >= high_water) {
+        return refuse("a leaf to puncture was never issued");
+    }
+    if change.canaries.as_slice().last().is_some_and(|last| *last >= high_water) {
+        return refuse("a canary was never issued");
+    }
+    if !change.canaries.is_disjoint(&change.puncture) {
+        return refuse("a canary is to be punctured");
+    }
+    if change.closed_below.is_some_and(|leaf| leaf > high_water) {
+        return refuse("leaves beyond the high-water mark cannot be closed");
+    }
+    if change.attachment.as_ref().is_some_and(|bytes| bytes.len() > MAX_ATTACHMENT) {
+        return refuse("the attachment is too large");
+    }
+    if high_water.checked_add(change.provision.saturating_mul(crate::ggm::BUCKET)).is_none() {
+        return refuse("leaf numbers are used up");
+    }
+    if change.journal_done.is_some_and(|position| position > forest.journal_lock().last()) {
+        return refuse("the journal has no such record");
+    }
+    Ok(())
+}
+
+/// Threads for a large seal; a small one uses the caller's.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |count| count.get().min(4))
+}

@@ -1,0 +1,176 @@
+//! A [`Medium`] over one directory.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use keyforest::media::Medium;
+use rustix::fs::{Advice, FallocateFlags, OFlags};
+
+use crate::media::align::Aligned;
+
+/// Files of the folder are readable by the vault's user alone: page ciphertexts need no secrecy, but nobody else has any
+/// business here.
+const MODE: u32 = 0o600;
+
+/// One directory; subdirectories and names with a slash are not used. File handles stay open.
+pub struct Folder {
+    path: PathBuf,
+    directory: File,
+    open: Mutex<HashMap<String, Handles>>,
+}
+
+#[derive(Clone)]
+struct Handles {
+    file: Arc<File>,
+    /// Opened past the page cache, where the filesystem can; made at the first read back.
+    direct: Option<Arc<File>>,
+}
+
+impl Folder {
+    /// Opens a directory, making it durably when it is missing.
+    pub fn open(path: impl Into<PathBuf>) -> io::Result<Self> {
+        let path = path.into();
+        make_directory(&path)?;
+        let directory = File::open(&path)?;
+        Ok(Self { path, directory, open: Mutex::new(HashMap::new()) })
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn file(&self, name: &str) -> io::Result<Arc<File>> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(handles) = open.get(name) {
+            return Ok(handles.file.clone());
+        }
+        let file = Arc::new(OpenOptions::new().read(true).write(true).open(self.at(name)?)?);
+        open.insert(name.to_owned(), Handles { file: file.clone(), direct: None });
+        Ok(file)
+    }
+
+    fn direct(&self, name: &str) -> io::Result<Option<Arc<File>>> {
+        let file = self.file(name)?;
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let handles = open.entry(name.to_owned()).or_insert(Handles { file, direct: None });
+        if handles.direct.is_none() {
+            let flags = OFlags::DIRECT.bits().cast_signed();
+            match OpenOptions::new().read(true).custom_flags(flags).open(self.at(name)?) {
+                Ok(file) => handles.direct = Some(Arc::new(file)),
+                // The filesystem knows no direct reads.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(handles.direct.clone())
+    }
+
+    fn forget(&self, name: &str) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
+    fn at(&self, name: &str) -> io::Result<PathBuf> {
+        if name.is_empty() || name.contains('/') || name.starts_with('.') {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a plain file name"));
+        }
+        Ok(self.path.join(name))
+    }
+}
+
+impl Medium for Folder {
+    fn create(&self, name: &str, reserve: u64) -> io::Result<()> {
+        let path = self.at(name)?;
+        let options = || OpenOptions::new().read(true).write(true).create_new(true).mode(MODE).to_owned();
+        let file = options().open(&path)?;
+        let reserved = if reserve == 0 {
+            Ok(())
+        } else {
+            match rustix::fs::fallocate(&file, FallocateFlags::KEEP_SIZE, 0, reserve) {
+                Err(rustix::io::Errno::OPNOTSUPP) => Ok(()),
+                other => other.map_err(io::Error::from),
+            }
+        };
+        if let Err(error) = reserved {
+            let _ = fs::remove_file(&path);
+            return Err(error);
+        }
+        file.sync_all().and_then(|()| self.directory.sync_all()).map_err(failed_flush)?;
+        let handles = Handles { file: Arc::new(file), direct: None };
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), handles);
+        Ok(())
+    }
+
+    fn write_at(&self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file(name)?.write_all_at(bytes, offset)
+    }
+
+    fn flush(&self, name: &str) -> io::Result<()> {
+        self.file(name)?.sync_data().map_err(failed_flush)
+    }
+
+    fn read_at(&self, name: &str, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; len];
+        self.file(name)?.read_exact_at(&mut bytes, offset)?;
+        Ok(bytes)
+    }
+
+    fn read_back(&self, name: &str, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        if let Some(file) = self.direct(name)? {
+            match Aligned::read(&file, offset, len) {
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+                other => return other,
+            }
+        }
+        // Without direct reads: drop the clean pages, then read. The pages were flushed, so none of them is dirty.
+        let file = self.file(name)?;
+        rustix::fs::fadvise(&*file, offset, std::num::NonZeroU64::new(len as u64), Advice::DontNeed)?;
+        self.read_at(name, offset, len)
+    }
+
+    fn truncate(&self, name: &str, len: u64) -> io::Result<()> {
+        self.file(name)?.set_len(len)
+    }
+
+    fn list(&self) -> io::Result<Vec<(String, u64)>> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            let metadata = entry.metadata()?;
+            if let (true, Ok(name)) = (metadata.is_file(), entry.file_name().into_string()) {
+                files.push((name, metadata.len()));
+            }
+        }
+        files.sort();
+        Ok(files)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.at(name)?)?;
+        self.forget(name);
+        self.directory.sync_all().map_err(failed_flush)
+    }
+}
+
+/// A failed flush must never look like a full disk: the forest would take it for a write that certainly did not happen.
+fn failed_flush(error: io::Error) -> io::Error {
+    io::Error::other(error)
+}
+
+/// Makes a directory and those above it, each durably.
+pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    make_directory(parent)?;
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => File::open(parent)?.sync_all(),
+    }
+}

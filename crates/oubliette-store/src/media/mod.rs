@@ -1,0 +1,6 @@
+//! Media for the key forest: a folder of packs and journal files.
+
+pub(crate) mod align;
+pub(crate) mod folder;
+
+pub use folder::Folder;

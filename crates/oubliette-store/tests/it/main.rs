@@ -1,0 +1,5 @@
+//! Integration tests of the store.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+mod media;
+mod roots;
