@@ -1,5 +1,6 @@
 //! The HTTP front: shared state of all handlers, the listener, health, metrics.
 
+pub mod drain;
 pub mod json;
 pub mod media;
 pub mod multipart;
