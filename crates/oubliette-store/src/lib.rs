@@ -1,4 +1,7 @@
-//! oubliette-store
+//! Adapters of Oubliette's ports: where metadata, blobs and key state really lie.
+//!
+//! SQL is found here and nowhere else. The domain (`oubliette-core`) knows these only through its ports.
 
 pub mod media;
+pub mod metadata;
 pub mod roots;

@@ -1,0 +1,306 @@
+//! The one thread that writes, with group commit.
+//!
+//! It takes whatever waits in the queue, runs each transaction in a savepoint of its own inside one SQLite transaction,
+//! commits once, and only then answers them all. There is no waiting window: an idle writer commits the first transaction
+//! at once, and what arrives meanwhile forms the next batch. A failed check or a refused write undoes its savepoint alone.
+//!
+//! When a commit certainly did not happen, everybody in the batch hears *unavailable*. When a flush failed the truth is on
+//! the disk only: everybody hears *unknown*, and the writer does nothing any more, because the process has to end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use keyforest::Probe;
+use oubliette_core::ports::{Applied, PortError, PortErrorKind, Transaction};
+use rusqlite::Connection;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::apply::{self, Stop};
+use super::erased::Erased;
+use super::error::{commit_certainly_failed, flush_failed, port_error};
+use super::statements as sql;
+use super::wal::Wal;
+
+/// The moments around a durable commit, in order; see [`keyforest::Probe`].
+pub const CRASH_POINTS: &[&str] = &[BEFORE_COMMIT, AFTER_COMMIT];
+
+const BEFORE_COMMIT: &str = "metadata.before_commit";
+const AFTER_COMMIT: &str = "metadata.after_commit";
+
+/// Transactions in one commit, at most.
+const BATCH: usize = 1_024;
+
+/// Writes in one commit, at most, unless a single transaction has more.
+const BATCH_WRITES: usize = 20_000;
+
+/// After this long without work the log is emptied.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// What the writer is asked to do.
+pub(super) enum Work {
+    /// Do a transaction.
+    Apply(Transaction, oneshot::Sender<Result<Applied, PortError>>),
+    /// Switch a blob's place (from, to).
+    Switch(String, String, oneshot::Sender<Result<bool, PortError>>),
+}
+
+/// Work with its place in the bounded queue.
+pub(super) struct Job {
+    /// What to do.
+    pub(super) work: Work,
+    /// Given back when the writer takes the job up.
+    pub(super) _place: OwnedSemaphorePermit,
+}
+
+/// Somebody to answer after the commit.
+enum Waiting {
+    Apply(oneshot::Sender<Result<Applied, PortError>>, Result<Applied, PortError>),
+    Switch(oneshot::Sender<Result<bool, PortError>>, Result<bool, PortError>),
+}
+
+/// How a batch ended.
+enum Ended {
+    Committed,
+    /// Nothing of it happened.
+    NotDone,
+    /// Only the disk knows.
+    Unknown,
+}
+
+/// The thread's state.
+pub(super) struct Writer {
+    pub(super) connection: Connection,
+    pub(super) erased: Erased,
+    pub(super) wal: Wal,
+    pub(super) commit_counter: u64,
+    pub(super) probe: Arc<dyn Probe>,
+    /// Set when a flush failed.
+    pub(super) stopped: Arc<AtomicBool>,
+}
+
+impl Writer {
+    /// Works until every sender is gone, then empties the log and closes the database.
+    pub(super) fn run(mut self, jobs: &Receiver<Job>) {
+        loop {
+            match jobs.recv_timeout(IDLE) {
+                Ok(first) => {
+                    self.batch(take(first, jobs));
+                    self.keep_log_small(Wal::after_commit);
+                }
+                Err(RecvTimeoutError::Timeout) if self.wal.is_dirty() => self.keep_log_small(Wal::truncate),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        self.keep_log_small(Wal::truncate);
+        if let Err((_, error)) = self.connection.close() {
+            tracing::warn!(%error, "the metadata could not be closed in order; its log will be read at the next start");
+        }
+    }
+
+    fn keep_log_small(&mut self, how: fn(&mut Wal, &Connection) -> Result<(), PortError>) {
+        if self.stopped.load(Ordering::Acquire) {
+            return;
+        }
+        if let Err(error) = how(&mut self.wal, &self.connection) {
+            self.stop(&error);
+        }
+    }
+
+    fn batch(&mut self, batch: Vec<Work>) {
+        if self.stopped.load(Ordering::Acquire) {
+            for work in batch {
+                Waiting::begin(work).0.answer(&Ended::Unknown);
+            }
+            return;
+        }
+        let mut waiting = Vec::with_capacity(batch.len());
+        let ended = self.run_batch(batch, &mut waiting);
+        match ended {
+            Ended::Committed => self.erased.settle(),
+            Ended::NotDone | Ended::Unknown => self.erased.undo_all(),
+        }
+        for one in waiting {
+            one.answer(&ended);
+        }
+    }
+
+    fn run_batch(&mut self, batch: Vec<Work>, waiting: &mut Vec<Waiting>) -> Ended {
+        let mut begun = self.execute(sql::BEGIN_COMMIT);
+        let mut wrote = false;
+        for work in batch {
+            let (mut one, request) = Waiting::begin(work);
+            if begun.is_ok() {
+                begun = self.one(&mut one, request, &mut wrote);
+            }
+            waiting.push(one);
+        }
+        match begun.and_then(|()| if wrote { self.count_commit() } else { self.execute(sql::ROLLBACK) }) {
+            Err(error) => self.give_up(&error),
+            Ok(()) if wrote => self.commit(waiting),
+            Ok(()) => {
+                // Nothing to make durable; what was found is as true as the last commit.
+                tell_counter(waiting, self.commit_counter);
+                Ended::Committed
+            }
+        }
+    }
+
+    /// Runs one request in its savepoint. An error means that the whole batch is lost.
+    fn one(&mut self, one: &mut Waiting, request: Request, wrote: &mut bool) -> rusqlite::Result<()> {
+        self.execute(sql::SAVEPOINT)?;
+        let mark = self.erased.mark();
+        let (outcome, writes) = match request {
+            Request::Apply(transaction) => {
+                let writes = !transaction.writes.is_empty();
+                (apply::run(&self.connection, &mut self.erased, transaction).map(|()| true), writes)
+            }
+            Request::Switch(from, to) => {
+                let switched = apply::switch_blob(&self.connection, &from, &to).map_err(Stop::Sql);
+                let writes = matches!(switched, Ok(true));
+                (switched, writes)
+            }
+        };
+        match outcome {
+            Ok(found) => {
+                *wrote |= writes;
+                one.found(found);
+                self.execute(sql::RELEASE)
+            }
+            Err(stop) => {
+                self.erased.undo_to(mark);
+                // SQLite undoes everything by itself after some errors; then there is no savepoint to go back to.
+                let lost = self.connection.is_autocommit();
+                match stop {
+                    Stop::Sql(error) if lost || flush_failed(&error) => return Err(error),
+                    stop => one.stopped(stop),
+                }
+                self.execute(sql::ROLLBACK_TO)?;
+                self.execute(sql::RELEASE)
+            }
+        }
+    }
+
+    fn count_commit(&self) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(sql::SET_COMMIT_COUNTER)?.execute([self.commit_counter + 1])?;
+        Ok(())
+    }
+
+    fn commit(&mut self, waiting: &mut [Waiting]) -> Ended {
+        self.probe.reached(BEFORE_COMMIT);
+        match self.execute(sql::COMMIT) {
+            Ok(()) => {
+                self.probe.reached(AFTER_COMMIT);
+                self.commit_counter += 1;
+                tell_counter(waiting, self.commit_counter);
+                Ended::Committed
+            }
+            Err(error) if commit_certainly_failed(&error) => self.give_up(&error),
+            Err(error) => {
+                self.stop(&port_error("commit the metadata", error));
+                Ended::Unknown
+            }
+        }
+    }
+
+    /// Undoes the whole batch, which was not committed.
+    fn give_up(&mut self, error: &rusqlite::Error) -> Ended {
+        tracing::warn!(%error, "a batch of metadata transactions was not done");
+        if flush_failed(error) {
+            self.stop(&PortError::bare(PortErrorKind::Unknown, "flush the metadata's log"));
+            return Ended::Unknown;
+        }
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.execute(sql::ROLLBACK)
+        {
+            self.stop(&port_error("undo a batch of metadata transactions", error));
+        }
+        Ended::NotDone
+    }
+
+    fn stop(&mut self, error: &PortError) {
+        self.stopped.store(true, Ordering::Release);
+        let cause = error.source.as_ref().map(ToString::to_string);
+        tracing::error!(%error, cause, "the metadata's state on disk is unknown: nothing is written any more, the process must end");
+    }
+
+    fn execute(&self, text: &'static str) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(text)?.execute([])?;
+        Ok(())
+    }
+}
+
+/// What is left of work once its answer's address is split off.
+enum Request {
+    Apply(Transaction),
+    Switch(String, String),
+}
+
+impl Waiting {
+    fn begin(work: Work) -> (Self, Request) {
+        // Stands until the outcome is known; the batch's end overrides it when the request was not reached.
+        let open = || PortError::bare(PortErrorKind::Unavailable, "apply a transaction");
+        match work {
+            Work::Apply(transaction, answer) => (Self::Apply(answer, Err(open())), Request::Apply(transaction)),
+            Work::Switch(from, to, answer) => (Self::Switch(answer, Err(open())), Request::Switch(from, to)),
+        }
+    }
+
+    fn found(&mut self, found: bool) {
+        match self {
+            // The counter is told after the commit.
+            Self::Apply(_, outcome) => *outcome = Ok(Applied::Done(0)),
+            Self::Switch(_, outcome) => *outcome = Ok(found),
+        }
+    }
+
+    fn stopped(&mut self, stop: Stop) {
+        match (self, stop.into_error()) {
+            (Self::Apply(_, outcome), answer) => *outcome = answer.map(Applied::Failed),
+            (Self::Switch(_, outcome), answer) => *outcome = answer.map(|_| false),
+        }
+    }
+
+    /// Answers; nobody listening any more is fine.
+    fn answer(self, ended: &Ended) {
+        let kind = match ended {
+            Ended::Committed => None,
+            Ended::NotDone => Some(PortErrorKind::Unavailable),
+            Ended::Unknown => Some(PortErrorKind::Unknown),
+        };
+        let overridden = kind.map(|kind| PortError::bare(kind, "commit the metadata"));
+        match self {
+            Self::Apply(answer, outcome) => drop(answer.send(overridden.map_or(outcome, Err))),
+            Self::Switch(answer, outcome) => drop(answer.send(overridden.map_or(outcome, Err))),
+        }
+    }
+}
+
+fn tell_counter(waiting: &mut [Waiting], counter: u64) {
+    for one in waiting {
+        if let Waiting::Apply(_, Ok(Applied::Done(at))) = one {
+            *at = counter;
+        }
+    }
+}
+
+/// The first job and whatever waits behind it.
+fn take(first: Job, jobs: &Receiver<Job>) -> Vec<Work> {
+    let mut batch = vec![first.work];
+    let mut writes = weight(&batch[0]);
+    while batch.len() < BATCH && writes < BATCH_WRITES {
+        let Ok(job) = jobs.try_recv() else { break };
+        writes += weight(&job.work);
+        batch.push(job.work);
+    }
+    batch
+}
+
+fn weight(work: &Work) -> usize {
+    match work {
+        Work::Apply(transaction, _) => transaction.checks.len() + transaction.writes.len(),
+        Work::Switch(..) => 1,
+    }
+}
