@@ -2,9 +2,15 @@
 //!
 //! Start at [`service::Vault`]. The protocol is told in `docs/erasure.md`.
 
+mod audio;
 pub mod crypto;
+pub mod directory;
+pub mod email;
+pub mod ids;
 pub mod model;
+pub mod phone;
 pub mod ports;
+pub mod secrets;
 pub mod service;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

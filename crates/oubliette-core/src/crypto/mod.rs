@@ -13,6 +13,7 @@ mod key_cell;
 pub mod layout;
 pub mod padding;
 mod plaintext;
+pub mod record;
 
 pub use body::{BlobRead, OpenError, RangeStream, SealError, SealedBody, open_range, seal_stream};
 pub use key_cell::{CellError, CellOpener, CellSealer, KeyCell, Revoked};

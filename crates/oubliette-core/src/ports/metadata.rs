@@ -317,6 +317,9 @@ pub trait Metadata: Send + Sync {
     /// Directory blocks from number `from` on, ascending, at most `limit`.
     async fn directory(&self, from: u64, limit: usize) -> Result<Vec<DirectoryRow>, PortError>;
 
+    /// One more than the highest directory block ever stored that is still there; 0 without any.
+    async fn next_directory_block(&self) -> Result<u64, PortError>;
+
     /// These directory blocks, absent ones left out. At most 1,000 a call.
     async fn directory_blocks(&self, blocks: &[u64]) -> Result<Vec<DirectoryRow>, PortError>;
 

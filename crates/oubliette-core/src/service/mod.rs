@@ -1,13 +1,33 @@
 //! What the program's fronts (dialects, CLI, workers) may ask of the vault. One verb a file.
+//!
+//! Requests end in one of three places: reads go straight to the stores; whatever touches the directory goes through the
+//! [`committer`]; whatever destroys keys goes through the [`sealer`].
 
+mod committer;
+mod credentials;
+mod erase;
 mod error;
+mod hidden;
+mod ingest;
+mod journal;
+mod list;
+mod read;
+mod recovery;
+mod sealer;
+mod sweeper;
 mod types;
 mod vault;
 
 pub use error::{AuthError, VaultError};
+pub use ingest::{Draft, body_of};
+pub use recovery::Mismatch;
 pub use types::{
     BodyStream, ByteRange, Content, ContentReader, ErasureItem, ErasureItemState, ErasureView, IngestMode, Interaction,
     ListQuery, Lookup, NewContent, NewCredential, NewInteraction, Order, Page, Plan, PlanItem, PublicId, Readiness,
     Secret, Status, VaultParts, VaultSettings,
 };
-pub use vault::{Draft, Vault};
+pub use vault::{Vault, genesis};
+
+/// Every named moment of the services at which a test may crash the process or copy the data folder.
+pub const CRASH_POINTS: &[&[&str]] =
+    &[committer::CRASH_POINTS, sealer::CRASH_POINTS, recovery::CRASH_POINTS, sweeper::CRASH_POINTS];

@@ -61,6 +61,8 @@ pub struct VaultSettings {
     pub max_content_bytes: u64,
     /// Interactions one order may erase.
     pub max_order_interactions: usize,
+    /// Whether rows and blobs of sealed erasures are removed in the background. Off only in benchmarks.
+    pub sweeping: bool,
 }
 
 impl Default for VaultSettings {
@@ -73,6 +75,7 @@ impl Default for VaultSettings {
             retry_grace: Duration::from_secs(300),
             max_content_bytes: 8 << 30,
             max_order_interactions: 1_000_000,
+            sweeping: true,
         }
     }
 }
@@ -372,6 +375,8 @@ pub struct Status {
     pub seals: u64,
     /// Leaves punctured by this process.
     pub punctured: u64,
+    /// Time spent in seals, in microseconds.
+    pub seal_micros: u64,
     /// Readiness.
     pub readiness: Readiness,
     /// Bytes of the look-up map.

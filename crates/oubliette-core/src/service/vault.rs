@@ -1,246 +1,340 @@
-//! The vault.
+//! The vault: its parts, how it opens, how it closes.
 
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use aws_lc_rs::hmac;
 use jiff::Timestamp;
-use keyforest::Leaf;
-use std::time::Duration;
+use keyforest::{Group, Leaf, LeafKey, LeafStatus, Pins};
+use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
-use super::*;
-use crate::model::{Actor, Credential, CredentialKind, InteractionMeta, Scopes, Selector, State, TenantId};
+use super::committer::{self, Op};
+use super::credentials::CredentialCache;
+use super::erase::Unanswered;
+use super::ingest::LeafCursor;
+use super::sealer::{Sealer, Shared, Unmarked};
+use super::{PublicId, Readiness, Status, VaultError, VaultParts, VaultSettings};
+use crate::crypto::record;
+use crate::directory::LookupMap;
+use crate::ids::IdCipher;
+use crate::model::{Actor, InteractionMeta, Scope, State, TenantId};
+use crate::ports::{Blobs, Clock, InteractionRow, Metadata, PortError, PortErrorKind};
+use crate::secrets::Secrets;
+
+/// Lanes of the key forest.
+pub mod lanes {
+    use keyforest::Lane;
+
+    use crate::model::TenantId;
+
+    /// Directory blocks.
+    pub const DIRECTORY: Lane = Lane(1);
+    /// Orders.
+    pub const ORDERS: Lane = Lane(2);
+
+    /// Interactions of a tenant. System lanes have tenant 0, so they never share a bucket with these.
+    pub fn interactions(tenant: TenantId) -> Lane {
+        Lane(u64::from(tenant.0) << 8)
+    }
+}
 
 /// The vault: cheap to clone, shared by all fronts. Every method checks the actor's scopes itself.
 #[derive(Clone)]
-pub struct Vault {}
+pub struct Vault {
+    pub(super) inner: Arc<Inner>,
+}
 
-/// An interaction being captured whose contents arrive before its metadata is known.
-pub struct Draft {}
+/// A purge under way as its session sees it.
+pub(super) struct ErasingSession {
+    pub id: PublicId,
+    pub state: State,
+    pub duration_ms: Option<u64>,
+    pub purge: Uuid,
+}
 
-#[expect(unused_variables, reason = "signatures first")]
+pub(super) struct Inner {
+    pub metadata: Arc<dyn Metadata>,
+    pub blobs: Arc<dyn Blobs>,
+    pub clock: Arc<dyn Clock>,
+    pub settings: VaultSettings,
+    pub shared: Arc<Shared>,
+    pub sealer: Sealer,
+    pub committer: mpsc::Sender<Op>,
+    pub secrets: RwLock<Secrets>,
+    pub ids: RwLock<HashMap<TenantId, Arc<IdCipher>>>,
+    pub token_key: hmac::Key,
+    pub credentials: RwLock<CredentialCache>,
+    pub tenant_lock: tokio::sync::Mutex<()>,
+    pub provision_lock: tokio::sync::Mutex<()>,
+    pub lookup: LookupMap,
+    pub lookups_ready: watch::Sender<bool>,
+    pub cursors: Mutex<HashMap<Group, LeafCursor>>,
+    pub recent_extra: Mutex<HashMap<Group, Vec<Group>>>,
+    pub unanswered: Unanswered,
+    pub erasing_sessions: Mutex<HashMap<(TenantId, String), ErasingSession>>,
+    pub instance: Uuid,
+    pub closing: watch::Sender<bool>,
+    pub sweep: tokio::sync::Notify,
+}
+
+/// What a fresh key state must be made with: sealed secrets and the pins that tie it to its database.
+pub fn genesis(instance: Uuid) -> Result<(Zeroizing<Vec<u8>>, Pins), VaultError> {
+    let secrets = Secrets::draw().map_err(VaultError::internal)?;
+    Ok((secrets.encode(), Pins { instance: *instance.as_bytes(), commit_counter: 0, log_head: [0; 32] }))
+}
+
 impl Vault {
     /// Opens a vault: checks that database and register belong together, finishes what a crash left, rebuilds the look-up
     /// map in the background, starts the sealer and the sweeper.
     pub async fn open(parts: VaultParts) -> Result<Self, VaultError> {
-        todo!()
+        let instance = parts.metadata.instance().await.map_err(open_error)?;
+        super::recovery::check_belongs_together(&instance, &parts.forest)?;
+        let attachment = parts.forest.attachment();
+        let secrets = Secrets::decode(&attachment).map_err(VaultError::internal)?;
+        let token_key = secrets.key("access tokens").map_err(VaultError::internal)?;
+        let credentials = parts.metadata.credentials().await.map_err(open_error)?;
+        let shared = Arc::new(Shared::new(
+            parts.forest,
+            Arc::clone(&parts.clock),
+            parts.probe,
+            instance.instance,
+            instance.commit_counter,
+        ));
+        let sealer = Sealer::start(Arc::clone(&shared))?;
+        let (committer, queue) = mpsc::channel(1_024);
+        let inner = Arc::new(Inner {
+            metadata: parts.metadata,
+            blobs: parts.blobs,
+            clock: parts.clock,
+            settings: parts.settings,
+            shared,
+            sealer,
+            committer,
+            secrets: RwLock::new(secrets.clone()),
+            ids: RwLock::default(),
+            token_key: hmac::Key::new(hmac::HMAC_SHA256, &*token_key),
+            credentials: RwLock::new(CredentialCache::load(credentials)),
+            tenant_lock: tokio::sync::Mutex::default(),
+            provision_lock: tokio::sync::Mutex::default(),
+            lookup: LookupMap::default(),
+            lookups_ready: watch::Sender::new(false),
+            cursors: Mutex::default(),
+            recent_extra: Mutex::default(),
+            unanswered: Unanswered::default(),
+            erasing_sessions: Mutex::default(),
+            instance: instance.instance,
+            closing: watch::Sender::new(false),
+            sweep: tokio::sync::Notify::new(),
+        });
+        inner.install_secrets(secrets)?;
+        super::recovery::finish_what_a_crash_left(&inner).await?;
+        let next_block = super::recovery::next_directory_block(&inner).await?;
+        tokio::spawn(committer::run(Arc::downgrade(&inner), queue, next_block));
+        tokio::spawn(super::recovery::rebuild_lookups(Arc::downgrade(&inner), next_block));
+        tokio::spawn(super::sweeper::mark_seals(Arc::downgrade(&inner)));
+        tokio::spawn(super::sweeper::sweep(Arc::downgrade(&inner)));
+        Ok(Self { inner })
     }
-    /// Stops taking orders, seals what is planned, ends the workers.
+
+    /// Stops taking orders, seals what is planned, tells the metadata, ends the workers.
     pub async fn close(&self) {
-        todo!()
+        self.inner.closing.send_replace(true);
+        self.inner.sealer.stop().await;
+        if let Err(error) = self.inner.mark_unmarked().await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the last seals were not noted; the next start will"
+            );
+        }
     }
+
     /// Whether requests can be served.
     pub fn readiness(&self) -> Readiness {
-        todo!()
+        Readiness {
+            lookups: *self.inner.lookups_ready.borrow(),
+            sealing: self.inner.shared.sealing.load(Ordering::Acquire),
+            poisoned: self.inner.shared.is_poisoned(),
+        }
     }
+
     /// Waits until the look-up map is complete.
     pub async fn wait_ready(&self) {
-        todo!()
+        // The sender lives in `self`, so waiting cannot fail.
+        let _ = self.inner.lookups_ready.subscribe().wait_for(|ready| *ready).await;
     }
+
+    /// Waits until a flush failed and the process must end (exit and recover; design §4.3).
+    pub async fn poisoned(&self) {
+        let _ = self.inner.shared.poisoned.subscribe().wait_for(|poisoned| *poisoned).await;
+    }
+
     /// Figures for operators.
     pub async fn status(&self) -> Result<Status, VaultError> {
-        todo!()
+        let inner = &self.inner;
+        let port = |error| inner.port(error);
+        let unsealed = inner.metadata.unsealed_purges().await.map_err(port)?;
+        let waiting: Vec<_> = {
+            let waiting = inner.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            unsealed.iter().filter(|purge| waiting.contains_key(&purge.id)).collect()
+        };
+        let oldest = waiting.first().map_or(0, |purge| inner.clock.now().as_second() - purge.accepted_at.as_second());
+        Ok(Status {
+            instance: inner.instance,
+            epoch: inner.shared.forest.epoch(),
+            register_class: inner.shared.forest.register_class(),
+            interactions: inner.metadata.count_interactions().await.map_err(port)?,
+            unsealed: waiting.len() as u64,
+            oldest_unsealed_seconds: u64::try_from(oldest).unwrap_or(0),
+            unswept: inner.metadata.unswept_purges(1_000).await.map_err(port)?.len() as u64,
+            seals: inner.shared.seals.load(Ordering::Relaxed),
+            punctured: inner.shared.punctured.load(Ordering::Relaxed),
+            seal_micros: inner.shared.seal_micros.load(Ordering::Relaxed),
+            readiness: self.readiness(),
+            lookup_bytes: inner.lookup.bytes(),
+        })
     }
+
     /// The settings it was opened with.
     pub fn settings(&self) -> &VaultSettings {
-        todo!()
+        &self.inner.settings
     }
-    /// The clock it was opened with.
+
+    /// Now, by the clock it was opened with.
     pub fn now(&self) -> Timestamp {
-        todo!()
-    }
-
-    // Tenants and credentials.
-
-    /// Makes a tenant; seals its id secret into the key state.
-    pub async fn create_tenant(&self, name: &str) -> Result<TenantId, VaultError> {
-        todo!()
-    }
-    /// All tenants.
-    pub async fn tenants(&self) -> Result<Vec<(TenantId, String)>, VaultError> {
-        todo!()
-    }
-    /// Makes a credential; the secret is shown this once. No actor: used by `token` and `demo` on the machine itself.
-    pub async fn create_credential(&self, new: NewCredential) -> Result<(Credential, Secret), VaultError> {
-        todo!()
-    }
-    /// A tenant's credentials.
-    pub async fn credentials(&self, tenant: TenantId) -> Result<Vec<Credential>, VaultError> {
-        todo!()
-    }
-    /// Revokes a credential for good; `NotFound` for another tenant's.
-    pub async fn revoke_credential(&self, tenant: TenantId, id: Uuid) -> Result<(), VaultError> {
-        todo!()
-    }
-    /// Authenticates a static token (native API, ElevateAI dialect).
-    pub fn authenticate_token(&self, kind: CredentialKind, token: &str) -> Result<Actor, AuthError> {
-        todo!()
-    }
-    /// Authenticates a client id and secret (token end points).
-    pub fn authenticate_client(&self, kind: CredentialKind, id: &str, secret: &str) -> Result<Credential, AuthError> {
-        todo!()
-    }
-    /// Issues an access token for some of the credential's scopes. Earlier tokens stay valid.
-    pub fn issue_access_token(&self, credential: &Credential, scopes: Scopes, lifetime: Duration) -> String {
-        todo!()
-    }
-    /// Authenticates an access token; expired, revoked or foreign ones are all the same.
-    pub fn authenticate_access_token(&self, kind: CredentialKind, token: &str) -> Result<Actor, AuthError> {
-        todo!()
-    }
-
-    // Ingest. Scope: InteractionWrite.
-
-    /// Makes an interaction without contents.
-    pub async fn create(&self, actor: &Actor, new: NewInteraction) -> Result<Interaction, VaultError> {
-        todo!()
-    }
-    /// Begins a capture whose contents come first.
-    pub fn draft(&self, actor: &Actor) -> Result<Draft, VaultError> {
-        todo!()
-    }
-    /// Stores a content on a live interaction; with the same key an earlier one is replaced and erased.
-    pub async fn put_content(
-        &self,
-        actor: &Actor,
-        id: &str,
-        new: NewContent,
-        body: BodyStream,
-    ) -> Result<Content, VaultError> {
-        todo!()
-    }
-    /// Stores the recording an interaction waits for (`AwaitingUpload`, `UploadFailed`; else `Conflict`): state
-    /// `Uploading` while it runs, then `Processed` or `Pending`.
-    pub async fn upload(
-        &self,
-        actor: &Actor,
-        id: &str,
-        new: NewContent,
-        body: BodyStream,
-    ) -> Result<Content, VaultError> {
-        todo!()
-    }
-    /// Changes metadata, and the state when given: read, change, write, again on a conflict. Look-up keys follow.
-    /// Scope: InteractionWrite or MetadataWrite.
-    pub async fn amend(
-        &self,
-        actor: &Actor,
-        id: &str,
-        state: Option<State>,
-        change: &(dyn Fn(&mut InteractionMeta) + Send + Sync),
-    ) -> Result<Interaction, VaultError> {
-        todo!()
-    }
-
-    // Reading. Scope: InteractionRead.
-
-    /// One interaction by public id, else by external id. `Gone` when erased, `NotFound` otherwise.
-    pub async fn interaction(&self, actor: &Actor, id: &str) -> Result<Interaction, VaultError> {
-        todo!()
-    }
-    /// Live interactions that a personal key names, in order of arrival. Scope: InteractionRead, MetadataWrite or
-    /// InteractionPurge.
-    pub async fn lookup(&self, actor: &Actor, key: &Lookup) -> Result<Vec<Interaction>, VaultError> {
-        todo!()
-    }
-    /// A page in (start, id) order of those that `filter` lets through.
-    pub async fn list(
-        &self,
-        actor: &Actor,
-        query: &ListQuery,
-        filter: &(dyn Fn(&Interaction, &[Content]) -> bool + Send + Sync),
-    ) -> Result<(Page, Vec<Vec<Content>>), VaultError> {
-        todo!()
-    }
-    /// The contents of a live interaction, by leaf.
-    pub async fn contents(&self, actor: &Actor, interaction: &Interaction) -> Result<Vec<Content>, VaultError> {
-        todo!()
-    }
-    /// Opens a content for streaming.
-    pub async fn read(
-        &self,
-        actor: &Actor,
-        content: &Content,
-        range: Option<ByteRange>,
-    ) -> Result<ContentReader, VaultError> {
-        todo!()
-    }
-    /// Reads a small content whole; `TooLarge` above `limit` bytes.
-    pub async fn read_all(&self, actor: &Actor, content: &Content, limit: u64) -> Result<Vec<u8>, VaultError> {
-        todo!()
-    }
-
-    // Erasing.
-
-    /// Erases a whole interaction; returns only after *sealed*. Scope: InteractionDelete.
-    pub async fn erase_interaction(&self, actor: &Actor, id: &str) -> Result<(), VaultError> {
-        todo!()
-    }
-    /// Erases one content; returns only after *sealed*. Scope: InteractionDelete.
-    pub async fn erase_content(&self, actor: &Actor, id: &str, leaf: Leaf) -> Result<(), VaultError> {
-        todo!()
-    }
-    /// Erases many interactions in one go; unknown and already erased ids are passed over; returns how many were erased,
-    /// only after *sealed*. Scope: InteractionDelete.
-    pub async fn erase_interactions(&self, actor: &Actor, ids: &[String]) -> Result<usize, VaultError> {
-        todo!()
-    }
-    /// What an order would erase; changes nothing. Scope: InteractionPurge.
-    pub async fn plan(&self, actor: &Actor, selector: &Selector) -> Result<Plan, VaultError> {
-        todo!()
-    }
-    /// Accepts an order: returns once everything it names is *hidden* and the order is in the journal; the seal follows.
-    /// `None` when it names nothing live. Scope: InteractionPurge.
-    pub async fn order(&self, actor: &Actor, order: Order) -> Result<(Option<Uuid>, Plan), VaultError> {
-        todo!()
-    }
-    /// One erasure of the tenant. Scope: InteractionPurge or InteractionDelete.
-    pub async fn erasure(&self, actor: &Actor, id: Uuid) -> Result<ErasureView, VaultError> {
-        todo!()
-    }
-    /// Its items from position `from` on, at most `limit`. Scope as [`Vault::erasure`].
-    pub async fn erasure_items(
-        &self,
-        actor: &Actor,
-        id: Uuid,
-        from: usize,
-        limit: usize,
-    ) -> Result<Vec<ErasureItem>, VaultError> {
-        todo!()
-    }
-    /// Erasures of the tenant, newest first. Scope as [`Vault::erasure`].
-    pub async fn erasures(
-        &self,
-        actor: &Actor,
-        before: Option<(Timestamp, Uuid)>,
-        limit: usize,
-    ) -> Result<Vec<ErasureView>, VaultError> {
-        todo!()
-    }
-    /// Waits until an erasure is sealed; `StillDue` when `limit` runs out.
-    pub async fn wait_sealed(&self, id: Uuid, limit: Duration) -> Result<(), VaultError> {
-        todo!()
-    }
-    /// Whether this session id names an interaction that is hidden but not yet sealed (a purge under way), for dialects
-    /// whose status keeps its value until then: its id, the state it had, its play time in milliseconds.
-    pub fn session_being_erased(&self, actor: &Actor, session: &str) -> Option<(PublicId, State, Option<u64>)> {
-        todo!()
+        self.inner.clock.now()
     }
 }
 
-#[expect(unused_variables, reason = "signatures first")]
-impl Draft {
-    /// The id the interaction will have.
-    pub fn id(&self) -> PublicId {
-        todo!()
+/// An error while opening: there is nobody yet to be told *unavailable*.
+fn open_error(error: PortError) -> VaultError {
+    VaultError::Unavailable(Some(error))
+}
+
+impl Inner {
+    /// A port's error as a service's. An unknown outcome ends the process' trust in its media.
+    pub fn port(&self, error: PortError) -> VaultError {
+        match error.kind {
+            PortErrorKind::Unavailable => VaultError::Unavailable(Some(error)),
+            PortErrorKind::Unknown => {
+                self.shared.poison();
+                VaultError::Unavailable(Some(error))
+            }
+            PortErrorKind::Corrupt | PortErrorKind::Refused => VaultError::internal(error),
+        }
     }
-    /// Stores a content's bytes; nothing can be seen before [`Draft::commit`]. Dropping the draft discards them.
-    pub async fn add(&mut self, new: NewContent, body: BodyStream) -> Result<(), VaultError> {
-        todo!()
+
+    /// Refuses an actor that has none of these scopes.
+    pub fn allow(&self, actor: &Actor, any_of: &[Scope]) -> Result<(), VaultError> {
+        if self.shared.is_poisoned() || *self.closing.borrow() {
+            return Err(VaultError::Unavailable(None));
+        }
+        match any_of {
+            [first, ..] if !any_of.iter().any(|scope| actor.scopes.contains(*scope)) => Err(VaultError::Denied(*first)),
+            _ => Ok(()),
+        }
     }
-    /// Play time in milliseconds and channels of the contents added so far, where their headers told.
-    pub fn audio(&self) -> Option<(u64, u8)> {
-        todo!()
+
+    /// Takes new secrets into use.
+    pub fn install_secrets(&self, secrets: Secrets) -> Result<(), VaultError> {
+        let mut ids = HashMap::new();
+        for (tenant, secret) in secrets.tenants() {
+            ids.insert(tenant, Arc::new(IdCipher::new(secret).map_err(VaultError::internal)?));
+        }
+        *self.ids.write().unwrap_or_else(PoisonError::into_inner) = ids;
+        *self.secrets.write().unwrap_or_else(PoisonError::into_inner) = secrets;
+        Ok(())
     }
-    /// Makes the interaction with its contents, durably, at once.
-    pub async fn commit(self, new: NewInteraction) -> Result<Interaction, VaultError> {
-        todo!()
+
+    /// The id permutation of a tenant.
+    pub fn id_cipher(&self, tenant: TenantId) -> Option<Arc<IdCipher>> {
+        self.ids.read().unwrap_or_else(PoisonError::into_inner).get(&tenant).cloned()
+    }
+
+    /// The public id of a group.
+    pub fn public_id(&self, tenant: TenantId, group: Group) -> Result<PublicId, VaultError> {
+        let cipher = self.id_cipher(tenant).ok_or(VaultError::NotFound)?;
+        cipher.encode(group).map_err(VaultError::internal)
+    }
+
+    /// Lends a leaf's key to `work`, which must not keep it. No seal is called *sealed* while any such work runs.
+    ///
+    /// # Errors
+    /// `Gone` when the leaf was erased, `NotFound` when it was never issued.
+    pub fn with_key<T>(&self, leaf: Leaf, work: impl FnOnce(&LeafKey) -> T) -> Result<T, VaultError> {
+        let _gate = self.shared.key_gate.read().unwrap_or_else(PoisonError::into_inner);
+        let key = self.shared.forest.key(leaf).map_err(key_error)?;
+        Ok(work(&key))
+    }
+
+    /// Whether a leaf can be read: not hidden, not punctured, issued.
+    pub fn readable(&self, leaf: Leaf) -> Result<(), VaultError> {
+        if self.shared.hidden.covering(leaf).is_some() {
+            return Err(VaultError::Gone);
+        }
+        match self.shared.forest.status(leaf).map_err(VaultError::internal)? {
+            LeafStatus::Live => Ok(()),
+            LeafStatus::Punctured => Err(VaultError::Gone),
+            LeafStatus::NeverIssued => Err(VaultError::NotFound),
+        }
+    }
+
+    /// Opens an interaction's metadata.
+    pub fn open_meta(&self, row: &InteractionRow) -> Result<InteractionMeta, VaultError> {
+        let place = record::Place::Interaction(row.tenant.0, row.group.0);
+        let bytes = self
+            .with_key(row.group.leaf(0), |key| record::open(key, place, &row.sealed_meta))?
+            .map_err(VaultError::internal)?;
+        serde_json::from_slice(&bytes).map_err(VaultError::internal)
+    }
+
+    /// Seals an interaction's metadata with a fresh salt.
+    pub fn seal_meta(&self, tenant: TenantId, group: Group, meta: &InteractionMeta) -> Result<Vec<u8>, VaultError> {
+        let place = record::Place::Interaction(tenant.0, group.0);
+        let bytes = serde_json::to_vec(meta).map_err(VaultError::internal)?;
+        self.with_key(group.leaf(0), |key| record::seal(key, place, bytes))?.map_err(VaultError::internal)
+    }
+
+    /// Adds buckets to the supply; concurrent callers share one seal.
+    pub async fn provision(&self) -> Result<(), VaultError> {
+        let before = self.shared.forest.high_water();
+        let _one_at_a_time = self.provision_lock.lock().await;
+        if self.shared.forest.high_water() != before {
+            return Ok(());
+        }
+        self.sealer.provision(super::recovery::PROVISION_BUCKETS).await
+    }
+
+    /// Issues a group for an interaction.
+    pub async fn allocate_group(&self, tenant: TenantId) -> Result<Group, VaultError> {
+        loop {
+            match self.shared.forest.allocate_group(lanes::interactions(tenant)) {
+                Ok(group) => return Ok(group),
+                Err(keyforest::ForestError::Unprovisioned) => self.provision().await?,
+                Err(error) => return Err(VaultError::internal(error)),
+            }
+        }
+    }
+
+    /// Takes the seals that the metadata has not heard of yet.
+    pub fn take_unmarked(&self) -> Vec<Unmarked> {
+        std::mem::take(&mut *self.shared.unmarked.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+pub(super) fn key_error(error: keyforest::KeyError) -> VaultError {
+    match error {
+        keyforest::KeyError::Punctured => VaultError::Gone,
+        keyforest::KeyError::NeverIssued => VaultError::NotFound,
+        keyforest::KeyError::Page(cause) => VaultError::internal(cause),
+    }
+}
+
+impl VaultError {
+    /// An error whose cause is for the log only.
+    pub fn internal(cause: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Internal(Some(Box::new(cause)))
     }
 }

@@ -1,0 +1,4 @@
+//! TEMPORARY
+pub fn normalise(e: &str) -> String {
+    e.trim().to_lowercase()
+}

@@ -1,0 +1,632 @@
+//! The committer: one task through which everything goes that touches the directory.
+//!
+//! It takes what has queued up, makes *one* transaction of it (so a directory block is re-sealed once a batch, not once an
+//! interaction), and only after that is durable hides, journals, hands over to the sealer and answers. Being the only
+//! writer of directory blocks in this process it needs no retries; the transaction still checks each block's leaf, so that a
+//! second process could not lose an entry.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, PoisonError, Weak};
+
+use jiff::Timestamp;
+use keyforest::{Group, Lane, Leaf, LeafStatus};
+use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
+
+use super::VaultError;
+use super::journal;
+use super::sealer::Pending;
+use super::vault::{Inner, lanes};
+use crate::crypto::record::{self, Place};
+use crate::directory::{BLOCK_ENTRIES, Block, Entry, tags};
+use crate::model::TenantId;
+use crate::ports::{Check, ContentRow, DirectoryRow, InteractionRow, PurgeKind, PurgeRow, PurgeSet, PurgeState, Write};
+
+/// Named moments of the committer.
+pub const CRASH_POINTS: &[&str] = &["commit.before", "commit.after", "commit.hidden", "commit.journaled"];
+
+/// Operations in one batch, and interactions erased in one, at most.
+const BATCH_OPS: usize = 256;
+const BATCH_WEIGHT: usize = 20_000;
+
+/// A new interaction.
+pub struct Insert {
+    /// Its row; the block is filled in here.
+    pub row: InteractionRow,
+    /// Its contents.
+    pub contents: Vec<ContentRow>,
+    /// Its look-up entry.
+    pub entry: Entry,
+    /// Refuse when this session id is in use.
+    pub unique_session: Option<String>,
+    /// The answer.
+    pub done: oneshot::Sender<Result<(), VaultError>>,
+}
+
+/// Changed look-up keys of an interaction.
+pub struct Rekey {
+    /// The row to write, with its old version.
+    pub row: InteractionRow,
+    /// The new entry.
+    pub entry: Entry,
+    /// The answer: whether the version still matched.
+    pub done: oneshot::Sender<Result<bool, VaultError>>,
+}
+
+/// An interaction to erase wholly.
+pub struct Target {
+    /// Its primary group.
+    pub group: Group,
+    /// Its extra groups.
+    pub extra: Vec<Group>,
+    /// Its directory block.
+    pub block: u64,
+}
+
+/// Something to erase.
+pub struct Erase {
+    /// The tenant that ordered it.
+    pub tenant: TenantId,
+    /// The credential that ordered it.
+    pub credential: Option<Uuid>,
+    /// What led to it.
+    pub kind: PurgeKind,
+    /// Interactions to erase wholly.
+    pub targets: Vec<Target>,
+    /// Single contents to erase.
+    pub leaves: Vec<Leaf>,
+    /// Contents in all.
+    pub contents: u64,
+    /// Selector, reference and reason as bytes to seal.
+    pub order: Option<Vec<u8>>,
+    /// The answer precedes the seal: journal first.
+    pub early: bool,
+    /// Further writes of the same transaction with what must hold for them; makes the batch a batch of one.
+    pub with: Option<(Vec<Check>, Vec<Write>)>,
+    /// The answer.
+    pub done: oneshot::Sender<Result<Accepted, VaultError>>,
+}
+
+/// What became of an order to erase.
+pub struct Accepted {
+    /// The erasure; `None` when everything was hidden or erased already.
+    pub id: Option<Uuid>,
+    /// Interactions it erases.
+    pub groups: HashSet<u64>,
+    /// Erasures under way that already cover some of it.
+    pub covered_by: Vec<Uuid>,
+}
+
+/// One operation.
+pub enum Op {
+    /// A new interaction.
+    Insert(Box<Insert>),
+    /// Changed look-up keys.
+    Rekey(Box<Rekey>),
+    /// An erasure.
+    Erase(Box<Erase>),
+}
+
+impl Op {
+    fn weight(&self) -> usize {
+        match self {
+            Self::Insert(_) | Self::Rekey(_) => 1,
+            Self::Erase(erase) => 1 + erase.targets.len(),
+        }
+    }
+
+    fn alone(&self) -> bool {
+        match self {
+            Self::Insert(_) => false,
+            Self::Rekey(_) => true,
+            Self::Erase(erase) => erase.with.is_some(),
+        }
+    }
+}
+
+/// Runs until the vault is dropped or closed.
+pub async fn run(inner: Weak<Inner>, mut queue: mpsc::Receiver<Op>, next_block: u64) {
+    let mut open = OpenBlock { next_block, current: None };
+    let mut held: Option<Op> = None;
+    loop {
+        let first = match held.take() {
+            Some(op) => op,
+            None => match queue.recv().await {
+                Some(op) => op,
+                None => return,
+            },
+        };
+        let mut weight = first.weight();
+        let mut alone = first.alone();
+        let mut ops = vec![first];
+        while !alone && ops.len() < BATCH_OPS && weight < BATCH_WEIGHT {
+            match queue.try_recv() {
+                Ok(op) if op.alone() => {
+                    held = Some(op);
+                    alone = true;
+                }
+                Ok(op) => {
+                    weight += op.weight();
+                    ops.push(op);
+                }
+                Err(_) => break,
+            }
+        }
+        let Some(inner) = inner.upgrade() else { return };
+        commit(&inner, ops, &mut open).await;
+    }
+}
+
+/// The block that takes new entries.
+struct OpenBlock {
+    next_block: u64,
+    current: Option<Block>,
+}
+
+/// A block changed in this batch.
+struct Touched {
+    block: Block,
+    /// The leaf it has in the database; `None` for a new one.
+    stored: Option<Leaf>,
+    /// Erasures that took an entry out of it.
+    removed_by: Vec<usize>,
+}
+
+struct Planned {
+    erase: Erase,
+    id: Uuid,
+    set: PurgeSet,
+    covered_by: Vec<Uuid>,
+    groups: HashSet<u64>,
+    entries: Vec<Entry>,
+}
+
+async fn commit(inner: &Arc<Inner>, ops: Vec<Op>, open: &mut OpenBlock) {
+    let mut inserts = Vec::new();
+    let mut erases = Vec::new();
+    let mut rekey = None;
+    for op in ops {
+        match op {
+            Op::Insert(insert) => inserts.push(*insert),
+            Op::Erase(erase) => erases.push(*erase),
+            Op::Rekey(change) => rekey = Some(*change),
+        }
+    }
+    if inner.shared.is_poisoned() {
+        refuse_all(inserts, erases.into_iter().map(|erase| erase.done).collect(), rekey, || {
+            VaultError::Unavailable(None)
+        });
+        return;
+    }
+    let inserts = refuse_used_sessions(inner, inserts).await;
+    let mut planned = plan(inner, erases);
+    match write(inner, &inserts, &mut planned, rekey.as_ref(), open).await {
+        Ok(Outcome::Done) => after_commit(inner, inserts, planned, rekey).await,
+        Ok(Outcome::Failed) => {
+            open.current = None;
+            let dones = planned.into_iter().map(|plan| plan.erase.done).collect();
+            if let Some(change) = rekey {
+                let _ = change.done.send(Ok(false));
+            }
+            refuse_all(inserts, dones, None, || VaultError::Gone);
+        }
+        Err(error) => {
+            // The block in memory may hold entries that were not stored: read it again next time.
+            open.current = None;
+            let internal = matches!(error, VaultError::Internal(_));
+            tracing::warn!(error = &error as &dyn std::error::Error, "a batch was not committed");
+            let dones = planned.into_iter().map(|plan| plan.erase.done).collect();
+            refuse_all(inserts, dones, rekey, || {
+                if internal { VaultError::Internal(None) } else { VaultError::Unavailable(None) }
+            });
+        }
+    }
+}
+
+fn refuse_all(
+    inserts: Vec<Insert>,
+    erases: Vec<oneshot::Sender<Result<Accepted, VaultError>>>,
+    rekey: Option<Rekey>,
+    error: impl Fn() -> VaultError,
+) {
+    for insert in inserts {
+        let _ = insert.done.send(Err(error()));
+    }
+    for done in erases {
+        let _ = done.send(Err(error()));
+    }
+    if let Some(change) = rekey {
+        let _ = change.done.send(Err(error()));
+    }
+}
+
+/// Answers inserts whose session id a live interaction has, or one earlier in the batch.
+async fn refuse_used_sessions(inner: &Arc<Inner>, inserts: Vec<Insert>) -> Vec<Insert> {
+    let mut taken: HashSet<(TenantId, String)> = HashSet::new();
+    let mut kept = Vec::with_capacity(inserts.len());
+    for insert in inserts {
+        let Some(session) = insert.unique_session.clone() else {
+            kept.push(insert);
+            continue;
+        };
+        let tenant = insert.row.tenant;
+        let answer = if taken.contains(&(tenant, session.clone())) {
+            Ok(true)
+        } else {
+            inner.session_in_use(tenant, &session).await
+        };
+        match answer {
+            Ok(false) => {
+                taken.insert((tenant, session));
+                kept.push(insert);
+            }
+            Ok(true) => {
+                let _ = insert.done.send(Err(VaultError::Conflict("the session id is in use")));
+            }
+            Err(error) => {
+                let _ = insert.done.send(Err(error));
+            }
+        }
+    }
+    kept
+}
+
+/// Leaves out of each erasure what is hidden or erased already, here or earlier in the batch.
+fn plan(inner: &Inner, erases: Vec<Erase>) -> Vec<Planned> {
+    let mut groups_taken: HashMap<u64, Uuid> = HashMap::new();
+    let mut leaves_taken: HashMap<u64, Uuid> = HashMap::new();
+    let extra = inner.recent_extra.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut all = Vec::with_capacity(erases.len());
+    for mut erase in erases {
+        let id = Uuid::new_v4();
+        let mut covered_by = Vec::new();
+        let mut groups = HashSet::new();
+        let live = |leaf: Leaf, covered_by: &mut Vec<Uuid>, taken: Option<Uuid>| {
+            let cover = taken.or_else(|| inner.shared.hidden.covering(leaf));
+            match cover {
+                Some(other) => {
+                    covered_by.push(other);
+                    false
+                }
+                None => matches!(inner.shared.forest.status(leaf), Ok(LeafStatus::Live)),
+            }
+        };
+        erase.targets.retain(|target| {
+            let taken = groups_taken.get(&target.group.0).copied();
+            // A group named twice in one order counts once and does not wait for itself.
+            if taken == Some(id) || !live(target.group.leaf(0), &mut covered_by, taken) {
+                return false;
+            }
+            groups_taken.insert(target.group.0, id);
+            groups.insert(target.group.0)
+        });
+        erase.leaves.retain(|leaf| {
+            let taken = groups_taken.get(&Group::of(*leaf).0).or_else(|| leaves_taken.get(&leaf.0)).copied();
+            let keep = taken != Some(id) && live(*leaf, &mut covered_by, taken);
+            if keep {
+                leaves_taken.insert(leaf.0, id);
+            }
+            keep
+        });
+        let number = |group: &Group| Leaf(group.0);
+        let set = PurgeSet {
+            interactions: erase.targets.iter().map(|target| number(&target.group)).collect(),
+            groups: erase
+                .targets
+                .iter()
+                .flat_map(|target| {
+                    target.extra.iter().chain(extra.get(&target.group).into_iter().flatten()).map(number)
+                })
+                .collect(),
+            leaves: erase.leaves.iter().copied().collect(),
+        };
+        covered_by.sort_unstable();
+        covered_by.dedup();
+        all.push(Planned { erase, id, set, covered_by, groups, entries: Vec::new() });
+    }
+    all
+}
+
+enum Outcome {
+    Done,
+    Failed,
+}
+
+async fn write(
+    inner: &Arc<Inner>,
+    inserts: &[Insert],
+    planned: &mut [Planned],
+    rekey: Option<&Rekey>,
+    open: &mut OpenBlock,
+) -> Result<Outcome, VaultError> {
+    let mut touched = load(inner, planned, rekey, open).await?;
+    for (position, plan) in planned.iter_mut().enumerate() {
+        for target in &plan.erase.targets {
+            if let Some(entry) = touched.get_mut(&target.block).and_then(|touched| {
+                let entry = touched.block.remove(target.group);
+                if entry.is_some() && touched.removed_by.last() != Some(&position) {
+                    touched.removed_by.push(position);
+                }
+                entry
+            }) {
+                plan.entries.push(entry);
+            }
+        }
+    }
+    if let Some(change) = rekey
+        && let Some(touched) = touched.get_mut(&change.row.directory_block)
+    {
+        touched.block.entries.retain(|entry| entry.group != change.row.group);
+        touched.block.entries.push(change.entry.clone());
+    }
+    let mut blocks_of_inserts = Vec::with_capacity(inserts.len());
+    for insert in inserts {
+        blocks_of_inserts.push(place(inner, &mut touched, open, &insert.entry).await?);
+    }
+    let writes = assemble(inner, inserts, &blocks_of_inserts, planned, rekey, &mut touched, open).await?;
+    let Some((checks, writes)) = writes else { return Ok(Outcome::Done) };
+    inner.shared.probe.reached("commit.before");
+    let applied = inner.apply("batch", checks, writes).await?;
+    inner.shared.probe.reached("commit.after");
+    Ok(if applied.is_ok() { Outcome::Done } else { Outcome::Failed })
+}
+
+/// Opens every block the batch takes entries out of or changes.
+async fn load(
+    inner: &Arc<Inner>,
+    planned: &[Planned],
+    rekey: Option<&Rekey>,
+    open: &mut OpenBlock,
+) -> Result<BTreeMap<u64, Touched>, VaultError> {
+    let mut wanted: Vec<u64> = planned.iter().flat_map(|plan| plan.erase.targets.iter().map(|t| t.block)).collect();
+    wanted.extend(rekey.map(|change| change.row.directory_block));
+    wanted.sort_unstable();
+    wanted.dedup();
+    let mut touched = BTreeMap::new();
+    if let Some(current) = open.current.take_if(|block| wanted.binary_search(&block.number).is_ok()) {
+        let stored = Some(current.leaf);
+        wanted.retain(|number| *number != current.number);
+        touched.insert(current.number, Touched { block: current, stored, removed_by: Vec::new() });
+    }
+    for numbers in wanted.chunks(1_000) {
+        let rows = inner.metadata.directory_blocks(numbers).await.map_err(|error| inner.port(error))?;
+        for row in rows {
+            let block = inner.open_block(&row)?;
+            touched.insert(row.block, Touched { block, stored: Some(row.leaf), removed_by: Vec::new() });
+        }
+    }
+    Ok(touched)
+}
+
+/// Puts an entry into the block that takes new ones; gives its number.
+async fn place(
+    inner: &Arc<Inner>,
+    touched: &mut BTreeMap<u64, Touched>,
+    open: &mut OpenBlock,
+    entry: &Entry,
+) -> Result<u64, VaultError> {
+    if let Some(current) = open.current.take() {
+        let stored = Some(current.leaf);
+        touched.insert(current.number, Touched { block: current, stored, removed_by: Vec::new() });
+    }
+    let newest = open.next_block.checked_sub(1);
+    if let Some(number) = newest
+        && let Some(last) = touched.get_mut(&number)
+        && last.block.entries.len() < BLOCK_ENTRIES
+    {
+        last.block.entries.push(entry.clone());
+        return Ok(number);
+    }
+    let number = open.next_block;
+    let leaf = inner.allocate_leaf(lanes::DIRECTORY).await?;
+    let block = Block { number, leaf, entries: vec![entry.clone()] };
+    touched.insert(number, Touched { block, stored: None, removed_by: Vec::new() });
+    open.next_block += 1;
+    Ok(number)
+}
+
+/// Re-seals the touched blocks and lists everything to write; `None` when there is nothing.
+async fn assemble(
+    inner: &Arc<Inner>,
+    inserts: &[Insert],
+    blocks_of_inserts: &[u64],
+    planned: &mut [Planned],
+    rekey: Option<&Rekey>,
+    touched: &mut BTreeMap<u64, Touched>,
+    open: &mut OpenBlock,
+) -> Result<Option<(Vec<Check>, Vec<Write>)>, VaultError> {
+    let mut checks = Vec::new();
+    let mut writes = Vec::new();
+    let mut puncture_too: Vec<Vec<Leaf>> = vec![Vec::new(); planned.len()];
+    for (number, touched) in touched.iter_mut() {
+        if let Some(leaf) = touched.stored {
+            checks.push(Check::DirectoryLeaf(*number, leaf));
+        }
+        if !touched.removed_by.is_empty() {
+            // Every leaf the removed entry was ever under dies with it; the others move to a fresh one.
+            for position in &touched.removed_by {
+                puncture_too[*position].push(touched.block.leaf);
+            }
+            if touched.block.entries.is_empty() {
+                writes.push(Write::DeleteDirectory(*number));
+                continue;
+            }
+            touched.block.leaf = inner.allocate_leaf(lanes::DIRECTORY).await?;
+        }
+        let sealed =
+            inner.with_key(touched.block.leaf, |key| touched.block.seal(key))?.map_err(VaultError::internal)?;
+        writes.push(Write::PutDirectory(DirectoryRow {
+            block: *number,
+            leaf: touched.block.leaf,
+            entries: touched.block.entries.len() as u8,
+            sealed,
+        }));
+    }
+    for (insert, block) in inserts.iter().zip(blocks_of_inserts) {
+        let mut row = insert.row.clone();
+        row.directory_block = *block;
+        writes.push(Write::InsertInteraction(row));
+        writes.extend(insert.contents.iter().cloned().map(Write::InsertContent));
+    }
+    if let Some(change) = rekey {
+        checks.push(Check::Version(change.row.group, change.row.version));
+        checks.push(Check::NotErased(change.row.group.leaf(0)));
+        writes.push(Write::UpdateInteraction(change.row.clone()));
+    }
+    let now = inner.clock.now();
+    for (plan, directory) in planned.iter_mut().zip(puncture_too) {
+        plan.set.leaves.extend(directory);
+        if let Some((more_checks, more_writes)) = plan.erase.with.take() {
+            checks.extend(more_checks);
+            writes.extend(more_writes);
+        }
+        if plan.set != PurgeSet::default() {
+            writes.push(Write::InsertPurge(purge_row(inner, plan, now).await?));
+        }
+    }
+    for seal in inner.take_unmarked() {
+        writes.push(Write::SealPurges(seal.ids, seal.epoch, seal.at));
+        writes.push(Write::SetEpoch(seal.epoch));
+    }
+    if let Some(newest) = open.next_block.checked_sub(1)
+        && let Some(last) = touched.remove(&newest)
+        && !last.block.entries.is_empty()
+        && last.block.entries.len() < BLOCK_ENTRIES
+    {
+        open.current = Some(last.block);
+    }
+    Ok((!writes.is_empty()).then_some((checks, writes)))
+}
+
+async fn purge_row(inner: &Arc<Inner>, plan: &mut Planned, now: Timestamp) -> Result<PurgeRow, VaultError> {
+    let mut order_leaf = None;
+    let mut sealed_order = Vec::new();
+    if let Some(text) = plan.erase.order.take() {
+        let leaf = inner.allocate_leaf(lanes::ORDERS).await?;
+        let place = Place::Order(*plan.id.as_bytes());
+        sealed_order = inner.with_key(leaf, |key| record::seal(key, place, text))?.map_err(VaultError::internal)?;
+        plan.set.leaves.extend([leaf]);
+        order_leaf = Some(leaf);
+    }
+    Ok(PurgeRow {
+        id: plan.id,
+        tenant: Some(plan.erase.tenant),
+        credential: plan.erase.credential,
+        kind: plan.erase.kind,
+        // Nothing can stop an erasure between acceptance and planning today, so both are this one transaction.
+        state: PurgeState::Planned,
+        set: plan.set.clone(),
+        interactions: plan.set.interactions.len() as u64,
+        contents: plan.erase.contents,
+        order_leaf,
+        sealed_order,
+        accepted_at: now,
+        sealed_at: None,
+        sealed_epoch: None,
+        removed_at: None,
+    })
+}
+
+async fn after_commit(inner: &Arc<Inner>, inserts: Vec<Insert>, planned: Vec<Planned>, rekey: Option<Rekey>) {
+    let region = inner.settings.default_region.as_deref();
+    let tags_of = |entry: &Entry| -> Vec<u64> {
+        entry.keys.iter().flat_map(|(kind, text)| tags(&inner.lookup, entry.tenant.0, *kind, text, region)).collect()
+    };
+    // Hide first: from here on every read answers *gone*, and streams end.
+    let mut pending = Vec::new();
+    let mut answers = Vec::new();
+    for plan in planned {
+        let accepted = |id| Accepted { id, groups: plan.groups, covered_by: plan.covered_by };
+        if plan.set == PurgeSet::default() {
+            answers.push((plan.erase.done, accepted(None)));
+            continue;
+        }
+        let set = Arc::new(plan.set);
+        inner.shared.expect(plan.id);
+        inner.shared.hidden.insert(plan.id, &set);
+        inner.shared.active.revoke(&set);
+        let removals: Vec<_> =
+            plan.entries.iter().flat_map(|e| tags_of(e).into_iter().map(|tag| (tag, e.group))).collect();
+        inner.lookup.remove(&removals);
+        let record = plan.erase.early.then(|| journal::Record {
+            id: plan.id,
+            tenant: plan.erase.tenant,
+            credential: plan.erase.credential,
+            interactions: set.interactions.len() as u64,
+            contents: plan.erase.contents,
+            at: inner.clock.now(),
+            set: Arc::clone(&set),
+        });
+        pending.push((Pending { id: plan.id, set, journal: None }, record));
+        answers.push((plan.erase.done, accepted(Some(plan.id))));
+    }
+    inner.shared.probe.reached("commit.hidden");
+    for insert in &inserts {
+        inner.lookup.insert(&tags_of(&insert.entry), insert.entry.group);
+        inner.shared.note_live(insert.entry.group);
+    }
+    if let Some(change) = &rekey {
+        inner.lookup.insert(&tags_of(&change.entry), change.entry.group);
+    }
+    let journaled = write_journal(inner, &mut pending).await;
+    inner.shared.probe.reached("commit.journaled");
+    let handed_over = inner.sealer.purge(pending.into_iter().map(|(pending, _)| pending).collect());
+    for (done, accepted) in answers {
+        let _ = done.send(match (&journaled, &handed_over) {
+            (Ok(()), Ok(())) => Ok(accepted),
+            _ => Err(VaultError::Unavailable(None)),
+        });
+    }
+    for insert in inserts {
+        let _ = insert.done.send(Ok(()));
+    }
+    if let Some(change) = rekey {
+        let _ = change.done.send(Ok(true));
+    }
+}
+
+/// Appends the records of erasures whose answer precedes the seal; durable on return.
+async fn write_journal(
+    inner: &Arc<Inner>,
+    pending: &mut [(Pending, Option<journal::Record>)],
+) -> Result<(), VaultError> {
+    for (pending, record) in pending {
+        let Some(record) = record.take() else { continue };
+        let forest = Arc::clone(&inner.shared.forest);
+        let bytes = record.encode();
+        let appended = tokio::task::spawn_blocking(move || forest.journal_append(&bytes)).await;
+        match appended {
+            Ok(Ok(position)) => {
+                inner.shared.note_journal(position, pending.id);
+                pending.journal = Some(position);
+            }
+            Ok(Err(error)) => {
+                if matches!(error, keyforest::SealError::Unknown(_)) {
+                    inner.shared.poison();
+                }
+                tracing::error!(error = &error as &dyn std::error::Error, "the purge journal could not be written");
+                return Err(VaultError::Unavailable(None));
+            }
+            Err(error) => return Err(VaultError::internal(error)),
+        }
+    }
+    Ok(())
+}
+
+impl Inner {
+    /// Issues a leaf of a system lane, adding buckets when the supply is used up.
+    pub async fn allocate_leaf(&self, lane: Lane) -> Result<Leaf, VaultError> {
+        loop {
+            match self.shared.forest.allocate_leaf(lane) {
+                Ok(leaf) => return Ok(leaf),
+                Err(keyforest::ForestError::Unprovisioned) => self.provision().await?,
+                Err(error) => return Err(VaultError::internal(error)),
+            }
+        }
+    }
+
+    /// Opens a stored directory block.
+    pub fn open_block(&self, row: &DirectoryRow) -> Result<Block, VaultError> {
+        self.with_key(row.leaf, |key| Block::open(row.block, row.leaf, key, &row.sealed))?.map_err(VaultError::internal)
+    }
+}

@@ -1,0 +1,94 @@
+//! What the journal in the key state says of an erasure: enough to do it again over an older database.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::model::TenantId;
+use crate::ports::PurgeSet;
+
+const VERSION: u8 = 1;
+
+/// One accepted erasure. Leaf numbers, counts and ids only: nothing personal.
+pub struct Record {
+    /// Its id.
+    pub id: Uuid,
+    /// Its tenant.
+    pub tenant: TenantId,
+    /// The credential that ordered it.
+    pub credential: Option<Uuid>,
+    /// Interactions erased wholly.
+    pub interactions: u64,
+    /// Contents erased.
+    pub contents: u64,
+    /// When it was accepted.
+    pub at: Timestamp,
+    /// What it covers.
+    pub set: Arc<PurgeSet>,
+}
+
+impl Record {
+    /// Version (1) ‖ id 16 ‖ tenant u32 ‖ credential 16 (nil for none) ‖ interactions u64 ‖ contents u64 ‖ time u64 (µs) ‖ set.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = vec![VERSION];
+        out.extend_from_slice(self.id.as_bytes());
+        out.extend_from_slice(&self.tenant.0.to_be_bytes());
+        out.extend_from_slice(self.credential.unwrap_or(Uuid::nil()).as_bytes());
+        out.extend_from_slice(&self.interactions.to_be_bytes());
+        out.extend_from_slice(&self.contents.to_be_bytes());
+        out.extend_from_slice(&self.at.as_microsecond().to_be_bytes());
+        out.extend_from_slice(&self.set.encode());
+        out
+    }
+
+    /// Reads what [`Record::encode`] wrote; `None` for anything else.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let (head, set) = bytes.split_at_checked(61)?;
+        let number = |from: usize, to: usize| head[from..to].iter().fold(0_u64, |v, byte| (v << 8) | u64::from(*byte));
+        if head[0] != VERSION {
+            return None;
+        }
+        let credential = Uuid::from_slice(&head[21..37]).ok()?;
+        Some(Self {
+            id: Uuid::from_slice(&head[1..17]).ok()?,
+            tenant: TenantId(number(17, 21) as u32),
+            credential: (!credential.is_nil()).then_some(credential),
+            interactions: number(37, 45),
+            contents: number(45, 53),
+            at: Timestamp::from_microsecond(number(53, 61) as i64).ok()?,
+            set: Arc::new(PurgeSet::decode(set)?),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use keyforest::Leaf;
+
+    use super::*;
+
+    #[test]
+    fn a_record_survives_its_encoding() {
+        let record = Record {
+            id: Uuid::new_v4(),
+            tenant: TenantId(3),
+            credential: None,
+            interactions: 2,
+            contents: 9,
+            at: Timestamp::UNIX_EPOCH,
+            set: Arc::new(PurgeSet {
+                interactions: [Leaf(4), Leaf(9)].into_iter().collect(),
+                groups: [Leaf(11)].into_iter().collect(),
+                leaves: [Leaf(1_000)].into_iter().collect(),
+            }),
+        };
+        let bytes = record.encode();
+        let again = Record::decode(&bytes).unwrap();
+        assert_eq!((again.id, again.tenant, again.credential, again.contents), (record.id, TenantId(3), None, 9));
+        assert_eq!(*again.set, *record.set);
+        for length in 0..bytes.len() {
+            assert!(Record::decode(&bytes[..length]).is_none());
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! What happens before the vault serves: do database and key state belong together, and what did a crash leave?
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use keyforest::{Forest, Group, Leaf, LeafSet};
+
+use super::VaultError;
+use super::journal::Record;
+use super::sealer::Pending;
+use super::vault::Inner;
+use crate::directory::tags;
+use crate::ports::{DirectoryRow, InstanceRow, PurgeKind, PurgeRow, PurgeSet, PurgeState, Write};
+
+/// Buckets added to the supply at a time: 64 buckets take 8,192 interactions.
+pub const PROVISION_BUCKETS: u64 = 64;
+
+/// Named moments of recovery.
+pub const CRASH_POINTS: &[&str] = &["recovery.before_seal", "recovery.after_seal", "recovery.closed"];
+
+/// Database and key state do not belong together. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum Mismatch {
+    /// Two different vaults.
+    #[error("the database and the key state are of different vaults")]
+    Instance,
+    /// The database lacks commits that the key state has seen.
+    #[error("the database is older than the key state: commit {found}, but commit {pinned} was seen")]
+    DatabaseBehind {
+        /// Its commit counter.
+        found: u64,
+        /// The counter pinned by the last seal.
+        pinned: u64,
+    },
+    /// The register holds an epoch that was left behind: old keys came back.
+    #[error("the key state is older than the database: epoch {found}, but epoch {known} was in force")]
+    RegisterBehind {
+        /// The register's epoch.
+        found: u64,
+        /// The epoch the database knows.
+        known: u64,
+    },
+}
+
+/// Refuses to open what was rolled back on either side (design §6).
+pub fn check_belongs_together(instance: &InstanceRow, forest: &Forest) -> Result<(), VaultError> {
+    let pins = forest.pins();
+    let mismatch = if pins.instance != *instance.instance.as_bytes() {
+        Mismatch::Instance
+    } else if pins.commit_counter > instance.commit_counter {
+        Mismatch::DatabaseBehind { found: instance.commit_counter, pinned: pins.commit_counter }
+    } else if instance.epoch > forest.epoch() {
+        Mismatch::RegisterBehind { found: forest.epoch(), known: instance.epoch }
+    } else {
+        return Ok(());
+    };
+    Err(VaultError::internal(mismatch))
+}
+
+/// Seals every accepted erasure, closes the buckets of earlier runs, and tells the database.
+pub async fn finish_what_a_crash_left(inner: &Arc<Inner>) -> Result<(), VaultError> {
+    replay_journal(inner).await?;
+    let unsealed = inner.metadata.unsealed_purges().await.map_err(|error| inner.port(error))?;
+    let mut waits = Vec::new();
+    let mut pending = Vec::new();
+    for purge in unsealed {
+        inner.unanswered.remember_recovered(&purge, inner.settings.retry_grace);
+        let set = Arc::new(purge.set);
+        waits.push(inner.shared.expect(purge.id));
+        inner.shared.hidden.insert(purge.id, &set);
+        pending.push(Pending { id: purge.id, set, journal: None });
+    }
+    if !pending.is_empty() {
+        tracing::info!(erasures = pending.len(), "sealing what was accepted before the stop");
+        inner.shared.probe.reached("recovery.before_seal");
+        inner.sealer.purge(pending)?;
+        for mut wait in waits {
+            tokio::select! {
+                sealed = wait.wait_for(|sealed| *sealed) => {
+                    sealed.map_err(|_| VaultError::Unavailable(None))?;
+                }
+                () = poisoned(inner) => return Err(VaultError::Unavailable(None)),
+            }
+        }
+        inner.shared.probe.reached("recovery.after_seal");
+        inner.mark_unmarked().await?;
+    }
+    close_buckets(inner).await
+}
+
+async fn poisoned(inner: &Inner) {
+    let _ = inner.shared.poisoned.subscribe().wait_for(|poisoned| *poisoned).await;
+}
+
+/// Does again what the journal knows and the database does not.
+async fn replay_journal(inner: &Arc<Inner>) -> Result<(), VaultError> {
+    let forest = Arc::clone(&inner.shared.forest);
+    let records = tokio::task::spawn_blocking(move || forest.journal()).await.map_err(VaultError::internal)?;
+    for (position, bytes) in records.map_err(VaultError::internal)? {
+        let Some(record) = Record::decode(&bytes) else {
+            return Err(VaultError::internal(UnreadableJournal { position }));
+        };
+        let known = inner.metadata.purge(record.id).await.map_err(|error| inner.port(error))?;
+        if known.is_none() {
+            tracing::warn!(purge = %record.id, "an accepted erasure was missing in the database; it is done again");
+            let row = PurgeRow {
+                id: record.id,
+                tenant: Some(record.tenant),
+                credential: record.credential,
+                kind: PurgeKind::Order,
+                state: PurgeState::Planned,
+                set: PurgeSet::clone(&record.set),
+                interactions: record.interactions,
+                contents: record.contents,
+                order_leaf: None,
+                sealed_order: Vec::new(),
+                accepted_at: record.at,
+                sealed_at: None,
+                sealed_epoch: None,
+                removed_at: None,
+            };
+            inner.apply_unchecked("purge.replay", vec![Write::InsertPurge(row)]).await?;
+        }
+        // Sealed before the first request is served, so the record can go with any later seal.
+        inner.shared.note_journal(position, record.id);
+        inner.shared.forget_journal(position);
+    }
+    Ok(())
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("journal record {position} is unreadable")]
+struct UnreadableJournal {
+    position: u64,
+}
+
+/// Punctures whole groups that earlier runs opened buckets for and never used, and makes a fresh supply: leaf numbers of
+/// earlier runs are never issued again.
+async fn close_buckets(inner: &Arc<Inner>) -> Result<(), VaultError> {
+    let range = inner.shared.forest.unclosed();
+    let groups = range.start / Group::SIZE..range.end.div_ceil(Group::SIZE);
+    let mut unused = LeafSet::new();
+    if !groups.is_empty() {
+        let used = inner.metadata.used_groups(groups.clone()).await.map_err(|error| inner.port(error))?;
+        let free = groups.filter(|group| !used.contains(Leaf(*group)));
+        unused = free.flat_map(|group| Group(group).leaves()).collect();
+    }
+    inner.sealer.upkeep(unused, range.end, PROVISION_BUCKETS).await?;
+    inner.shared.probe.reached("recovery.closed");
+    Ok(())
+}
+
+/// The number after the last directory block.
+pub async fn next_directory_block(inner: &Arc<Inner>) -> Result<u64, VaultError> {
+    inner.metadata.next_directory_block().await.map_err(|error| inner.port(error))
+}
+
+/// Fills the look-up map from the stored blocks. Until it is complete look-ups answer *not ready*, never *not found*.
+pub async fn rebuild_lookups(inner: Weak<Inner>, blocks: u64) {
+    let mut from = 0;
+    let mut again: Vec<u64> = Vec::new();
+    let mut pause = Duration::from_millis(50);
+    loop {
+        let Some(inner) = inner.upgrade() else { return };
+        let page = if from < blocks {
+            inner.metadata.directory(from, 256).await
+        } else if !again.is_empty() {
+            // Absent ones were emptied meanwhile; the others have a fresh leaf by now.
+            let numbers: Vec<u64> = again.drain(..again.len().min(256)).collect();
+            inner.metadata.directory_blocks(&numbers).await
+        } else {
+            inner.lookups_ready.send_replace(true);
+            return;
+        };
+        let added = match page {
+            Ok(rows) => {
+                from = if from < blocks { rows.last().map_or(blocks, |row| row.block + 1) } else { from };
+                add_blocks(&inner, rows).await
+            }
+            Err(error) => Err(inner.port(error)),
+        };
+        match added {
+            Ok(mut rewritten) => again.append(&mut rewritten),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "rebuilding the look-up map is delayed");
+                from = 0;
+                drop(inner);
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(5));
+            }
+        }
+    }
+}
+
+/// Adds the entries of some blocks; gives the numbers of those that were re-sealed under a fresh leaf since they were read.
+async fn add_blocks(inner: &Arc<Inner>, rows: Vec<DirectoryRow>) -> Result<Vec<u64>, VaultError> {
+    let work = Arc::clone(inner);
+    tokio::task::spawn_blocking(move || {
+        let region = work.settings.default_region.as_deref();
+        let mut rewritten = Vec::new();
+        for row in rows {
+            let block = match work.open_block(&row) {
+                Ok(block) => block,
+                Err(VaultError::Gone) => {
+                    rewritten.push(row.block);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            for entry in &block.entries {
+                let tags: Vec<u64> = entry
+                    .keys
+                    .iter()
+                    .flat_map(|(kind, text)| tags(&work.lookup, entry.tenant.0, *kind, text, region))
+                    .collect();
+                work.lookup.insert(&tags, entry.group);
+            }
+        }
+        Ok(rewritten)
+    })
+    .await
+    .map_err(VaultError::internal)?
+}

@@ -1,0 +1,383 @@
+//! The sealer: one thread that makes every seal (design §4.3, steps 3 and 4).
+//!
+//! Erasures that arrive while a seal runs form the next one; when idle there is no waiting window.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use keyforest::{Change, Forest, Group, Leaf, LeafSet, Pins, Probe, SealError};
+use tokio::sync::{oneshot, watch};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::VaultError;
+use super::hidden::{ActiveKeys, Hidden};
+use crate::ports::{Clock, PurgeSet};
+
+/// Named moments of the sealer outside of the forest's own.
+pub const CRASH_POINTS: &[&str] = &["sealer.before_seal", "sealer.after_seal", "sealer.before_answer"];
+
+/// An erasure on its way to its seal.
+#[derive(Clone)]
+pub struct Pending {
+    /// Its id.
+    pub id: Uuid,
+    /// What it covers.
+    pub set: Arc<PurgeSet>,
+    /// Its record in the journal, if it has one.
+    pub journal: Option<u64>,
+}
+
+/// A seal that the metadata has not heard of yet.
+pub struct Unmarked {
+    /// The erasures it sealed.
+    pub ids: Vec<Uuid>,
+    /// Its epoch.
+    pub epoch: u64,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What sealer, committer and services share.
+pub struct Shared {
+    /// The keys.
+    pub forest: Arc<Forest>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Crash points.
+    pub probe: Arc<dyn Probe>,
+    /// Hidden sets.
+    pub hidden: Hidden,
+    /// Keys in use by streams.
+    pub active: ActiveKeys,
+    /// Held for reading while a derived key is on some thread's stack; the sealer takes it for writing before it says
+    /// *sealed*, so by then every such key has been dropped.
+    pub key_gate: RwLock<()>,
+    /// Waiters of erasures not sealed yet.
+    pub waiting: Mutex<HashMap<Uuid, watch::Sender<bool>>>,
+    /// Seals the metadata has not heard of yet.
+    pub unmarked: Mutex<Vec<Unmarked>>,
+    /// Told when `unmarked` grew.
+    pub sealed: tokio::sync::Notify,
+    /// Recently made interactions: canaries that must open after every seal.
+    pub canaries: Mutex<std::collections::VecDeque<Group>>,
+    /// The process must end.
+    pub poisoned: watch::Sender<bool>,
+    /// Seals are being made.
+    pub sealing: AtomicBool,
+    /// Seals made.
+    pub seals: AtomicU64,
+    /// Leaves punctured.
+    pub punctured: AtomicU64,
+    /// Bytes and flushes of all seals, and their time in microseconds, for metrics.
+    pub seal_micros: AtomicU64,
+    /// The newest commit counter known.
+    commit_counter: AtomicU64,
+    instance: [u8; 16],
+    journalled: Mutex<BTreeMap<u64, Uuid>>,
+    newest_journal: AtomicU64,
+}
+
+impl Shared {
+    /// Fresh shared state of an opened vault.
+    pub fn new(
+        forest: Arc<Forest>,
+        clock: Arc<dyn Clock>,
+        probe: Arc<dyn Probe>,
+        instance: Uuid,
+        commit_counter: u64,
+    ) -> Self {
+        Self {
+            forest,
+            clock,
+            probe,
+            hidden: Hidden::default(),
+            active: ActiveKeys::default(),
+            key_gate: RwLock::new(()),
+            waiting: Mutex::default(),
+            unmarked: Mutex::default(),
+            sealed: tokio::sync::Notify::new(),
+            canaries: Mutex::default(),
+            poisoned: watch::Sender::new(false),
+            sealing: AtomicBool::new(true),
+            seals: AtomicU64::new(0),
+            punctured: AtomicU64::new(0),
+            seal_micros: AtomicU64::new(0),
+            commit_counter: AtomicU64::new(commit_counter),
+            instance: *instance.as_bytes(),
+            journalled: Mutex::default(),
+            newest_journal: AtomicU64::new(0),
+        }
+    }
+
+    /// Remembers the newest durable commit; the next seal pins it.
+    pub fn note_commit(&self, counter: u64) {
+        self.commit_counter.fetch_max(counter, Ordering::AcqRel);
+    }
+
+    /// Remembers a journal record until its erasure is sealed.
+    pub fn note_journal(&self, position: u64, id: Uuid) {
+        self.journalled.lock().unwrap_or_else(PoisonError::into_inner).insert(position, id);
+        self.newest_journal.fetch_max(position, Ordering::AcqRel);
+    }
+
+    /// Forgets a journal record whose erasure will be sealed before anything is served.
+    pub fn forget_journal(&self, position: u64) {
+        self.journalled.lock().unwrap_or_else(PoisonError::into_inner).remove(&position);
+    }
+
+    /// Ends the process' trust in its media: nothing is answered as done any more.
+    pub fn poison(&self) {
+        self.poisoned.send_replace(true);
+    }
+
+    /// Whether the process must end.
+    pub fn is_poisoned(&self) -> bool {
+        *self.poisoned.borrow()
+    }
+
+    /// Subscribes to an erasure's seal; call before handing it to the sealer.
+    pub fn expect(&self, id: Uuid) -> watch::Receiver<bool> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.entry(id).or_insert_with(|| watch::Sender::new(false)).subscribe()
+    }
+
+    /// Subscribes to an erasure that is on its way; `None` when it is not (any more).
+    pub fn awaiting(&self, id: Uuid) -> Option<watch::Receiver<bool>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).get(&id).map(watch::Sender::subscribe)
+    }
+
+    /// Remembers a new interaction as a canary.
+    pub fn note_live(&self, group: Group) {
+        let mut canaries = self.canaries.lock().unwrap_or_else(PoisonError::into_inner);
+        canaries.push_back(group);
+        if canaries.len() > 4 {
+            canaries.pop_front();
+        }
+    }
+
+    pub fn pins(&self) -> Pins {
+        Pins { instance: self.instance, commit_counter: self.commit_counter.load(Ordering::Acquire), log_head: [0; 32] }
+    }
+}
+
+enum Job {
+    Purges(Vec<Pending>),
+    Attach(Zeroizing<Vec<u8>>, oneshot::Sender<Result<(), VaultError>>),
+    Provision(u64, oneshot::Sender<Result<(), VaultError>>),
+    Upkeep { unused: LeafSet, closed_below: u64, provision: u64, done: oneshot::Sender<Result<(), VaultError>> },
+    Stop(oneshot::Sender<()>),
+}
+
+/// The sealer's door.
+pub struct Sealer {
+    jobs: Mutex<mpsc::Sender<Job>>,
+}
+
+impl Sealer {
+    /// Starts the thread.
+    pub fn start(shared: Arc<Shared>) -> Result<Self, VaultError> {
+        let (jobs, queue) = mpsc::channel();
+        std::thread::Builder::new()
+            .name("sealer".to_owned())
+            .spawn(move || run(&shared, &queue))
+            .map_err(VaultError::internal)?;
+        Ok(Self { jobs: Mutex::new(jobs) })
+    }
+
+    fn send(&self, job: Job) -> Result<(), VaultError> {
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        jobs.send(job).map_err(|_| VaultError::Unavailable(None))
+    }
+
+    /// Hands over erasures that are planned in the metadata.
+    pub fn purge(&self, pending: Vec<Pending>) -> Result<(), VaultError> {
+        self.send(Job::Purges(pending))
+    }
+
+    /// Seals new vault secrets.
+    pub async fn attach(&self, secrets: Zeroizing<Vec<u8>>) -> Result<(), VaultError> {
+        let (done, answer) = oneshot::channel();
+        self.send(Job::Attach(secrets, done))?;
+        answer.await.map_err(|_| VaultError::Unavailable(None))?
+    }
+
+    /// Adds buckets to the supply.
+    pub async fn provision(&self, buckets: u64) -> Result<(), VaultError> {
+        let (done, answer) = oneshot::channel();
+        self.send(Job::Provision(buckets, done))?;
+        answer.await.map_err(|_| VaultError::Unavailable(None))?
+    }
+
+    /// Punctures groups that earlier runs left unused, closes their buckets and adds a fresh supply, in one seal.
+    pub async fn upkeep(&self, unused: LeafSet, closed_below: u64, provision: u64) -> Result<(), VaultError> {
+        let (done, answer) = oneshot::channel();
+        self.send(Job::Upkeep { unused, closed_below, provision, done })?;
+        answer.await.map_err(|_| VaultError::Unavailable(None))?
+    }
+
+    /// Seals what is queued and ends the thread.
+    pub async fn stop(&self) {
+        let (done, answer) = oneshot::channel();
+        if self.send(Job::Stop(done)).is_ok() {
+            let _ = answer.await;
+        }
+    }
+}
+
+/// Most jobs one seal takes up, so that a flood cannot postpone it for ever.
+const JOBS_PER_SEAL: usize = 4_096;
+
+#[derive(Default)]
+struct Batch {
+    purges: Vec<Pending>,
+    attach: Option<Zeroizing<Vec<u8>>>,
+    provision: u64,
+    upkeep: Option<(LeafSet, u64)>,
+    answers: Vec<oneshot::Sender<Result<(), VaultError>>>,
+    stop: Option<oneshot::Sender<()>>,
+}
+
+impl Batch {
+    fn take(&mut self, job: Job) {
+        match job {
+            Job::Purges(mut purges) => self.purges.append(&mut purges),
+            Job::Attach(secrets, done) => {
+                self.attach = Some(secrets);
+                self.answers.push(done);
+            }
+            Job::Provision(buckets, done) => {
+                self.provision = self.provision.max(buckets);
+                self.answers.push(done);
+            }
+            Job::Upkeep { unused, closed_below, provision, done } => {
+                self.upkeep = Some((unused, closed_below));
+                self.provision = self.provision.max(provision);
+                self.answers.push(done);
+            }
+            Job::Stop(done) => self.stop = Some(done),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.purges.is_empty() && self.attach.is_none() && self.provision == 0 && self.upkeep.is_none()
+    }
+}
+
+fn run(shared: &Shared, queue: &mpsc::Receiver<Job>) {
+    while let Ok(first) = queue.recv() {
+        let mut batch = Batch::default();
+        batch.take(first);
+        while batch.purges.len() < JOBS_PER_SEAL && batch.stop.is_none() {
+            match queue.try_recv() {
+                Ok(job) => batch.take(job),
+                Err(_) => break,
+            }
+        }
+        if !batch.is_empty() && !seal_until_done(shared, &mut batch) {
+            return;
+        }
+        if let Some(done) = batch.stop {
+            let _ = done.send(());
+            return;
+        }
+    }
+}
+
+/// Repeats a seal that was certainly not made until it is; `false` when the process must end.
+fn seal_until_done(shared: &Shared, batch: &mut Batch) -> bool {
+    let mut pause = Duration::from_millis(50);
+    loop {
+        match seal_once(shared, batch) {
+            Ok(()) => {
+                shared.sealing.store(true, Ordering::Release);
+                for answer in batch.answers.drain(..) {
+                    let _ = answer.send(Ok(()));
+                }
+                return true;
+            }
+            Err(SealError::NotDone(cause)) => {
+                shared.sealing.store(false, Ordering::Release);
+                tracing::warn!(error = &cause as &dyn std::error::Error, "the seal stalls; it stays due");
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(Duration::from_secs(2));
+                if batch.stop.is_some() {
+                    return false;
+                }
+            }
+            Err(SealError::Unknown(cause)) => {
+                shared.sealing.store(false, Ordering::Release);
+                tracing::error!(error = &cause as &dyn std::error::Error, "a flush failed; the process must end");
+                shared.poison();
+                return false;
+            }
+        }
+    }
+}
+
+fn seal_once(shared: &Shared, batch: &Batch) -> Result<(), SealError> {
+    #[expect(clippy::disallowed_methods, reason = "measures a duration, not a date")]
+    let started = std::time::Instant::now();
+    let mut puncture: LeafSet =
+        batch.purges.iter().flat_map(|purge| purge.set.expand().iter().collect::<Vec<_>>()).collect();
+    if let Some((unused, _)) = &batch.upkeep {
+        puncture = puncture.union(unused);
+    }
+    let canaries: LeafSet = {
+        let canaries = shared.canaries.lock().unwrap_or_else(PoisonError::into_inner);
+        let live = |leaf: &Leaf| !puncture.contains(*leaf) && shared.forest.key(*leaf).is_ok();
+        canaries.iter().map(|group| group.leaf(0)).filter(live).collect()
+    };
+    let change = Change {
+        puncture,
+        provision: batch.provision,
+        attachment: batch.attach.as_ref().map(|secrets| secrets.to_vec()),
+        pins: shared.pins(),
+        canaries,
+        closed_below: batch.upkeep.as_ref().map(|(_, below)| *below),
+        journal_done: shared.journal_done(),
+    };
+    shared.probe.reached("sealer.before_seal");
+    let sealed = shared.forest.seal(&change)?;
+    shared.probe.reached("sealer.after_seal");
+    // The forest no longer gives these keys out. Wait for whoever still holds one on its stack.
+    drop(shared.key_gate.write().unwrap_or_else(PoisonError::into_inner));
+    shared.seals.fetch_add(1, Ordering::Relaxed);
+    shared.punctured.fetch_add(sealed.punctured, Ordering::Relaxed);
+    shared.seal_micros.fetch_add(u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    let ids: Vec<Uuid> = batch.purges.iter().map(|purge| purge.id).collect();
+    if !ids.is_empty() {
+        shared.probe.reached("sealer.before_answer");
+        let unmarked = Unmarked { ids, epoch: sealed.epoch, at: shared.clock.now() };
+        shared.unmarked.lock().unwrap_or_else(PoisonError::into_inner).push(unmarked);
+        for purge in &batch.purges {
+            shared.hidden.remove(purge.id, &purge.set);
+            if let Some(position) = purge.journal {
+                shared.journalled.lock().unwrap_or_else(PoisonError::into_inner).remove(&position);
+            }
+            let waiter = shared.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&purge.id);
+            if let Some(waiter) = waiter {
+                waiter.send_replace(true);
+            }
+        }
+        shared.sealed.notify_one();
+    }
+    Ok(())
+}
+
+impl Shared {
+    /// Journal records before the oldest one whose erasure is not sealed are no longer needed.
+    fn journal_done(&self) -> Option<u64> {
+        let journalled = self.journalled.lock().unwrap_or_else(PoisonError::into_inner);
+        match journalled.keys().next() {
+            Some(oldest) => oldest.checked_sub(1),
+            None => match self.newest_journal.load(Ordering::Acquire) {
+                0 => None,
+                newest => Some(newest),
+            },
+        }
+    }
+}
