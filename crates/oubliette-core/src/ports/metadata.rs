@@ -234,7 +234,8 @@ pub enum Write {
     UpdateInteraction(InteractionRow),
     /// Changes only the clear state; adds one to the version.
     SetState(Group, State),
-    /// A new content; sets the interaction's next leaf to at least one past it (by index in the newest group).
+    /// A new content; sets the interaction's next leaf to at least one past it (by index in the newest group) and adds one
+    /// to the interaction's version.
     InsertContent(ContentRow),
     /// Removes content rows.
     DeleteContents(Vec<Leaf>),

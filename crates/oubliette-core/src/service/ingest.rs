@@ -282,7 +282,8 @@ impl Draft {
             version: 1,
             sealed_meta: inner.seal_meta(tenant, self.group, &meta)?,
         };
-        let (version, kind, state) = (row.version, row.kind, row.state);
+        // Each content adds one to the version.
+        let (version, kind, state) = (row.version + self.contents.len() as u64, row.kind, row.state);
         let entry = Entry { tenant, group: self.group, keys: keys_of(&meta, &inner.settings) };
         let (done, answer) = oneshot::channel();
         let insert = Insert { row, contents: self.contents, entry, unique_session, done };

@@ -195,7 +195,7 @@ impl Apply<'_> {
 
     /// A content only ever lies in its interaction's own groups: erasing the interaction punctures exactly those.
     fn insert_content(&self, row: &ContentRow) -> Result<(), Stop> {
-        let Some((next_leaf, extra)) = self.leaves(row.interaction)? else {
+        let Some((_, extra)) = self.leaves(row.interaction)? else {
             return Err(Stop::Refused(refused("insert a content whose interaction has no row")));
         };
         let groups = if extra == 0 { Vec::new() } else { self.extra_groups(row.interaction)? };
@@ -216,10 +216,9 @@ impl Apply<'_> {
             &row.sealed_meta,
         );
         self.execute(sql::INSERT_CONTENT, values)?;
-        let past = row.leaf.0 % Group::SIZE + 1;
-        if group == *groups.last().unwrap_or(&row.interaction) && past > next_leaf {
-            self.execute(sql::SET_NEXT_LEAF, (row.interaction.0, past))?;
-        }
+        let in_newest = group == *groups.last().unwrap_or(&row.interaction);
+        let past = if in_newest { row.leaf.0 % Group::SIZE + 1 } else { 0 };
+        self.execute(sql::NOTE_CONTENT, (row.interaction.0, past))?;
         Ok(())
     }
 

@@ -82,6 +82,10 @@ impl Metadata for SqliteMetadata {
         self.ask("read the directory", move |connection| read::directory(connection, from, limit)).await
     }
 
+    async fn next_directory_block(&self) -> Result<u64, PortError> {
+        self.ask("find the last directory block", read::next_directory_block).await
+    }
+
     async fn directory_blocks(&self, blocks: &[u64]) -> Result<Vec<DirectoryRow>, PortError> {
         few(blocks.len(), "read more than 1,000 directory blocks at once")?;
         let blocks = blocks.to_vec();

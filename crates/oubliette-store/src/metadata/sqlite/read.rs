@@ -65,6 +65,12 @@ pub(super) fn next_hour(connection: &Connection, tenant: TenantId, from: i64, to
     connection.prepare_cached(sql::NEXT_HOUR)?.query_row((tenant.0, from, to), |row| row.get(0))
 }
 
+/// One more than the highest directory block.
+pub(super) fn next_directory_block(connection: &Connection) -> Result<u64> {
+    let last: Option<u64> = connection.prepare_cached(sql::LAST_DIRECTORY_BLOCK)?.query_row([], |row| row.get(0))?;
+    Ok(last.map_or(0, |last| last + 1))
+}
+
 /// Contents of interactions.
 pub(super) fn contents(connection: &Connection, interactions: &[Group]) -> Result<Vec<ContentRow>> {
     let mut found = all(connection, sql::CONTENTS, [groups_list(interactions)], rows::content)?;

@@ -49,6 +49,8 @@ statements! {
         version, sealed_meta FROM interactions WHERE tenant = ?1 AND start_hour = ?2 ORDER BY interaction";
     /// The next hour with an interaction: reads one index entry.
     NEXT_HOUR = "SELECT min(start_hour) FROM interactions WHERE tenant = ?1 AND start_hour BETWEEN ?2 AND ?3";
+    /// The highest directory block: reads one index entry.
+    LAST_DIRECTORY_BLOCK = "SELECT max(block) FROM directory";
     /// All interactions, from the smallest index.
     COUNT_INTERACTIONS = "SELECT count(*) FROM interactions";
     /// Version of a row, for checks.
@@ -63,8 +65,8 @@ statements! {
         sealed_meta = ?6, version = version + 1 WHERE interaction = ?1";
     /// Changes the state alone.
     SET_STATE = "UPDATE interactions SET state = ?2, version = version + 1 WHERE interaction = ?1";
-    /// Marks leaves of the newest group used.
-    SET_NEXT_LEAF = "UPDATE interactions SET next_leaf = ?2 WHERE interaction = ?1";
+    /// Notes a new content: leaves of the newest group that are used, and one more change of the row.
+    NOTE_CONTENT = "UPDATE interactions SET next_leaf = max(next_leaf, ?2), version = version + 1 WHERE interaction = ?1";
     /// Removes interactions whose contents and extra groups are gone.
     DELETE_INTERACTIONS = "DELETE FROM interactions WHERE interaction IN rarray(?1)";
 
