@@ -122,6 +122,7 @@ impl Config {
             retry_grace: Duration::from_secs(self.erasure.retry_grace_seconds),
             max_content_bytes: self.limits.max_content_bytes,
             max_order_interactions: self.erasure.max_order_interactions,
+            ..VaultSettings::default()
         })
     }
 

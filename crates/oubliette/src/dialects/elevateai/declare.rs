@@ -129,7 +129,7 @@ impl Declaration {
                 let direct = app.vault.settings().ingest == IngestMode::Direct;
                 meta.times.processed_at = direct.then(|| app.vault.now());
                 let state = if direct { State::Processed } else { State::Pending };
-                let mut draft = app.vault.draft(actor)?;
+                let mut draft = app.vault.draft(actor).await?;
                 let mut content = NewContent::fixed(content, "application/json");
                 content.length_hint = Some(bytes.len() as u64);
                 let body: BodyStream = Box::pin(futures::stream::iter([Ok(Bytes::from(bytes))]));
