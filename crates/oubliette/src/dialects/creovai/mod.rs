@@ -1,31 +1,45 @@
-//! Dialect.
+//! The Creovai dialect (formerly Tethr): capture, status, purge and reads of both API generations, on the vendor's paths.
+//!
+//! Wire contract and decisions: `docs/dialects/creovai.md`. One action per file. Members are read in any case, paths are
+//! matched in any case ([`normalise`]), answers are camelCase and exactly `application/json; charset=utf-8`.
 
-use axum::Router;
-use axum::response::Response;
+mod answer;
+mod auth;
+mod capture;
+mod error;
+mod exclude;
+mod fields;
+mod merge;
+mod monitor;
+mod outofband;
+mod paths;
+mod processing;
+mod purge;
+mod read;
+mod recording_settings;
+mod routes;
+mod share;
+mod status;
+mod token;
 
-use crate::http::App;
+use axum::extract::Request;
+use axum::response::{IntoResponse as _, Response};
+use oubliette_core::service::VaultError;
 
-/// Its routes.
-pub fn routes(_app: &App) -> Router<App> {
-    Router::new()
-}
-
-/// Whether a path belongs to this dialect.
-pub fn owns(_path: &str) -> bool {
-    false
-}
+pub use paths::owns;
+pub use routes::{Access, ROUTES, Route, routes};
 
 /// The answer to a path of this dialect that does not exist.
 pub fn unknown_path() -> Response {
-    todo!()
+    error::Failure::NoSuchPath.into_response()
 }
 
-/// Lower-cases the fixed parts of this dialect's paths.
-pub fn normalise(request: axum::extract::Request) -> axum::extract::Request {
-    request
+/// Spells the fixed parts of this dialect's paths as its routes do; ids keep their case. Other paths are left alone.
+pub fn normalise(request: Request) -> Request {
+    paths::normalise(request)
 }
 
 /// The answer to a request whose handler panicked.
 pub fn internal_error() -> Response {
-    todo!()
+    error::Failure::Vault(VaultError::Internal(None)).into_response()
 }
