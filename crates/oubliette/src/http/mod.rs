@@ -1,6 +1,7 @@
 //! The HTTP front: shared state of all handlers, the listener, health, metrics.
 
 pub mod drain;
+pub mod form;
 pub mod json;
 pub mod media;
 pub mod multipart;

@@ -114,6 +114,11 @@ pub fn unknown_path() -> Response {
     Failure::plain(StatusCode::NOT_FOUND, "no such resource").into_response()
 }
 
+/// The answer to a request whose handler panicked.
+pub fn internal_error() -> Response {
+    Failure::plain(StatusCode::INTERNAL_SERVER_ERROR, "an internal error occurred").into_response()
+}
+
 async fn wrong_method() -> Failure {
     Failure::plain(StatusCode::METHOD_NOT_ALLOWED, "this method is not supported here")
 }
@@ -127,9 +132,4 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
             .allow_methods([Method::GET, Method::POST, Method::DELETE])
             .allow_headers([HeaderName::from_static("x-api-token"), header::CONTENT_TYPE])
     })
-}
-
-/// The answer to a request whose handler panicked.
-pub fn internal_error() -> Response {
-    todo!()
 }

@@ -1,0 +1,38 @@
+//! `DELETE /interactions/{guid}/content/{contentKey}`: erases exactly one content.
+
+use std::time::Instant;
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use http::StatusCode;
+
+use super::Front;
+use super::caller::{Caller, content_id};
+use super::error::Failure;
+use super::key::{Purpose, resolve};
+
+/// 204, only after the seal. The interaction and its other contents stay.
+pub async fn delete_content(
+    State(front): State<Front>,
+    caller: Caller,
+    path: Result<Path<(String, String)>, PathRejection>,
+) -> Result<StatusCode, Failure> {
+    let (vault, actor) = (&front.app.vault, caller.deleting()?);
+    let (id, key) = content_id(path)?;
+    let interaction = vault.interaction(&actor, &id).await?;
+    let contents = vault.contents(&actor, &interaction).await?;
+    let (recent, now) = (&front.shared.recent, Instant::now());
+    let leaf = match resolve(&contents, &key, Purpose::Delete) {
+        Some(content) => {
+            recent.remember(actor.credential, &id, &key, content.leaf, now);
+            content.leaf
+        }
+        // Not listed: never there, or a repeat of a delete whose answer was lost.
+        None => {
+            let grace = vault.settings().retry_grace + vault.settings().seal_timeout;
+            recent.recall(actor.credential, &id, &key, grace, now).ok_or_else(Failure::no_content)?
+        }
+    };
+    vault.erase_content(&actor, &id, leaf).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
