@@ -1,3 +1,5 @@
 //! What tests of this crate and of the adapters share: judges and conformance suites.
 
 pub mod blobs;
+pub mod conformance;
+pub mod live;
