@@ -5,3 +5,4 @@ mod blobs;
 mod media;
 mod metadata;
 mod roots;
+mod vault;

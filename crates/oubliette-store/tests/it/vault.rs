@@ -1,0 +1,337 @@
+//! The vault's services over the real embedded stores: SQLite, packs, register.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use jiff::{SignedDuration, Timestamp};
+use keyforest::{Forest, ForestConfig, NoProbe, Stores};
+use oubliette_core::model::*;
+use oubliette_core::ports::{Clock, Metadata, PurgeState, SystemClock};
+use oubliette_core::service::*;
+use oubliette_core::testing::blobs::JudgeBlobs;
+use oubliette_store::media::Folder;
+use oubliette_store::metadata::sqlite::{SqliteMetadata, SqliteOptions};
+use oubliette_store::roots::FileRegister;
+
+struct Setup {
+    vault: Vault,
+    metadata: Arc<SqliteMetadata>,
+    actor: Actor,
+    token: String,
+}
+
+fn stores(root: &Path) -> Stores {
+    let data = root.join("data");
+    std::fs::create_dir_all(&data).unwrap();
+    Stores {
+        packs: Arc::new({
+            std::fs::create_dir_all(data.join("packs")).unwrap();
+            Folder::open(data.join("packs")).unwrap()
+        }),
+        register: Arc::new(FileRegister::open(&root.join("register"), &data).unwrap()),
+        probe: Arc::new(NoProbe),
+    }
+}
+
+async fn open(root: &Path, blobs: &JudgeBlobs) -> (Vault, Arc<SqliteMetadata>) {
+    let stores = stores(root);
+    let path = root.join("data/vault.db");
+    let fresh = !path.exists();
+    let metadata = Arc::new(SqliteMetadata::open(&path, SqliteOptions::default()).unwrap());
+    let forest = if fresh {
+        let (attachment, pins) = genesis(metadata.instance().await.unwrap().instance).unwrap();
+        Forest::create(stores, ForestConfig::default(), &attachment, pins).unwrap()
+    } else {
+        Forest::open(stores, ForestConfig::default()).unwrap().0
+    };
+    let parts = VaultParts {
+        metadata: Arc::clone(&metadata) as Arc<dyn Metadata>,
+        blobs: Arc::new(blobs.clone()),
+        forest: Arc::new(forest),
+        clock: Arc::new(SystemClock),
+        probe: Arc::new(NoProbe),
+        settings: VaultSettings { default_region: Some("US".to_owned()), ..VaultSettings::default() },
+    };
+    let vault = Vault::open(parts).await.unwrap();
+    vault.wait_ready().await;
+    (vault, metadata)
+}
+
+async fn setup(root: &Path, blobs: &JudgeBlobs) -> Setup {
+    let (vault, metadata) = open(root, blobs).await;
+    let tenant = vault.create_tenant("first").await.unwrap();
+    let new = NewCredential {
+        tenant,
+        kind: CredentialKind::Native,
+        scopes: Scopes::all(),
+        label: "test".to_owned(),
+        expires_at: None,
+    };
+    let (_, secret) = vault.create_credential(new).await.unwrap();
+    let token = secret.expose().to_owned();
+    let actor = vault.authenticate_token(CredentialKind::Native, &token).unwrap();
+    Setup { vault, metadata, actor, token }
+}
+
+fn call(session: &str, phone: &str, at: Timestamp) -> NewInteraction {
+    let mut meta = InteractionMeta::starting(at);
+    meta.session_id = Some(session.to_owned());
+    meta.participants.push(Participant {
+        role: "customer".to_owned(),
+        phone: Some(phone.to_owned()),
+        first_name: Some("Ada".to_owned()),
+        ..Participant::default()
+    });
+    NewInteraction { kind: InteractionKind::Call, state: State::Processed, meta, unique_session: true }
+}
+
+async fn capture(setup: &Setup, session: &str, phone: &str) -> Interaction {
+    let mut draft = setup.vault.draft(&setup.actor).await.unwrap();
+    let audio = NewContent::fixed(ContentKind::CallRecording, "audio/wav");
+    draft.add(audio, body_of(format!("audio of {session}").into_bytes())).await.unwrap();
+    let transcript = NewContent::fixed(ContentKind::Transcript, "application/json");
+    draft.add(transcript, body_of(format!("words of {session}").into_bytes())).await.unwrap();
+    draft.commit(call(session, phone, SystemClock.now())).await.unwrap()
+}
+
+async fn text(setup: &Setup, id: &str, kind: ContentKind) -> Result<Vec<u8>, VaultError> {
+    let interaction = setup.vault.interaction(&setup.actor, id).await?;
+    let contents = setup.vault.contents(&setup.actor, &interaction).await?;
+    let content = contents.iter().find(|content| content.meta.kind == kind).ok_or(VaultError::NotFound)?;
+    setup.vault.read_all(&setup.actor, content, 1 << 20).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_captured_is_found_and_read_until_it_is_erased_and_stays_gone_after_a_restart() {
+    let root = tempfile::tempdir().unwrap();
+    let blobs = JudgeBlobs::new();
+    let mut setup = setup(root.path(), &blobs).await;
+    let kept = capture(&setup, "kept", "+1 (512) 555-1234").await;
+    let gone = capture(&setup, "gone", "512-555-1234").await;
+    let (kept_id, gone_id) = (kept.id.to_string(), gone.id.to_string());
+
+    let found = setup.vault.lookup(&setup.actor, &Lookup::Phone("5125551234".to_owned())).await.unwrap();
+    assert_eq!(found.len(), 2);
+    assert_eq!(text(&setup, &gone_id, ContentKind::CallRecording).await.unwrap(), b"audio of gone");
+
+    setup.vault.erase_interaction(&setup.actor, &gone_id).await.unwrap();
+    for _ in 0..2 {
+        assert!(matches!(setup.vault.interaction(&setup.actor, &gone_id).await, Err(VaultError::Gone)));
+        assert!(matches!(setup.vault.erase_interaction(&setup.actor, &gone_id).await, Err(VaultError::Gone)));
+        assert_eq!(text(&setup, &kept_id, ContentKind::Transcript).await.unwrap(), b"words of kept");
+        for key in [Lookup::Phone("+15125551234".to_owned()), Lookup::Session("kept".to_owned())] {
+            let found = setup.vault.lookup(&setup.actor, &key).await.unwrap();
+            assert_eq!(found.iter().map(|found| found.id).collect::<Vec<_>>(), [kept.id]);
+        }
+        assert!(setup.vault.lookup(&setup.actor, &Lookup::Session("gone".to_owned())).await.unwrap().is_empty());
+        setup.vault.close().await;
+        drop(setup.vault);
+        drop(setup.metadata);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let (vault, metadata) = open(root.path(), &blobs).await;
+        let actor = vault.authenticate_token(CredentialKind::Native, &setup.token).unwrap();
+        setup = Setup { vault, metadata, actor, token: setup.token };
+    }
+    assert_eq!(setup.metadata.count_interactions().await.unwrap(), 1);
+    assert!(blobs.verdict().is_empty(), "{:?}", blobs.verdict());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn erasing_one_content_leaves_the_others_and_replacing_one_erases_the_old_bytes() {
+    let root = tempfile::tempdir().unwrap();
+    let blobs = JudgeBlobs::new();
+    let setup = setup(root.path(), &blobs).await;
+    let id = capture(&setup, "s", "1").await.id.to_string();
+    for round in 0..12 {
+        let new = NewContent::fixed(ContentKind::Transcript, "application/json");
+        setup.vault.put_content(&setup.actor, &id, new, body_of(format!("round {round}").into_bytes())).await.unwrap();
+        assert_eq!(text(&setup, &id, ContentKind::Transcript).await.unwrap(), format!("round {round}").as_bytes());
+    }
+    let interaction = setup.vault.interaction(&setup.actor, &id).await.unwrap();
+    let contents = setup.vault.contents(&setup.actor, &interaction).await.unwrap();
+    assert_eq!(contents.len(), 2);
+    let recording = contents.iter().find(|content| content.meta.kind == ContentKind::CallRecording).unwrap();
+    setup.vault.erase_content(&setup.actor, &id, recording.leaf).await.unwrap();
+    assert!(matches!(text(&setup, &id, ContentKind::CallRecording).await, Err(VaultError::NotFound)));
+    assert_eq!(text(&setup, &id, ContentKind::Transcript).await.unwrap(), b"round 11");
+    assert!(matches!(setup.vault.erase_content(&setup.actor, &id, recording.leaf).await, Err(VaultError::Gone)));
+    // The interaction has grown past its first group: erasing it takes the extra groups along.
+    setup.vault.erase_interaction(&setup.actor, &id).await.unwrap();
+    let stream = setup.vault.read(&setup.actor, recording, None).await;
+    assert!(matches!(stream, Err(VaultError::Gone)));
+    assert!(blobs.verdict().is_empty(), "{:?}", blobs.verdict());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_download_ends_when_its_content_is_erased() {
+    let root = tempfile::tempdir().unwrap();
+    let blobs = JudgeBlobs::new();
+    let setup = setup(root.path(), &blobs).await;
+    let mut draft = setup.vault.draft(&setup.actor).await.unwrap();
+    let audio = NewContent::fixed(ContentKind::CallRecording, "audio/wav");
+    draft.add(audio, body_of(vec![7_u8; 4 << 20])).await.unwrap();
+    let interaction = draft.commit(call("long", "1", SystemClock.now())).await.unwrap();
+    let contents = setup.vault.contents(&setup.actor, &interaction).await.unwrap();
+    let mut reader = setup.vault.read(&setup.actor, &contents[0], None).await.unwrap();
+    reader.stream.next().await.unwrap().unwrap();
+    setup.vault.erase_interaction(&setup.actor, &interaction.id.to_string()).await.unwrap();
+    assert!(matches!(reader.stream.next().await, Some(Err(VaultError::Gone))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_upload_to_an_erased_interaction_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let blobs = JudgeBlobs::new();
+    let setup = setup(root.path(), &blobs).await;
+    let new = NewInteraction {
+        kind: InteractionKind::Call,
+        state: State::AwaitingUpload,
+        meta: InteractionMeta::starting(SystemClock.now()),
+        unique_session: false,
+    };
+    let id = setup.vault.create(&setup.actor, new).await.unwrap().id.to_string();
+    let (mut sender, body) = futures::channel::mpsc::channel(1);
+    let uploading = tokio::spawn({
+        let (vault, actor, id) = (setup.vault.clone(), setup.actor.clone(), id.clone());
+        async move {
+            let new = NewContent::fixed(ContentKind::CallRecording, "audio/wav");
+            vault.upload(&actor, &id, new, Box::pin(body)).await.map(|_| ())
+        }
+    });
+    futures::SinkExt::send(&mut sender, Ok(bytes::Bytes::from_static(b"first"))).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    setup.vault.erase_interaction(&setup.actor, &id).await.unwrap();
+    // The client stalls: nothing more is sent, and the upload ends all the same.
+    assert!(matches!(uploading.await.unwrap(), Err(VaultError::Gone)));
+    assert!(blobs.is_empty() || blobs.verdict().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_hides_at_once_is_sealed_without_help_and_forgets_its_words() {
+    let root = tempfile::tempdir().unwrap();
+    let blobs = JudgeBlobs::new();
+    let setup = setup(root.path(), &blobs).await;
+    let mut ids = Vec::new();
+    for number in 0..40 {
+        let phone = if number % 2 == 0 { "+1 512 555 0001" } else { "+1 512 555 0002" };
+        ids.push(capture(&setup, &format!("s{number}"), phone).await.id);
+    }
+    let selector = Selector { phones: vec!["(512) 555-0001".to_owned()], ..Selector::default() };
+    let plan = setup.vault.plan(&setup.actor, &selector).await.unwrap();
+    assert_eq!((plan.items.len(), plan.contents), (20, 40));
+    let order = |hash| Order {
+        selector: selector.clone(),
+        reference: Some("ticket 7".to_owned()),
+        reason: None,
+        plan_hash: Some(hash),
+    };
+    assert!(matches!(setup.vault.order(&setup.actor, order([0; 32])).await, Err(VaultError::Conflict(_))));
+    let (id, _) = setup.vault.order(&setup.actor, order(plan.hash)).await.unwrap();
+    let id = id.unwrap();
+    for (number, interaction) in ids.iter().enumerate() {
+        let read = setup.vault.interaction(&setup.actor, &interaction.to_string()).await;
+        assert_eq!(matches!(read, Err(VaultError::Gone)), number % 2 == 0);
+        assert_eq!(read.is_ok(), number % 2 == 1);
+    }
+    setup.vault.wait_sealed(id, Duration::from_secs(10)).await.unwrap();
+    let view = setup.vault.erasure(&setup.actor, id).await.unwrap();
+    assert_eq!((view.state, view.interactions, view.contents, view.reference), (PurgeState::Sealed, 20, 40, None));
+    let items = setup.vault.erasure_items(&setup.actor, id, 5, 100).await.unwrap();
+    assert!(items.len() == 15 && items.iter().all(|item| ids.contains(&item.id)));
+    let (again, plan) = setup.vault.order(&setup.actor, Order { plan_hash: None, ..order([0; 32]) }).await.unwrap();
+    assert!(again.is_none() && plan.items.is_empty());
+    let left = setup.vault.lookup(&setup.actor, &Lookup::Phone("5125550002".to_owned())).await.unwrap();
+    assert_eq!(left.len(), 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_deletes_at_once_share_seals_and_each_is_answered_once() {
+    let root = tempfile::tempdir().unwrap();
+    let blobs = JudgeBlobs::new();
+    let setup = setup(root.path(), &blobs).await;
+    let mut ids = Vec::new();
+    for number in 0..64 {
+        ids.push(capture(&setup, &format!("s{number}"), "+1 512 555 0001").await.id.to_string());
+    }
+    let before = setup.vault.status().await.unwrap().seals;
+    let deletes = ids.iter().flat_map(|id| [id.clone(), id.clone()]).map(|id| {
+        let (vault, actor) = (setup.vault.clone(), setup.actor.clone());
+        tokio::spawn(async move { vault.erase_interaction(&actor, &id).await })
+    });
+    let mut done = 0;
+    for delete in deletes.collect::<Vec<_>>() {
+        match delete.await.unwrap() {
+            Ok(()) => done += 1,
+            Err(VaultError::Gone) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(done, 64);
+    assert!(setup.vault.status().await.unwrap().seals - before < 64);
+    assert!(setup.vault.lookup(&setup.actor, &Lookup::Phone("5125550001".to_owned())).await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn listings_walk_every_interaction_once_in_order_of_start() {
+    let root = tempfile::tempdir().unwrap();
+    let blobs = JudgeBlobs::new();
+    let setup = setup(root.path(), &blobs).await;
+    let now = SystemClock.now();
+    let at = |minutes: i64| now - SignedDuration::from_mins(minutes);
+    for (number, minutes) in [50, 10, 400, 10, 90, 61, 59, 300].into_iter().enumerate() {
+        setup.vault.create(&setup.actor, call(&format!("s{number}"), "1", at(minutes))).await.unwrap();
+    }
+    let mut query = ListQuery { from: at(350), to: now, after: None, limit: 3 };
+    let mut walked = Vec::new();
+    loop {
+        let (page, _) = setup.vault.list(&setup.actor, &query, &|_, _| true).await.unwrap();
+        walked.extend(page.items.iter().map(|item| (item.meta.started_at, item.id)));
+        match page.next {
+            Some(next) => query.after = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(walked.len(), 7);
+    assert!(walked.is_sorted());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_tenant_sees_nothing_and_scopes_are_kept() {
+    let root = tempfile::tempdir().unwrap();
+    let blobs = JudgeBlobs::new();
+    let setup = setup(root.path(), &blobs).await;
+    let id = capture(&setup, "mine", "+1 512 555 0001").await.id.to_string();
+    let other = setup.vault.create_tenant("second").await.unwrap();
+    let foreign = Actor { tenant: other, ..setup.actor.clone() };
+    assert!(matches!(setup.vault.interaction(&foreign, &id).await, Err(VaultError::NotFound)));
+    assert!(matches!(setup.vault.erase_interaction(&foreign, &id).await, Err(VaultError::NotFound)));
+    assert_eq!(setup.vault.erase_interactions(&foreign, &[id.clone()]).await.unwrap(), 0);
+    assert!(setup.vault.lookup(&foreign, &Lookup::Session("mine".to_owned())).await.unwrap().is_empty());
+    let reader = Actor { scopes: [Scope::InteractionRead].into_iter().collect(), ..setup.actor.clone() };
+    assert!(matches!(setup.vault.erase_interaction(&reader, &id).await, Err(VaultError::Denied(_))));
+    assert!(setup.vault.interaction(&reader, &id).await.is_ok());
+    let writer = Actor { scopes: [Scope::InteractionDelete].into_iter().collect(), ..setup.actor.clone() };
+    assert!(matches!(setup.vault.interaction(&writer, &id).await, Err(VaultError::Denied(_))));
+    let session = setup.vault.create(&setup.actor, call("mine", "1", SystemClock.now())).await;
+    assert!(matches!(session, Err(VaultError::Conflict(_))));
+    assert!(setup.vault.create(&foreign, call("mine", "1", SystemClock.now())).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changed_keys_are_found_and_old_ones_are_not() {
+    let root = tempfile::tempdir().unwrap();
+    let blobs = JudgeBlobs::new();
+    let setup = setup(root.path(), &blobs).await;
+    let id = capture(&setup, "s", "+1 512 555 0001").await.id.to_string();
+    let changed = setup.vault.amend(&setup.actor, &id, Some(State::Excluded), &|meta| {
+        meta.participants[0].phone = Some("+1 512 555 0009".to_owned());
+    });
+    assert_eq!(changed.await.unwrap().state, State::Excluded);
+    let find = |phone: &str| {
+        let (vault, actor, key) = (setup.vault.clone(), setup.actor.clone(), Lookup::Phone(phone.to_owned()));
+        async move { vault.lookup(&actor, &key).await.unwrap().len() }
+    };
+    assert_eq!((find("5125550001").await, find("5125550009").await), (0, 1));
+}
