@@ -1,5 +1,7 @@
 //! The contract of [`Blobs`], sentence by sentence.
 
+#![expect(clippy::unwrap_used, reason = "a contract test that cannot go on should say where")]
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
