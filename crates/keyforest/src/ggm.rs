@@ -130,7 +130,7 @@ impl Frontier {
     /// The frontier without `slots` (ascending, relative to the bucket). Slots already punctured change nothing.
     pub(crate) fn puncture(&self, slots: &[u64]) -> Self {
         let mut count = 0;
-        self.each(slots, |node, (start, len), inside| count += remaining(start, start + len, inside));
+        self.each(slots, |_, (start, len), inside| count += remaining(start, start + len, inside));
         let mut nodes = Vec::with_capacity(count);
         self.each(slots, |node, (start, len), inside| {
             descend(node.index, &node.seed, start, start + len, inside, &mut nodes);

@@ -9,6 +9,8 @@
 //! each module: `ggm` (derivation), `page` (pages and references), `root` (register slot and state root page), `packs` and
 //! `journal` (files).
 
+#[cfg(feature = "attack")]
+pub mod attack;
 mod build;
 mod cache;
 mod error;

@@ -22,7 +22,7 @@ use crate::page::{LEVEL_ROOT, PageRef, REFERENCE, SealedPage, Take, seal_page};
 use crate::secret::{Key, sha256};
 
 const SLOT_MAGIC: &[u8; 8] = b"KFSLOT01";
-const ROOT_MAGIC: &[u8; 8] = b"KFROOT01";
+pub(crate) const ROOT_MAGIC: &[u8; 8] = b"KFROOT01";
 const SUM_AT: usize = 480;
 /// Plaintext bytes of a root page without its optional references.
 const ROOT_FIXED: usize = 8 + 8 + 16 + 8 + 32 + 8 + 8 + 8 + 8 + 4 + 4 + 8 + 32 + 1 + 1 + 1;

@@ -1,0 +1,6 @@
+//! Integration tests of the key forest.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+mod crashes;
+mod history;
+mod sim;
