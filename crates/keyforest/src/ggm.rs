@@ -189,3 +189,7 @@ fn descend(index: u16, seed: &[u8; 32], lo: u64, hi: u64, slots: &[u64], out: &m
         descend(2 * index + 1, &child(seed, 1).0, middle, hi, &slots[split..], out);
     }
 }
+
+#[cfg(test)]
+#[path = "ggm_tests.rs"]
+mod tests;

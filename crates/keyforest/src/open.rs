@@ -138,7 +138,9 @@ pub(crate) fn open(stores: &Stores, config: &ForestConfig) -> Result<Opened, For
     if again.0 != blocks[chosen].0 {
         return Err(ForestError::PagesDoNotOpen { epoch: state.root.epoch, reason: "the slot changed while reading" });
     }
-    stores.register.write_slot(chosen, &again.0).map_err(io("rewriting the root in force"))?;
+    if !broken(&*stores.probe, Broken::RecoveryBelieves) {
+        stores.register.write_slot(chosen, &again.0).map_err(io("rewriting the root in force"))?;
+    }
     stores.probe.reached(RECOVER_ROOT_REWRITTEN);
     if !broken(&*stores.probe, Broken::RecoveryKeepsOther) {
         stores.register.write_slot(1 - chosen, &*noise()?).map_err(io("overwriting the other slot"))?;

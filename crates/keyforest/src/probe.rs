@@ -70,6 +70,8 @@ pub enum Broken {
     RecoveryKeepsOther,
     /// The new root is written before its pages are durable, and nothing is verified.
     RootBeforePages,
+    /// Recovery believes what it read without rewriting it.
+    RecoveryBelieves,
     /// When the newest root's pages do not open, the older root is taken.
     RollBack,
     /// A page's new version is sealed under the key of the version before.

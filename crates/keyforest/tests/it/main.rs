@@ -2,5 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod crashes;
+mod faults;
 mod history;
+mod life;
 mod sim;

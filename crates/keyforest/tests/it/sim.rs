@@ -108,10 +108,6 @@ impl Sim {
         self.lock().cut_at_point = Some(point);
     }
 
-    pub fn effects(&self) -> u64 {
-        self.lock().effects
-    }
-
     pub fn is_dead(&self) -> bool {
         self.lock().dead
     }

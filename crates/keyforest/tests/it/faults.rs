@@ -1,0 +1,184 @@
+//! Single faults at chosen places, and what must follow.
+
+use keyforest::{Broken, Change, Forest, ForestConfig, ForestError, Leaf, LeafSet, LeafStatus, Pins, SealError};
+
+use crate::history::config;
+use crate::sim::Sim;
+
+fn one(leaf: u64) -> LeafSet {
+    [Leaf(leaf)].into_iter().collect()
+}
+
+fn erase(leaf: u64) -> Change {
+    Change { puncture: one(leaf), ..Change::default() }
+}
+
+fn fresh(sim: &Sim) -> Forest {
+    Forest::create(sim.stores(), config(), b"", Pins::default()).unwrap()
+}
+
+#[test]
+fn a_cut_at_every_point_and_again_at_every_effect_of_the_recovery_loses_nothing() {
+    for point in keyforest::CRASH_POINTS.iter().filter(|point| point.contains(".seal.")) {
+        for effect in 1..8 {
+            let sim = Sim::new(effect);
+            let forest = fresh(&sim);
+            let key = *forest.key(Leaf(6)).unwrap().expose();
+            sim.cut_at_point(point);
+            let answered = forest.seal(&erase(5)).is_ok();
+            drop(forest);
+            sim.power_cycle();
+            sim.cut_after(effect);
+            let _ = Forest::open(sim.stores(), config());
+            sim.power_cycle();
+            let (forest, _) = Forest::open(sim.stores(), config()).unwrap();
+            assert_eq!(*forest.key(Leaf(6)).unwrap().expose(), key, "{point}");
+            let gone = forest.status(Leaf(5)).unwrap() == LeafStatus::Punctured;
+            assert!(gone || !answered, "{point}: answered but still there");
+            forest.seal(&erase(5)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn every_failed_flush_of_a_seal_is_unknown_and_ends_the_process() {
+    for flush in 0..3 {
+        let sim = Sim::new(flush);
+        let forest = fresh(&sim);
+        sim.fail_flush_after(flush);
+        assert!(matches!(forest.seal(&erase(5)), Err(SealError::Unknown(ForestError::Io { .. }))), "flush {flush}");
+        assert!(matches!(forest.seal(&erase(5)), Err(SealError::Unknown(ForestError::Ended))));
+        assert!(matches!(forest.journal_append(b"x"), Err(SealError::Unknown(ForestError::Ended))));
+        drop(forest);
+        sim.process_ends();
+        let (forest, report) = Forest::open(sim.stores(), config()).unwrap();
+        // Whatever recovery saw is now on the disk.
+        drop(forest);
+        sim.power_cycle();
+        let (forest, again) = Forest::open(sim.stores(), config()).unwrap();
+        assert_eq!(report.epoch, again.epoch);
+        assert_eq!(report.epoch == 2, forest.status(Leaf(5)).unwrap() == LeafStatus::Punctured);
+    }
+}
+
+#[test]
+fn a_failed_journal_flush_is_unknown_and_ends_the_process() {
+    let sim = Sim::new(9);
+    let forest = fresh(&sim);
+    sim.fail_flush_after(0);
+    assert!(matches!(forest.journal_append(b"x"), Err(SealError::Unknown(_))));
+    assert!(matches!(forest.seal(&erase(5)), Err(SealError::Unknown(ForestError::Ended))));
+}
+
+#[test]
+fn a_newest_root_whose_pages_do_not_open_stops_the_vault_and_nothing_is_overwritten() {
+    for broken in [None, Some(Broken::RollBack)] {
+        let mut sim = Sim::new(11);
+        let forest = fresh(&sim);
+        sim.cut_at_point("keyforest.seal.new_root_durable");
+        assert!(forest.seal(&erase(5)).is_err());
+        drop(forest);
+        sim.power_cycle();
+        sim.spoil_pack_end(10);
+        let register = sim.register();
+        sim.broken = broken;
+        let opened = Forest::open(sim.stores(), config());
+        if broken.is_none() {
+            assert!(matches!(opened, Err(ForestError::PagesDoNotOpen { epoch: 2, .. })));
+            assert_eq!(sim.register(), register);
+        } else {
+            // The control: the newest root is destroyed and the erased leaf lives again.
+            let (forest, report) = opened.unwrap();
+            assert_eq!((report.epoch, forest.status(Leaf(5)).unwrap()), (1, LeafStatus::Live));
+            assert_ne!(sim.register(), register);
+        }
+    }
+}
+
+#[test]
+fn a_register_believed_from_the_page_cache_would_lose_the_vault() {
+    for broken in [None, Some(Broken::RecoveryBelieves)] {
+        let mut sim = Sim::new(12);
+        let forest = fresh(&sim);
+        // The second flush is the new root's: it fails, and only the cache has the root.
+        sim.fail_flush_after(1);
+        assert!(forest.seal(&erase(5)).is_err());
+        drop(forest);
+        sim.process_ends();
+        sim.broken = broken;
+        sim.cached_register = broken.is_some();
+        drop(Forest::open(sim.stores(), config()).unwrap());
+        sim.power_cycle();
+        let opened = Forest::open(sim.stores(), config());
+        match broken {
+            None => assert_eq!(opened.unwrap().1.epoch, 1),
+            Some(_) => assert!(matches!(opened, Err(ForestError::NoRoot))),
+        }
+    }
+}
+
+#[test]
+fn a_purge_answered_before_its_seal_survives_a_database_rolled_back_only_through_the_journal() {
+    for journaled in [true, false] {
+        let sim = Sim::new(13);
+        let forest = fresh(&sim);
+        // The database has accepted the purge and answered; then its machine is restored to an hour ago.
+        let mut database = vec![one(5)];
+        if journaled {
+            forest.journal_append(&one(5).encode()).unwrap();
+        }
+        drop(forest);
+        database.clear();
+        sim.power_cycle();
+        let (forest, _) = Forest::open(sim.stores(), config()).unwrap();
+        for (position, record) in forest.journal().unwrap() {
+            let puncture = LeafSet::decode(&record).unwrap();
+            forest.seal(&Change { puncture, journal_done: Some(position), ..Change::default() }).unwrap();
+        }
+        let gone = forest.status(Leaf(5)).unwrap() == LeafStatus::Punctured;
+        assert_eq!(gone, journaled, "the control: without the journal the answer was a lie");
+    }
+}
+
+#[test]
+fn a_full_disk_spends_the_reserve_then_refuses_cleanly_and_heals() {
+    let sim = Sim::new(14);
+    let reserve = ForestConfig { reserve_bytes: 64 << 10, provision_buckets: 70, ..config() };
+    let forest = Forest::create(sim.stores(), reserve.clone(), b"", Pins::default()).unwrap();
+    let used: u64 = sim.files().iter().map(|(_, len)| len).sum();
+    sim.limit(Some(used as usize + 1000));
+    let mut sealed = 0;
+    let refused = loop {
+        match forest.seal(&erase(sealed * 1024)) {
+            Ok(_) => sealed += 1,
+            Err(error) => break error,
+        }
+        if sealed == 70 {
+            break SealError::NotDone(ForestError::Refused { reason: "never full" });
+        }
+    };
+    assert!(sealed >= 3, "the reserve kept {sealed} erasures going");
+    assert!(matches!(refused, SealError::NotDone(ForestError::Io { .. })), "{refused:?}");
+    assert!(forest.key(Leaf(sealed * 1024)).is_ok());
+    sim.limit(None);
+    forest.seal(&erase(sealed * 1024)).unwrap();
+    forest.seal(&Change::default()).unwrap();
+    assert!(sim.files().iter().any(|(name, _)| name == "reserve"), "the reserve is set aside again");
+    drop(forest);
+    let (forest, _) = Forest::open(sim.stores(), reserve).unwrap();
+    assert_eq!(forest.status(Leaf(sealed * 1024)).unwrap(), LeafStatus::Punctured);
+}
+
+#[test]
+fn a_journal_with_a_hole_is_noticed() {
+    let sim = Sim::new(15);
+    let forest = fresh(&sim);
+    for n in 0..12_u8 {
+        forest.journal_append(&vec![n; 200_000]).unwrap();
+    }
+    drop(forest);
+    use keyforest::media::Medium;
+    let first = sim.files().into_iter().find(|(name, _)| name.starts_with("journal-")).unwrap().0;
+    sim.remove(&first).unwrap();
+    assert!(matches!(Forest::open(sim.stores(), config()), Err(ForestError::JournalGap { position: 1 })));
+}
