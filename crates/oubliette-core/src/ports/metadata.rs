@@ -364,4 +364,7 @@ pub trait Metadata: Send + Sync {
 
     /// A small named value.
     async fn value(&self, name: &str) -> Result<Option<Vec<u8>>, PortError>;
+
+    /// Finishes what was begun and lets go of files and connections. Later calls answer *unavailable*.
+    async fn close(&self);
 }

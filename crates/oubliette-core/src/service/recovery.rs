@@ -162,6 +162,9 @@ pub async fn rebuild_lookups(inner: Weak<Inner>, blocks: u64) {
     let mut pause = Duration::from_millis(50);
     loop {
         let Some(inner) = inner.upgrade() else { return };
+        if *inner.closing.borrow() {
+            return;
+        }
         let page = if from < blocks {
             inner.metadata.directory(from, 256).await
         } else if !again.is_empty() {

@@ -26,14 +26,17 @@ const STEP: usize = 500;
 pub async fn mark_seals(inner: Weak<Inner>) {
     loop {
         let Some(strong) = inner.upgrade() else { return };
-        let shared = Arc::clone(&strong.shared);
+        let (shared, mut closing) = (Arc::clone(&strong.shared), strong.closing.subscribe());
         drop(strong);
-        let _ = tokio::time::timeout(Duration::from_secs(5), shared.sealed.notified()).await;
-        drop(shared);
+        tokio::select! {
+            () = shared.sealed.notified() => {}
+            _ = closing.wait_for(|closing| *closing) => return,
+        }
         tokio::time::sleep(NOTE_AFTER).await;
         let Some(strong) = inner.upgrade() else { return };
         if let Err(error) = strong.mark_unmarked().await {
             tracing::warn!(error = &error as &dyn std::error::Error, "noting a seal is delayed");
+            shared.sealed.notify_one();
         }
         strong.sweep.notify_one();
     }

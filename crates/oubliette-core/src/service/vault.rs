@@ -78,6 +78,7 @@ pub(super) struct Inner {
     pub instance: Uuid,
     pub closing: watch::Sender<bool>,
     pub sweep: tokio::sync::Notify,
+    pub workers: Mutex<Vec<tokio::task::JoinHandle<()>>>,
 }
 
 /// What a fresh key state must be made with: sealed secrets and the pins that tie it to its database.
@@ -128,14 +129,18 @@ impl Vault {
             instance: instance.instance,
             closing: watch::Sender::new(false),
             sweep: tokio::sync::Notify::new(),
+            workers: Mutex::default(),
         });
         inner.install_secrets(secrets)?;
         super::recovery::finish_what_a_crash_left(&inner).await?;
         let next_block = super::recovery::next_directory_block(&inner).await?;
         tokio::spawn(committer::run(Arc::downgrade(&inner), queue, next_block));
-        tokio::spawn(super::recovery::rebuild_lookups(Arc::downgrade(&inner), next_block));
-        tokio::spawn(super::sweeper::mark_seals(Arc::downgrade(&inner)));
-        tokio::spawn(super::sweeper::sweep(Arc::downgrade(&inner)));
+        let workers = vec![
+            tokio::spawn(super::recovery::rebuild_lookups(Arc::downgrade(&inner), next_block)),
+            tokio::spawn(super::sweeper::mark_seals(Arc::downgrade(&inner))),
+            tokio::spawn(super::sweeper::sweep(Arc::downgrade(&inner))),
+        ];
+        *inner.workers.lock().unwrap_or_else(PoisonError::into_inner) = workers;
         Ok(Self { inner })
     }
 

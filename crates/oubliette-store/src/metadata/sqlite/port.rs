@@ -82,6 +82,10 @@ impl Metadata for SqliteMetadata {
         self.ask("read the directory", move |connection| read::directory(connection, from, limit)).await
     }
 
+    async fn close(&self) {
+        Self::close(self).await;
+    }
+
     async fn next_directory_block(&self) -> Result<u64, PortError> {
         self.ask("find the last directory block", read::next_directory_block).await
     }
