@@ -1,26 +1,78 @@
-//! Dialect.
+//! The native API under `/api/v1`: interactions, contents, erasures, credentials, status.
+//!
+//! One action per file; the OpenAPI description is made from the handlers. Problems and decisions:
+//! `docs/dialects/native.md`.
 
-use axum::Router;
-use axum::response::Response;
+mod auth;
+mod contents;
+mod credentials;
+mod cursor;
+mod erasures;
+mod input;
+mod interactions;
+mod openapi;
+mod problem;
+mod status;
+mod wire;
+
+use std::sync::Arc;
+
+use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Router, middleware};
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::http::App;
+use problem::{Kind, Problem};
 
 /// Its routes.
 pub fn routes(_app: &App) -> Router<App> {
-    Router::new()
+    let (router, description) = described();
+    let text = description.to_json().unwrap_or_default();
+    router
+        .method_not_allowed_fallback(async || Problem::of(Kind::Method))
+        .layer(Extension(openapi::Served(text.into())))
+        .layer(Extension(Arc::new(erasures::replay::Replays::default())))
+        .layer(middleware::from_fn(problem::name_request))
+}
+
+/// The OpenAPI description.
+pub fn description() -> utoipa::openapi::OpenApi {
+    described().1
+}
+
+fn described() -> (Router<App>, utoipa::openapi::OpenApi) {
+    OpenApiRouter::with_openapi(openapi::Description::openapi())
+        .routes(routes!(interactions::create::create_interaction, interactions::list::list_interactions))
+        .routes(routes!(
+            interactions::read::read_interaction,
+            interactions::patch::amend_interaction,
+            interactions::delete::erase_interaction
+        ))
+        .routes(routes!(contents::list::list_contents))
+        .routes(routes!(contents::put::put_content, contents::read::read_content, contents::delete::erase_content))
+        .routes(routes!(erasures::create::create_erasure, erasures::list::list_erasures))
+        .routes(routes!(erasures::read::read_erasure))
+        .routes(routes!(erasures::events::watch_erasure))
+        .routes(routes!(credentials::create::create_credential, credentials::list::list_credentials))
+        .routes(routes!(credentials::revoke::revoke_credential))
+        .routes(routes!(status::read_status))
+        .routes(routes!(openapi::describe))
+        .split_for_parts()
 }
 
 /// Whether a path belongs to this dialect.
-pub fn owns(_path: &str) -> bool {
-    false
+pub fn owns(path: &str) -> bool {
+    path == "/api" || path.starts_with("/api/")
 }
 
 /// The answer to a path of this dialect that does not exist.
 pub fn unknown_path() -> Response {
-    todo!()
+    Problem::of(Kind::NoSuchPath).into_response()
 }
 
 /// The answer to a request whose handler panicked.
 pub fn internal_error() -> Response {
-    todo!()
+    Problem::of(Kind::Internal).into_response()
 }
