@@ -5,4 +5,5 @@
 pub mod blobs;
 pub mod media;
 pub mod metadata;
+pub mod remnants;
 pub mod roots;
