@@ -71,25 +71,24 @@ pub fn keys_of(meta: &InteractionMeta, settings: &VaultSettings) -> Vec<(KeyKind
     keys
 }
 
-/// Customer-side addresses: those of external participants; without any, the far end of the connection.
+/// Customer-side addresses: those of external participants. Where none is named, the far end of the connection; a dialled
+/// number beside a named customer is not another of his numbers (Creovai contract §4.1: external participants only).
 fn addresses<'a>(meta: &'a InteractionMeta, settings: &VaultSettings) -> Vec<(KeyKind, &'a str)> {
-    let mut found = Vec::new();
-    for participant in meta.participants.iter().filter(|participant| is_external(participant, settings)) {
-        found.extend(participant.phone.as_deref().map(|phone| (KeyKind::Phone, phone)));
-        found.extend(participant.email.as_deref().map(|email| (KeyKind::Email, email)));
+    let mut external = meta.participants.iter().filter(|participant| is_external(participant, settings)).peekable();
+    if external.peek().is_some() {
+        let of = |participant: &'a Participant| {
+            let phone = participant.phone.as_deref().map(|phone| (KeyKind::Phone, phone));
+            phone.into_iter().chain(participant.email.as_deref().map(|email| (KeyKind::Email, email)))
+        };
+        return external.flat_map(of).collect();
     }
     let far_end = match meta.direction {
         Direction::Inbound => meta.connect_from.as_deref(),
         Direction::Outbound => meta.connect_to.as_deref(),
         Direction::Unknown | Direction::Internal => None,
     };
-    if let Some(address) = far_end {
-        let kind = if address.contains('@') { KeyKind::Email } else { KeyKind::Phone };
-        if !found.contains(&(kind, address)) {
-            found.push((kind, address));
-        }
-    }
-    found
+    let kind = |address: &str| if address.contains('@') { KeyKind::Email } else { KeyKind::Phone };
+    far_end.map(|address| (kind(address), address)).into_iter().collect()
 }
 
 /// Whether a participant is not one of ours.

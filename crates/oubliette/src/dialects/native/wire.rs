@@ -195,6 +195,12 @@ pub struct NewInteractionBody {
     /// Who took part.
     #[serde(default)]
     pub participants: Vec<WireParticipant>,
+    /// Calling address: number, e-mail or handle.
+    #[serde(default)]
+    pub connect_from: Option<String>,
+    /// Called address.
+    #[serde(default)]
+    pub connect_to: Option<String>,
     /// Language tag.
     #[serde(default)]
     pub language: Option<String>,
@@ -215,6 +221,8 @@ impl NewInteractionBody {
         meta.case_id = self.case_id.filter(|id| !id.is_empty());
         meta.collection_id = self.collection_id.filter(|id| !id.is_empty());
         meta.participants = self.participants.into_iter().map(Participant::from).collect();
+        meta.connect_from = self.connect_from.filter(|address| !address.is_empty());
+        meta.connect_to = self.connect_to.filter(|address| !address.is_empty());
         meta.language = self.language;
         meta.metadata = self.metadata.map_or(Value::Null, Value::Object);
         meta.profile = Profile { dialect: "native".to_owned(), fields: Map::new() };
@@ -301,6 +309,12 @@ pub struct InteractionView {
     pub collection_id: Option<String>,
     /// Who took part.
     pub participants: Vec<WireParticipant>,
+    /// Calling address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connect_from: Option<String>,
+    /// Called address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connect_to: Option<String>,
     /// Language tag.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
@@ -342,6 +356,8 @@ impl InteractionView {
             case_id: meta.case_id,
             collection_id: meta.collection_id,
             participants: meta.participants.iter().map(WireParticipant::from).collect(),
+            connect_from: meta.connect_from,
+            connect_to: meta.connect_to,
             language: meta.language,
             duration_ms: meta.duration_ms,
             error: meta.error,
