@@ -1,7 +1,16 @@
 //! The program: command line, configuration, listener, dialects, background work.
 
+pub mod cli;
 pub mod config;
+pub mod control;
+#[cfg(feature = "crashpoints")]
+pub mod crash;
+pub mod demo;
 pub mod dialects;
+pub mod embedded;
+pub mod guard;
 pub mod http;
+pub mod import;
+pub mod running;
 pub mod telemetry;
 pub mod work;

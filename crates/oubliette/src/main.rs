@@ -1,2 +1,7 @@
-//! Program.
-fn main() {}
+//! Oubliette: a vault for contact-centre interactions whose deletions are provable.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    oubliette::cli::main()
+}

@@ -1,0 +1,58 @@
+//! `oubliette config`
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use super::{VaultArgs, exit};
+use crate::config::{example, reference};
+
+/// The configuration: one TOML file, environment overrides, defaults for everything.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Read and check the configuration; says what is wrong with which key
+    Check {
+        #[command(flatten)]
+        vault: VaultArgs,
+    },
+    /// Print what is in force: file, environment and arguments laid over the defaults
+    Show {
+        #[command(flatten)]
+        vault: VaultArgs,
+    },
+    /// Print an example file with every key and its default
+    Example,
+    /// Print the reference as Markdown
+    Reference,
+}
+
+pub fn run(args: Args) -> Result<u8> {
+    match args.action {
+        Action::Check { vault } => {
+            let (config, source) = vault.load()?;
+            config.check_transport()?;
+            if let (Some(certificate), Some(key)) = (&config.tls.certificate_file, &config.tls.key_file) {
+                crate::http::server_config(certificate, key)?;
+            }
+            match source.file {
+                Some(file) => println!("{} is fine", file.display()),
+                None => println!("no file; the defaults are fine"),
+            }
+            for name in source.variables {
+                println!("with {name}");
+            }
+        }
+        Action::Show { vault } => {
+            let (config, _) = vault.load()?;
+            print!("{}", toml::to_string(&config.values())?);
+        }
+        Action::Example => print!("{}", example()),
+        Action::Reference => print!("{}", reference()),
+    }
+    Ok(exit::DONE)
+}

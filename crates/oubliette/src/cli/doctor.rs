@@ -1,0 +1,115 @@
+//! `oubliette doctor`
+
+use anyhow::Result;
+
+use super::{VaultArgs, chain, exit};
+use crate::control::{Ask, Target, Told};
+use crate::embedded::{OpenError, inspect_register};
+
+/// Checks a deployment: configuration, register and its filesystem, folder permissions, memory guards, the vault itself.
+/// Exit code 7 when something should be mended.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    vault: VaultArgs,
+    /// Print every crash point's name and end
+    #[cfg(feature = "crashpoints")]
+    #[arg(long, hide = true)]
+    list_crash_points: bool,
+}
+
+/// What was looked at and what was found.
+struct Findings {
+    complaints: usize,
+}
+
+impl Findings {
+    fn fine(&self, what: &str, text: &str) {
+        println!("ok    {what:<14} {text}");
+    }
+
+    fn complain(&mut self, what: &str, text: &str) {
+        self.complaints += 1;
+        println!("MEND  {what:<14} {text}");
+    }
+}
+
+pub async fn run(args: Args) -> Result<u8> {
+    #[cfg(feature = "crashpoints")]
+    if args.list_crash_points {
+        for point in crate::crash::points() {
+            println!("{point}");
+        }
+        return Ok(exit::DONE);
+    }
+    let (config, source) = args.vault.load()?;
+    let mut findings = Findings { complaints: 0 };
+    let file = source.file.map_or_else(|| "defaults".to_owned(), |file| file.display().to_string());
+    findings.fine("configuration", &file);
+    match config.check_transport() {
+        Ok(()) if config.tls_enabled() => findings.fine("transport", "TLS"),
+        Ok(()) => findings.fine("transport", "plain HTTP, acknowledged or on loopback"),
+        Err(error) => findings.complain("transport", &error.to_string()),
+    }
+    if let (Some(certificate), Some(key)) = (&config.tls.certificate_file, &config.tls.key_file) {
+        match crate::http::server_config(certificate, key) {
+            Ok(_) => findings.fine("certificate", "certificate and key belong together"),
+            Err(error) => findings.complain("certificate", &chain(error.as_ref())),
+        }
+    }
+    match inspect_register(&config) {
+        Ok(None) => findings.complain("register", "there is none yet; `serve` or `demo` makes it"),
+        Ok(Some(warnings)) if warnings.is_empty() => {
+            findings.fine("register", "on a filesystem that overwrites in place");
+        }
+        Ok(Some(warnings)) => warnings.iter().for_each(|warning| findings.complain("register", warning)),
+        Err(error) => findings.complain("register", &chain(&error)),
+    }
+    let guards = crate::guard::harden();
+    if guards.is_empty() {
+        findings.fine("memory", "locked, not dumped");
+    }
+    for warning in guards {
+        findings.complain("memory", &warning);
+    }
+    vault(&config, &mut findings).await;
+    if findings.complaints == 0 {
+        println!("all fine");
+        Ok(exit::DONE)
+    } else {
+        println!("{} to mend", findings.complaints);
+        Ok(exit::FINDINGS)
+    }
+}
+
+async fn vault(config: &crate::config::Config, findings: &mut Findings) {
+    let target = match Target::find(config).await {
+        Ok(target) => target,
+        Err(error) if matches!(error.downcast_ref(), Some(OpenError::Absent(_))) => {
+            findings.complain("vault", "there is none yet; `serve` or `demo` makes it");
+            return;
+        }
+        Err(error) => {
+            findings.complain("vault", &chain(error.as_ref()));
+            return;
+        }
+    };
+    match target.ask(Ask::Status).await {
+        Ok(Told::Status(status)) => {
+            let place = status.url.as_deref().unwrap_or("opened for this check");
+            let text = format!("{} interactions, epoch {}, {place}", status.interactions, status.epoch);
+            findings.fine("vault", &text);
+            if !status.sealing {
+                findings.complain("sealing", "seals are not being made; deletions stay due");
+            } else if status.deletion_lag_seconds > 60 {
+                let lag = format!("the oldest deletion waits for {} s", status.deletion_lag_seconds);
+                findings.complain("sealing", &lag);
+            } else {
+                findings.fine("sealing", "no deletion waits");
+            }
+        }
+        Ok(_) => findings.complain("vault", "an unexpected answer"),
+        Err(error) => findings.complain("vault", &chain(error.as_ref())),
+    }
+    target.close().await;
+}

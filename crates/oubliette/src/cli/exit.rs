@@ -1,0 +1,37 @@
+//! Exit codes: what a script may rely on.
+
+/// Done.
+pub const DONE: u8 = 0;
+/// Something failed; the message says what.
+pub const FAILED: u8 = 1;
+/// The command line is wrong (clap's own code).
+pub const USAGE: u8 = 2;
+/// The configuration is refused.
+pub const CONFIG: u8 = 3;
+/// What was named is not there.
+pub const NOT_FOUND: u8 = 4;
+/// Asked and declined, or nobody was there to ask.
+pub const DECLINED: u8 = 5;
+/// The vault is in use, not ready, or the erasure is due but not sealed yet: try again.
+pub const UNAVAILABLE: u8 = 6;
+/// Finished, with findings: files that could not be imported, remnants, a doctor's complaint.
+pub const FINDINGS: u8 = 7;
+/// A flush failed: the process ended at once so that nothing is claimed that the disk does not hold. Start it again.
+pub const FLUSH_FAILED: u8 = 74;
+
+/// All of them with their meaning, for the documentation.
+pub const TABLE: [(u8, &str); 9] = [
+    (DONE, "done"),
+    (FAILED, "something failed; the message says what"),
+    (USAGE, "the command line is wrong"),
+    (CONFIG, "the configuration is refused"),
+    (NOT_FOUND, "what was named is not there"),
+    (DECLINED, "asked and declined, or nobody was there to ask (`--yes`)"),
+    (UNAVAILABLE, "the vault is in use or not ready, or the erasure is due but not sealed yet: try again"),
+    (FINDINGS, "finished, with findings: files not imported, remnants found, a complaint of `doctor`"),
+    (
+        FLUSH_FAILED,
+        "a flush failed and the process ended at once, so that nothing is claimed that the disk does not hold: start it \
+         again, it recovers from what is really there",
+    ),
+];

@@ -1,0 +1,134 @@
+//! The command line.
+
+//mod bench;
+mod common;
+mod completions;
+mod config;
+mod demo;
+mod doctor;
+mod erase;
+pub mod exit;
+mod import;
+mod progress;
+mod reference;
+//mod remnants;
+mod serve;
+mod status;
+mod tenant;
+mod token;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use common::{VaultArgs, chain};
+pub use reference::reference;
+pub use token::usual_scopes;
+
+use crate::config::ConfigError;
+use crate::control::Failure;
+use crate::embedded::OpenError;
+
+/// A vault for contact-centre interactions whose deletions are provable.
+///
+/// Recordings, transcripts and everything said about them are stored sealed. Deleting destroys the keys, and the destruction
+/// is sealed by overwriting 32 bytes: after that nothing opens what was deleted, not even with every backup ever made.
+#[derive(Parser)]
+#[command(name = "oubliette", version, after_help = "Begin with:  oubliette demo\nDocumentation: docs/, README.md")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve a vault: all dialects, the native API, health and figures on one listener
+    Serve(serve::Args),
+    /// Make a vault with sample recordings, serve it, and print credentials and curl lines that work
+    Demo(demo::Args),
+    /// Load recordings from a folder (with sidecar JSON or a CSV manifest) or vCon files
+    Import(import::Args),
+    /// Erase by phone, e-mail, session or id: shows the plan, asks, waits until it is sealed
+    Erase(erase::Args),
+    /// Make, list and revoke credentials
+    Token(token::Args),
+    /// Make and list tenants
+    Tenant(tenant::Args),
+    /// Show figures of the vault: register class, deletion lag, backlog
+    Status(status::Args),
+    /// Check a deployment: filesystem, register, memory, configuration
+    Doctor(doctor::Args),
+    /// Check, show and document the configuration
+    Config(config::Args),
+    /// Search every file of the data folder for remnants of what should be gone
+    //Remnants(remnants::Args),
+    /// Measure sealed deletes, ingest and reads on this machine
+    //Bench(bench::Args),
+    /// Print a completion script for a shell
+    Completions(completions::Args),
+    /// Print the reference of all commands as Markdown
+    #[command(hide = true)]
+    Reference,
+}
+
+/// Runs the command of the process's arguments.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: no runtime: {error}");
+            return ExitCode::from(exit::FAILED);
+        }
+    };
+    let done = runtime.block_on(run(cli.command));
+    // Work that hangs in a blocking thread must not keep the process alive once everything is closed.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("error: {}", chain(error.as_ref()));
+            ExitCode::from(code_of(&error))
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<u8> {
+    match command {
+        Command::Serve(args) => serve::run(args).await,
+        Command::Demo(args) => demo::run(args).await,
+        Command::Import(args) => import::run(args).await,
+        Command::Erase(args) => erase::run(args).await,
+        Command::Token(args) => token::run(args).await,
+        Command::Tenant(args) => tenant::run(args).await,
+        Command::Status(args) => status::run(args).await,
+        Command::Doctor(args) => doctor::run(args).await,
+        Command::Config(args) => config::run(args),
+        //Command::Remnants(args) => remnants::run(args).await,
+        //Command::Bench(args) => bench::run(args).await,
+        Command::Completions(args) => completions::run(args),
+        Command::Reference => {
+            print!("{}", reference());
+            Ok(exit::DONE)
+        }
+    }
+}
+
+/// The exit code that fits an error.
+fn code_of(error: &anyhow::Error) -> u8 {
+    for cause in error.chain() {
+        if let Some(failure) = cause.downcast_ref::<Failure>() {
+            return failure.exit;
+        }
+        if cause.is::<ConfigError>() {
+            return exit::CONFIG;
+        }
+        match cause.downcast_ref::<OpenError>() {
+            Some(OpenError::Config(_) | OpenError::Unverified { .. }) => return exit::CONFIG,
+            Some(OpenError::InUse(_)) => return exit::UNAVAILABLE,
+            Some(OpenError::Absent(_)) => return exit::NOT_FOUND,
+            _ => {}
+        }
+    }
+    exit::FAILED
+}

@@ -1,0 +1,84 @@
+//! `oubliette serve`
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{VaultArgs, exit};
+use crate::embedded::{Embedded, RegisterPolicy};
+use crate::{running, telemetry};
+
+/// The tenant a fresh vault gets.
+const FIRST_TENANT: &str = "default";
+
+/// Serves until SIGTERM or SIGINT: running requests finish, what is planned is sealed, then the process ends.
+#[derive(clap::Args)]
+#[command(after_help = "Example:  oubliette serve --data /srv/oubliette --listen 127.0.0.1:8080")]
+pub struct Args {
+    #[command(flatten)]
+    vault: VaultArgs,
+    /// Address and port (server.listen)
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+}
+
+pub async fn run(args: Args) -> Result<u8> {
+    let (mut config, source) = args.vault.load()?;
+    if let Some(listen) = args.listen {
+        config.server.listen = listen;
+    }
+    config.check()?;
+    config.check_transport()?;
+    telemetry::init_logs(&config.log)?;
+    let mut stop = StopSignals::new()?;
+    let guarded = crate::guard::harden();
+    let listener = running::bind(&config).await?;
+    let mut embedded = Embedded::open(&config, RegisterPolicy::Refuse).await?;
+    embedded.warn(guarded);
+    if embedded.vault.tenants().await?.is_empty() {
+        embedded.vault.create_tenant(FIRST_TENANT).await?;
+        tracing::info!(
+            "a fresh vault with the tenant `{FIRST_TENANT}`; make credentials with `oubliette token create`"
+        );
+    }
+    let server = running::start(&config, listener, embedded, end_at_once()).await?;
+    tracing::info!(url = server.url, file = ?source.file, "serving");
+    stop.wait().await;
+    tracing::info!("stopping: running requests finish, then the vault closes");
+    server.stop().await;
+    Ok(exit::DONE)
+}
+
+/// After a failed flush nothing may be answered any more: what the disk holds is unknown until it is read again.
+pub fn end_at_once() -> Arc<dyn Fn() + Send + Sync> {
+    Arc::new(|| {
+        tracing::error!("a flush failed: ending at once; start again to recover from what is really on the disk");
+        eprintln!(
+            "error: a flush failed; the process ends at once. Start it again: it recovers from what is on the disk"
+        );
+        std::process::exit(i32::from(exit::FLUSH_FAILED));
+    })
+}
+
+/// The signals that ask for an orderly stop.
+pub struct StopSignals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl StopSignals {
+    /// Begins to listen for them.
+    pub fn new() -> Result<Self> {
+        let listen = |kind| signal(kind).context("signals cannot be listened for");
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    /// Waits for one of them. A second one while stopping ends the process the usual way.
+    pub async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

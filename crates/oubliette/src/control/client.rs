@@ -1,0 +1,75 @@
+//! A vault to ask: open here, or at a program that runs.
+
+use anyhow::{Context, Result, bail};
+
+use super::endpoint::Endpoint;
+use super::handle::{Surroundings, handle};
+use super::{Ask, Told};
+use crate::config::Config;
+use crate::embedded::{Embedded, OpenError, RegisterPolicy};
+
+/// Where a command's questions go.
+pub enum Target {
+    /// The vault is open in this process.
+    Here(Box<Embedded>),
+    /// Another process has it open.
+    Running(Running),
+}
+
+/// A running program's control port.
+pub struct Running {
+    endpoint: Endpoint,
+    client: reqwest::Client,
+}
+
+impl Target {
+    /// The running program's, if there is one; else opens the vault. Commands never make a vault.
+    pub async fn find(config: &Config) -> Result<Self> {
+        let data = &config.storage.data;
+        if let Some(endpoint) = Endpoint::read(data) {
+            let client = reqwest::Client::builder().no_proxy().build().context("no HTTP client")?;
+            let running = Running { endpoint, client };
+            if running.ask(&Ask::Tenants).await.is_ok() {
+                return Ok(Self::Running(running));
+            }
+        }
+        match Embedded::open_existing(config, RegisterPolicy::Warn).await {
+            Ok(embedded) => Ok(Self::Here(Box::new(embedded))),
+            Err(OpenError::InUse(path)) => {
+                bail!("{} is open in another process that does not answer at its control port", path.display())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Asks; a refusal is an error.
+    pub async fn ask(&self, ask: Ask) -> Result<Told> {
+        let told = match self {
+            Self::Here(embedded) => {
+                let around = Surroundings { url: None, warnings: embedded.report.warnings.clone() };
+                handle(&embedded.vault, &around, ask).await
+            }
+            Self::Running(running) => running.ask(&ask).await?,
+        };
+        match told {
+            Told::Refused { failure } => Err(failure.into()),
+            told => Ok(told),
+        }
+    }
+
+    /// Lets go of the vault in good order.
+    pub async fn close(self) {
+        if let Self::Here(embedded) = self {
+            embedded.close().await;
+        }
+    }
+}
+
+impl Running {
+    async fn ask(&self, ask: &Ask) -> Result<Told> {
+        let request = self.client.post(&self.endpoint.control).bearer_auth(&self.endpoint.token).json(ask);
+        let response = request.send().await.context("the running program does not answer")?;
+        let response = response.error_for_status().context("the running program refused")?;
+        response.json().await.context("the running program's answer is not understood")
+    }
+}

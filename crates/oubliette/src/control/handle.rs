@@ -1,0 +1,158 @@
+//! Answers an [`Ask`] from a vault, the same way for both paths.
+
+use oubliette_core::model::{Actor, Credential, CredentialKind, Scope, Scopes, TenantId};
+use oubliette_core::ports::PurgeState;
+use oubliette_core::service::{ErasureView, NewCredential, Order, Plan, Vault, VaultError};
+use uuid::Uuid;
+
+use super::{Ask, CredentialView, ErasureProgress, Failure, PlanLine, PlanView, StatusView, TenantView, Told};
+use crate::cli::exit;
+
+/// Who commands on the machine itself act as: everything within one tenant.
+pub fn local_actor(tenant: TenantId) -> Actor {
+    Actor { tenant, credential: Uuid::nil(), scopes: Scopes::all() }
+}
+
+/// What the program knows beside the vault.
+#[derive(Clone, Default)]
+pub(super) struct Surroundings {
+    /// The listener's address, if one is open.
+    pub(super) url: Option<String>,
+    /// What the operator should know.
+    pub(super) warnings: Vec<String>,
+}
+
+/// Answers; a refusal is an answer too.
+pub(super) async fn handle(vault: &Vault, around: &Surroundings, ask: Ask) -> Told {
+    match answer(vault, around, ask).await {
+        Ok(told) => told,
+        Err(error) => Told::Refused { failure: failure(&error) },
+    }
+}
+
+async fn answer(vault: &Vault, around: &Surroundings, ask: Ask) -> Result<Told, VaultError> {
+    Ok(match ask {
+        Ask::Status => Told::Status(Box::new(status(vault, around).await?)),
+        Ask::Tenants => {
+            let tenants = vault.tenants().await?;
+            Told::Tenants { tenants: tenants.into_iter().map(|(id, name)| TenantView { id: id.0, name }).collect() }
+        }
+        Ask::CreateTenant { name } => {
+            if vault.tenants().await?.iter().any(|(_, known)| *known == name) {
+                return Err(VaultError::Conflict("there is a tenant of that name"));
+            }
+            let id = vault.create_tenant(&name).await?;
+            Told::Tenant(TenantView { id: id.0, name })
+        }
+        Ask::Credentials { tenant } => {
+            let credentials = vault.credentials(TenantId(tenant)).await?;
+            Told::Credentials { credentials: credentials.into_iter().map(view).collect() }
+        }
+        Ask::CreateCredential { tenant, kind, scopes, label, expires_at } => {
+            let kind = CredentialKind::parse(&kind).ok_or(VaultError::Invalid("unknown kind of credential"))?;
+            let scopes: Option<Scopes> = scopes.iter().map(|name| Scope::parse(name)).collect();
+            let scopes = scopes.ok_or(VaultError::Invalid("unknown scope"))?;
+            let new = NewCredential { tenant: TenantId(tenant), kind, scopes, label, expires_at };
+            let (credential, secret) = vault.create_credential(new).await?;
+            Told::Credential { credential: view(credential), secret: secret.expose().to_owned() }
+        }
+        Ask::RevokeCredential { tenant, id } => {
+            vault.revoke_credential(TenantId(tenant), id).await?;
+            Told::Revoked
+        }
+        Ask::Plan { tenant, selector, shown } => {
+            vault.wait_ready().await;
+            Told::Plan(view_plan(&vault.plan(&local_actor(TenantId(tenant)), &selector).await?, shown))
+        }
+        Ask::Order { tenant, selector, reference, reason, plan_hash } => {
+            let mut hash = [0; 32];
+            hex::decode_to_slice(plan_hash, &mut hash).map_err(|_| VaultError::Invalid("not a plan's hash"))?;
+            let order = Order { selector, reference, reason, plan_hash: Some(hash) };
+            let (id, plan) = vault.order(&local_actor(TenantId(tenant)), order).await?;
+            Told::Ordered { id, plan: view_plan(&plan, 0) }
+        }
+        Ask::Erasure { tenant, id } => {
+            Told::Erasure(progress(&vault.erasure(&local_actor(TenantId(tenant)), id).await?))
+        }
+    })
+}
+
+async fn status(vault: &Vault, around: &Surroundings) -> Result<StatusView, VaultError> {
+    let status = vault.status().await?;
+    Ok(StatusView {
+        instance: status.instance,
+        serving: around.url.is_some(),
+        url: around.url.clone(),
+        epoch: status.epoch,
+        register_class: status.register_class.to_owned(),
+        warnings: around.warnings.clone(),
+        interactions: status.interactions,
+        unsealed: status.unsealed,
+        deletion_lag_seconds: status.oldest_unsealed_seconds,
+        unswept: status.unswept,
+        seals: status.seals,
+        punctured: status.punctured,
+        lookup_bytes: status.lookup_bytes,
+        lookups_ready: status.readiness.lookups,
+        sealing: status.readiness.sealing,
+    })
+}
+
+fn view(credential: Credential) -> CredentialView {
+    CredentialView {
+        id: credential.id,
+        kind: credential.kind.name().to_owned(),
+        scopes: credential.scopes.iter().map(|scope| scope.name().to_owned()).collect(),
+        label: credential.label,
+        created_at: credential.created_at,
+        expires_at: credential.expires_at,
+        revoked_at: credential.revoked_at,
+    }
+}
+
+fn view_plan(plan: &Plan, shown: usize) -> PlanView {
+    let first = plan.items.iter().take(shown).map(|item| PlanLine {
+        id: item.id.to_string(),
+        session: item.session_id.clone(),
+        contents: item.contents,
+    });
+    PlanView {
+        interactions: plan.items.len() as u64,
+        contents: plan.contents,
+        first: first.collect(),
+        missing: plan.missing.clone(),
+        hash: hex::encode(plan.hash),
+    }
+}
+
+fn progress(erasure: &ErasureView) -> ErasureProgress {
+    let state = match erasure.state {
+        PurgeState::Accepted => "accepted",
+        PurgeState::Planned => "planned",
+        PurgeState::Sealed => "sealed",
+    };
+    ErasureProgress {
+        id: erasure.id,
+        state: state.to_owned(),
+        interactions: erasure.interactions,
+        contents: erasure.contents,
+        accepted_at: erasure.accepted_at,
+        sealed_at: erasure.sealed_at,
+        sealed_epoch: erasure.sealed_epoch,
+    }
+}
+
+/// The exit code and the words for an error of the vault.
+fn failure(error: &VaultError) -> Failure {
+    let (exit, message) = match error {
+        VaultError::NotFound | VaultError::Gone => (exit::NOT_FOUND, "there is no such thing here".to_owned()),
+        VaultError::Conflict(_) | VaultError::Invalid(_) | VaultError::Denied(_) => (exit::FAILED, error.to_string()),
+        VaultError::NotReady | VaultError::StillDue | VaultError::Unavailable(_) => {
+            (exit::UNAVAILABLE, crate::cli::chain(error))
+        }
+        VaultError::TooLarge | VaultError::Interrupted | VaultError::Range { .. } | VaultError::Internal(_) => {
+            (exit::FAILED, crate::cli::chain(error))
+        }
+    };
+    Failure { exit, message }
+}

@@ -1,0 +1,176 @@
+//! How commands reach the vault: directly when nobody has it open, through the running program otherwise.
+//!
+//! The program that has a vault open listens on a loopback port of its own for commands of the same machine. Address and a
+//! token that lives as long as the process stand in `run/endpoint.json` of the data folder, readable by its owner alone.
+//! Nothing of this is reachable from elsewhere or stored in the vault.
+
+mod client;
+mod endpoint;
+mod handle;
+mod server;
+
+pub use client::Target;
+pub use endpoint::Endpoint;
+pub use handle::local_actor;
+pub use server::ControlServer;
+
+use jiff::Timestamp;
+use oubliette_core::model::Selector;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// What a command asks. Personal: no `Debug`.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "ask")]
+#[expect(missing_docs, reason = "the variants say what they ask")]
+pub enum Ask {
+    Status,
+    Tenants,
+    CreateTenant { name: String },
+    Credentials { tenant: u32 },
+    CreateCredential { tenant: u32, kind: String, scopes: Vec<String>, label: String, expires_at: Option<Timestamp> },
+    RevokeCredential { tenant: u32, id: Uuid },
+    Plan { tenant: u32, selector: Selector, shown: usize },
+    Order { tenant: u32, selector: Selector, reference: Option<String>, reason: Option<String>, plan_hash: String },
+    Erasure { tenant: u32, id: Uuid },
+}
+
+/// What it is told. Personal: no `Debug`.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "told")]
+#[expect(missing_docs, reason = "the variants answer the question of the same name")]
+pub enum Told {
+    Status(Box<StatusView>),
+    Tenants { tenants: Vec<TenantView> },
+    Tenant(TenantView),
+    Credentials { credentials: Vec<CredentialView> },
+    Credential { credential: CredentialView, secret: String },
+    Revoked,
+    Plan(PlanView),
+    Ordered { id: Option<Uuid>, plan: PlanView },
+    Erasure(ErasureProgress),
+    Refused { failure: Failure },
+}
+
+/// Why the vault did not do it.
+#[derive(Clone, Debug, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// The process's exit code that fits.
+    pub exit: u8,
+    /// For people.
+    pub message: String,
+}
+
+/// A tenant.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct TenantView {
+    /// Its number.
+    pub id: u32,
+    /// Its public name.
+    pub name: String,
+}
+
+/// A credential without its secret.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CredentialView {
+    /// Its id; the client id where the protocol has one.
+    pub id: Uuid,
+    /// Its protocol.
+    pub kind: String,
+    /// What it may do.
+    pub scopes: Vec<String>,
+    /// Label for people.
+    pub label: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it stops working.
+    pub expires_at: Option<Timestamp>,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// A plan as shown before it is carried out.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanView {
+    /// Interactions found.
+    pub interactions: u64,
+    /// Contents of them.
+    pub contents: u64,
+    /// The first of them.
+    pub first: Vec<PlanLine>,
+    /// What was asked for and names nothing live.
+    pub missing: Vec<String>,
+    /// The plan's hash, hexadecimal.
+    pub hash: String,
+}
+
+/// One interaction of a plan.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanLine {
+    /// Its public id.
+    pub id: String,
+    /// Its session id.
+    pub session: Option<String>,
+    /// Its contents.
+    pub contents: u64,
+}
+
+/// How far an erasure is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ErasureProgress {
+    /// Its id.
+    pub id: Uuid,
+    /// `accepted`, `planned` or `sealed`.
+    pub state: String,
+    /// Interactions erased wholly.
+    pub interactions: u64,
+    /// Contents erased.
+    pub contents: u64,
+    /// When it was accepted.
+    pub accepted_at: Timestamp,
+    /// When it was sealed.
+    pub sealed_at: Option<Timestamp>,
+    /// The epoch that sealed it.
+    pub sealed_epoch: Option<u64>,
+}
+
+/// Figures of the vault.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusView {
+    /// The vault's id.
+    pub instance: Uuid,
+    /// Whether a server has it open.
+    pub serving: bool,
+    /// The server's address.
+    pub url: Option<String>,
+    /// Key epoch in force.
+    pub epoch: u64,
+    /// Register class.
+    pub register_class: String,
+    /// What the operator should know of the register and the machine.
+    pub warnings: Vec<String>,
+    /// Live interactions.
+    pub interactions: u64,
+    /// Erasures not sealed yet.
+    pub unsealed: u64,
+    /// Age of the oldest of them in seconds.
+    pub deletion_lag_seconds: u64,
+    /// Erasures sealed whose rows or blobs are not yet removed.
+    pub unswept: u64,
+    /// Seals made by this process.
+    pub seals: u64,
+    /// Keys destroyed by this process.
+    pub punctured: u64,
+    /// Bytes of the look-up map.
+    pub lookup_bytes: u64,
+    /// Look-ups can be made.
+    pub lookups_ready: bool,
+    /// Seals are being made.
+    pub sealing: bool,
+}

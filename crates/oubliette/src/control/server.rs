@@ -1,0 +1,86 @@
+//! The control port of a program that has a vault open.
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aws_lc_rs::rand;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use oubliette_core::service::Vault;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::sync::DropGuard;
+use zeroize::Zeroizing;
+
+use super::endpoint::Endpoint;
+use super::handle::{Surroundings, handle};
+use super::{Ask, Told};
+use crate::config::Limits;
+use crate::http::{ServerOptions, serve};
+
+/// Selectors of a million ids fit.
+const MAX_BODY_BYTES: usize = 64 << 20;
+
+/// Listens until it is dropped; the endpoint file goes with it.
+pub struct ControlServer {
+    data: PathBuf,
+    _stop: DropGuard,
+}
+
+#[derive(Clone)]
+struct Shared {
+    vault: Vault,
+    around: Arc<Surroundings>,
+    token: Arc<Zeroizing<String>>,
+}
+
+impl ControlServer {
+    /// Opens the port and writes the endpoint file.
+    pub async fn start(vault: Vault, data: &Path, url: String, warnings: Vec<String>) -> std::io::Result<Self> {
+        let mut secret = Zeroizing::new([0; 32]);
+        rand::fill(&mut *secret).map_err(|_| std::io::Error::other("no randomness"))?;
+        let token = Zeroizing::new(hex::encode(*secret));
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let endpoint = Endpoint {
+            control: format!("http://{}/", listener.local_addr()?),
+            token: token.to_string(),
+            url: url.clone(),
+            pid: std::process::id(),
+        };
+        endpoint.write(data)?;
+        let around = Arc::new(Surroundings { url: Some(url), warnings });
+        let router = Router::new()
+            .route("/", post(ask))
+            .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+            .with_state(Shared { vault, around, token: Arc::new(token) });
+        let stop = CancellationToken::new();
+        let stopped = stop.clone().cancelled_owned();
+        let limits = Limits { drain_timeout_seconds: 1, max_connections: 16, ..Limits::default() };
+        tokio::spawn(serve(listener, router, ServerOptions::plain(limits), stopped));
+        Ok(Self { data: data.to_owned(), _stop: stop.drop_guard() })
+    }
+}
+
+impl Drop for ControlServer {
+    fn drop(&mut self) {
+        Endpoint::remove(&self.data);
+    }
+}
+
+async fn ask(State(shared): State<Shared>, headers: HeaderMap, Json(ask): Json<Ask>) -> Response {
+    let sent = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let sent = sent.strip_prefix("Bearer ").unwrap_or_default();
+    if aws_lc_rs::constant_time::verify_slices_are_equal(sent.as_bytes(), shared.token.as_bytes()).is_err() {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    // The answer must not depend on the asker's patience: what was begun is finished.
+    let told = tokio::spawn(async move { handle(&shared.vault, &shared.around, ask).await }).await;
+    match told {
+        Ok(told) => Json::<Told>(told).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}

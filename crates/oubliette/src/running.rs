@@ -1,0 +1,109 @@
+//! A vault being served: listener, control port, background work, and how it all ends.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use oubliette_core::service::Vault;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
+
+use crate::config::{Config, Metrics};
+use crate::control::ControlServer;
+use crate::embedded::Embedded;
+use crate::http::{self, App, Ops, ServerOptions};
+use crate::{telemetry, work};
+
+/// How often it is looked whether a flush failed while no request noticed.
+const POISON_WATCH: Duration = Duration::from_millis(50);
+
+/// A served vault. Dropping it without [`Running::stop`] is a crash on purpose, for tests.
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The address clients use.
+    pub url: String,
+    /// The vault.
+    pub vault: Vault,
+    stop: CancellationToken,
+    listener: JoinHandle<()>,
+    fetches: JoinHandle<()>,
+    watch: JoinHandle<()>,
+    _control: ControlServer,
+    embedded: Embedded,
+}
+
+/// Binds the listener; apart from [`start`] so that a taken port is noticed before the vault is opened.
+pub async fn bind(config: &Config) -> Result<TcpListener> {
+    let address = config.listen_address()?;
+    TcpListener::bind(address).await.with_context(|| format!("server.listen: {address} cannot be listened on"))
+}
+
+/// Serves the vault. `on_poisoned` is called when a flush failed; the program ends itself there.
+pub async fn start(
+    config: &Config,
+    listener: TcpListener,
+    embedded: Embedded,
+    on_poisoned: Arc<dyn Fn() + Send + Sync>,
+) -> Result<Running> {
+    let address = listener.local_addr().context("the listener has no address")?;
+    let url = config.public_url(address);
+    let tls = match (&config.tls.certificate_file, &config.tls.key_file) {
+        (Some(certificate), Some(key)) => Some(http::server_config(certificate, key)?),
+        _ => None,
+    };
+    telemetry::recorder();
+    let vault = embedded.vault.clone();
+    let app = App::new(vault.clone(), config.dialect_settings(address));
+    let ops = Ops {
+        vault: vault.clone(),
+        metrics: config.metrics.enabled,
+        metrics_token: metrics_token(&config.metrics)?.map(Arc::new),
+    };
+    let router = http::service(app.clone(), ops, Arc::clone(&on_poisoned));
+    let control = ControlServer::start(vault.clone(), &embedded.data, url.clone(), embedded.report.warnings.clone())
+        .await
+        .context("the control port cannot be opened")?;
+
+    let stop = CancellationToken::new();
+    let options = ServerOptions { tls, limits: config.limits.clone() };
+    let listener = tokio::spawn(http::serve(listener, router, options, stop.clone().cancelled_owned()));
+    let fetches = tokio::spawn(work::fetch::run(app, stop.clone()));
+    let watched = vault.clone();
+    let watch = tokio::spawn(async move {
+        while !watched.readiness().poisoned {
+            tokio::time::sleep(POISON_WATCH).await;
+        }
+        on_poisoned();
+    });
+    Ok(Running { address, url, vault, stop, listener, fetches, watch, _control: control, embedded })
+}
+
+impl Running {
+    /// The open vault with what it stands on.
+    pub fn embedded(&self) -> &Embedded {
+        &self.embedded
+    }
+
+    /// Lets running requests finish, seals what is planned, lets go of the vault.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        let _ = self.listener.await;
+        let _ = self.fetches.await;
+        self.watch.abort();
+        self.embedded.close().await;
+    }
+}
+
+fn metrics_token(metrics: &Metrics) -> Result<Option<Zeroizing<String>>> {
+    let Some(path) = metrics.token_file.as_ref().filter(|path| !path.as_os_str().is_empty()) else { return Ok(None) };
+    let text = std::fs::read_to_string(path)
+        .map(Zeroizing::new)
+        .with_context(|| format!("metrics.token_file: {} cannot be read", path.display()))?;
+    let token = Zeroizing::new(text.trim().to_owned());
+    anyhow::ensure!(!token.is_empty(), "metrics.token_file: {} is empty", path.display());
+    Ok(Some(token))
+}
