@@ -4,15 +4,24 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path};
 use http::StatusCode;
 use http::request::Parts;
-use oubliette_core::model::{Actor, CredentialKind};
-use oubliette_core::service::AuthError;
+use oubliette_core::model::{Actor, CredentialKind, Scope};
+use oubliette_core::service::{AuthError, VaultError};
 use uuid::Uuid;
 
 use super::error::Failure;
 use crate::http::App;
 
 /// An authenticated caller: the first thing every handler asks for.
-pub struct Caller(pub Actor);
+pub struct Caller {
+    actor: Actor,
+}
+
+impl Caller {
+    /// The caller, if the token has the scope.
+    pub fn with(&self, scope: Scope) -> Result<&Actor, Failure> {
+        if self.actor.scopes.contains(scope) { Ok(&self.actor) } else { Err(VaultError::Denied(scope).into()) }
+    }
+}
 
 impl FromRequestParts<App> for Caller {
     type Rejection = Failure;
@@ -22,7 +31,7 @@ impl FromRequestParts<App> for Caller {
         // Two tokens are none: nobody should have to guess which one counts.
         let (Some(token), None) = (tokens.next(), tokens.next()) else { return Err(AuthError::Unauthenticated.into()) };
         let token = token.to_str().map_err(|_| AuthError::Unauthenticated)?;
-        Ok(Self(app.vault.authenticate_token(CredentialKind::ElevateAi, token.trim())?))
+        Ok(Self { actor: app.vault.authenticate_token(CredentialKind::ElevateAi, token.trim())? })
     }
 }
 

@@ -3,11 +3,12 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State as AxumState;
-use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
-use oubliette_core::model::{Actor, ContentKind, Direction, InteractionKind, InteractionMeta, Participant, State};
-use oubliette_core::service::{BodyStream, IngestMode, Interaction, NewContent, NewInteraction, VaultError};
+use oubliette_core::model::{
+    Actor, ContentKind, Direction, InteractionKind, InteractionMeta, Participant, Scope, State,
+};
+use oubliette_core::service::{IngestMode, Interaction, NewContent, NewInteraction, VaultError, body_of};
 use serde_json::{Map, Value};
 
 use super::caller::Caller;
@@ -28,12 +29,13 @@ const METADATA: [&str; 8] = ["category", "direction", "recorded", "audio", "agen
 /// 201 with the new id.
 pub async fn declare(
     AxumState(app): AxumState<App>,
-    Caller(actor): Caller,
+    caller: Caller,
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<DeclareAnswer>), Failure> {
+    let actor = caller.with(Scope::InteractionWrite)?;
     let body = read_object(&headers, body, app.settings.max_json_bytes).await?;
-    let interaction = Declaration::parse(Members::new(&body), app.vault.now())?.store(&app, &actor).await?;
+    let interaction = Declaration::parse(Members::new(&body), app.vault.now())?.store(&app, actor).await?;
     let interaction_identifier = interaction.id.to_string();
     Ok((StatusCode::CREATED, Json(DeclareAnswer { interaction_identifier })))
 }
@@ -132,8 +134,7 @@ impl Declaration {
                 let mut draft = app.vault.draft(actor).await?;
                 let mut content = NewContent::fixed(content, "application/json");
                 content.length_hint = Some(bytes.len() as u64);
-                let body: BodyStream = Box::pin(futures::stream::iter([Ok(Bytes::from(bytes))]));
-                draft.add(content, body).await?;
+                draft.add(content, body_of(bytes)).await?;
                 draft.commit(NewInteraction { kind, state, meta, unique_session: false }).await
             }
         }

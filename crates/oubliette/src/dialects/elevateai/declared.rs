@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use oubliette_core::model::Scope;
 
 use super::caller::{Caller, Id};
 use super::error::Failure;
@@ -11,12 +12,9 @@ use crate::http::App;
 use crate::work::fetch::without_credentials;
 
 /// 200 with the parameters; sources are never given back here, and addresses only without user name and password.
-pub async fn declared(
-    State(app): State<App>,
-    Caller(actor): Caller,
-    Id(id): Id,
-) -> Result<Json<DeclaredAnswer>, Failure> {
-    let interaction = app.vault.interaction(&actor, &id).await?;
+pub async fn declared(State(app): State<App>, caller: Caller, Id(id): Id) -> Result<Json<DeclaredAnswer>, Failure> {
+    let actor = caller.with(Scope::InteractionRead)?;
+    let interaction = app.vault.interaction(actor, &id).await?;
     let declared = Declared::of(&interaction);
     Ok(Json(DeclaredAnswer {
         identifier: interaction.id.to_string(),

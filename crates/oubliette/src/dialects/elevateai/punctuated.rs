@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use oubliette_core::model::Scope;
 
 use super::caller::{Caller, Id};
 use super::error::Failure;
@@ -13,8 +14,9 @@ use crate::http::App;
 /// 200 with the sentences, never 204: clients read the body unconditionally.
 pub async fn punctuated(
     State(app): State<App>,
-    Caller(actor): Caller,
+    caller: Caller,
     Id(id): Id,
 ) -> Result<Json<PunctuatedTranscript>, Failure> {
-    Ok(Json(by_sentence(&stored(&app, &actor, &id).await?)))
+    let actor = caller.with(Scope::InteractionRead)?;
+    Ok(Json(by_sentence(&stored(&app, actor, &id).await?)))
 }

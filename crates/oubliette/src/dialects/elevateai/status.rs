@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use oubliette_core::model::Scope;
 
 use super::caller::{Caller, Id};
 use super::error::Failure;
@@ -10,8 +11,9 @@ use super::wire::StatusAnswer;
 use crate::http::App;
 
 /// 200 with the status.
-pub async fn status(State(app): State<App>, Caller(actor): Caller, Id(id): Id) -> Result<Json<StatusAnswer>, Failure> {
-    let interaction = app.vault.interaction(&actor, &id).await?;
+pub async fn status(State(app): State<App>, caller: Caller, Id(id): Id) -> Result<Json<StatusAnswer>, Failure> {
+    let actor = caller.with(Scope::InteractionRead)?;
+    let interaction = app.vault.interaction(actor, &id).await?;
     let (meta, times) = (&interaction.meta, &interaction.meta.times);
     let fallback = status_text(interaction.state);
     Ok(Json(StatusAnswer {

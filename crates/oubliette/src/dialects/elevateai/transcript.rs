@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use oubliette_core::model::{Actor, ContentKind};
+use oubliette_core::model::{Actor, ContentKind, Scope};
 use oubliette_core::transcript::Transcript;
 
 use super::caller::{Caller, Id};
@@ -16,12 +16,9 @@ use crate::http::App;
 const MAX_TRANSCRIPT: u64 = 64 << 20;
 
 /// 200 with the transcript.
-pub async fn transcript(
-    State(app): State<App>,
-    Caller(actor): Caller,
-    Id(id): Id,
-) -> Result<Json<PhraseTranscript>, Failure> {
-    Ok(Json(by_phrase(&stored(&app, &actor, &id).await?)))
+pub async fn transcript(State(app): State<App>, caller: Caller, Id(id): Id) -> Result<Json<PhraseTranscript>, Failure> {
+    let actor = caller.with(Scope::InteractionRead)?;
+    Ok(Json(by_phrase(&stored(&app, actor, &id).await?)))
 }
 
 /// The stored transcript of a processed interaction; an empty one when none was ever put in, because two of the vendor's

@@ -9,7 +9,7 @@ use axum::extract::State;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use http::{HeaderMap, StatusCode};
-use oubliette_core::model::{Actor, ContentKind, InteractionKind};
+use oubliette_core::model::{Actor, ContentKind, InteractionKind, Scope, State as Waiting};
 use oubliette_core::service::{BodyStream, NewContent, VaultError};
 
 use super::caller::{Caller, Id};
@@ -27,13 +27,14 @@ const FRAMING: u64 = 4 << 20;
 /// 201 with an empty body once the recording is stored.
 pub async fn upload(
     State(app): State<App>,
-    Caller(actor): Caller,
+    caller: Caller,
     Id(id): Id,
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, Failure> {
+    let actor = caller.with(Scope::InteractionWrite)?;
     let body = Drained::new(body);
-    let result = take(&app, &actor, &id, &headers, body.reader()).await;
+    let result = take(&app, actor, &id, &headers, body.reader()).await;
     if result.is_err() {
         // Clients send everything before they look for an answer.
         body.drain().await;
@@ -42,6 +43,14 @@ pub async fn upload(
 }
 
 async fn take(app: &App, actor: &Actor, id: &str, headers: &HeaderMap, body: Body) -> Result<(), Failure> {
+    // Asked before a byte is read; the vault checks again when the bytes are there.
+    let interaction = app.vault.interaction(actor, id).await?;
+    if interaction.kind != InteractionKind::Call {
+        return Err(Failure::bad_request("only audio interactions take an upload"));
+    }
+    if !matches!(interaction.state, Waiting::AwaitingUpload | Waiting::UploadFailed) {
+        return Err(VaultError::Conflict("the interaction does not wait for an upload").into());
+    }
     let limit = app.vault.settings().max_content_bytes;
     let mut parts = Parts::new(headers, body, limit.saturating_add(FRAMING))?;
     let file = recording(&mut parts).await?;
@@ -52,17 +61,12 @@ async fn take(app: &App, actor: &Actor, id: &str, headers: &HeaderMap, body: Bod
 
     // A task of its own: when the client goes away this handler is dropped, and the vault must still be told.
     let (vault, actor, id) = (app.vault.clone(), actor.clone(), id.to_owned());
-    let work = tokio::spawn(async move {
-        let Err(error) = vault.upload(&actor, &id, content, whole(file.stream, parts)).await else { return Ok(()) };
-        if matches!(error, VaultError::Conflict(_))
-            && let Ok(interaction) = vault.interaction(&actor, &id).await
-            && interaction.kind != InteractionKind::Call
-        {
-            return Err(Failure::bad_request("only audio interactions take an upload"));
-        }
-        Err(error.into())
-    });
-    work.await.unwrap_or_else(|error| Err(VaultError::Internal(Some(Box::new(error))).into()))
+    let work = tokio::spawn(async move { vault.upload(&actor, &id, content, whole(file.stream, parts)).await });
+    match work.await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(error.into()),
+        Err(error) => Err(VaultError::Internal(Some(Box::new(error))).into()),
+    }
 }
 
 /// The part that is the recording.
@@ -100,7 +104,9 @@ async fn recording(parts: &mut Parts) -> Result<Recording, Failure> {
             return Ok(nameless);
         }
     }
-    // It ended: the next part with a file name is the recording; without any other part it is this one.
+    // It ended (and is let go, so that the next can be read): the next part with a file name is the recording; without any
+    // other part it is this one.
+    nameless.stream = Box::pin(stream::empty());
     let mut alone = true;
     while let Some(part) = parts.next().await? {
         alone = false;

@@ -7,7 +7,7 @@ use axum::extract::{FromRequestParts, Path};
 use http::header::{ACCEPT, AUTHORIZATION};
 use http::request::Parts;
 use http::{HeaderMap, Method};
-use oubliette_core::model::{Actor, ContentKey, CredentialKind, Scope, Scopes};
+use oubliette_core::model::{Actor, ContentKey, CredentialKind, Scope};
 use oubliette_core::service::AuthError;
 use uuid::Uuid;
 
@@ -28,13 +28,6 @@ impl Caller {
     /// The caller, if the token has the scope.
     pub fn with(&self, scope: Scope) -> Result<&Actor, Failure> {
         if self.actor.scopes.contains(scope) { Ok(&self.actor) } else { Err(Failure::forbidden(scope)) }
-    }
-
-    /// A caller who may delete, able to look up what the deletion names. Nothing that is read this way is answered.
-    pub fn deleting(&self) -> Result<Actor, Failure> {
-        let actor = self.with(Scope::InteractionDelete)?;
-        let scopes: Scopes = [Scope::InteractionDelete, Scope::InteractionRead].into_iter().collect();
-        Ok(Actor { scopes, ..actor.clone() })
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Instant;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use http::StatusCode;
+use oubliette_core::model::Scope;
 
 use super::Front;
 use super::caller::{Caller, content_id};
@@ -17,10 +18,11 @@ pub async fn delete_content(
     caller: Caller,
     path: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<StatusCode, Failure> {
-    let (vault, actor) = (&front.app.vault, caller.deleting()?);
+    let (vault, actor) = (&front.app.vault, caller.with(Scope::InteractionDelete)?);
     let (id, key) = content_id(path)?;
-    let interaction = vault.interaction(&actor, &id).await?;
-    let contents = vault.contents(&actor, &interaction).await?;
+    // What a deletion needs to know of names, and no more: nothing that is read here is answered.
+    let interaction = vault.interaction_to_erase(actor, &id).await?;
+    let contents = vault.contents(actor, &interaction).await?;
     let (recent, now) = (&front.shared.recent, Instant::now());
     let leaf = match resolve(&contents, &key, Purpose::Delete) {
         Some(content) => {
@@ -33,6 +35,6 @@ pub async fn delete_content(
             recent.recall(actor.credential, &id, &key, grace, now).ok_or_else(Failure::no_content)?
         }
     };
-    vault.erase_content(&actor, &id, leaf).await?;
+    vault.erase_content(actor, &id, leaf).await?;
     Ok(StatusCode::NO_CONTENT)
 }

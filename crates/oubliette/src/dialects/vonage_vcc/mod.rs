@@ -26,7 +26,6 @@ use axum::routing::{delete, get, post};
 use http::StatusCode;
 use oubliette_core::model::Scope;
 
-use self::continuation::Continuation;
 use self::delete_batch::Batches;
 use self::error::Failure;
 use self::fair_use::FairUse;
@@ -44,7 +43,6 @@ pub struct Front {
 struct Shared {
     fair_use: FairUse,
     batches: Batches,
-    continuation: Continuation,
     recent: RecentDeletes,
 }
 
@@ -91,12 +89,8 @@ pub const ROUTES: &[Route<Front>] = &[
 
 /// Its routes.
 pub fn routes(app: &App) -> Router<App> {
-    let shared = Shared {
-        fair_use: FairUse::new(&app.settings),
-        batches: Batches::default(),
-        continuation: Continuation::new(),
-        recent: RecentDeletes::default(),
-    };
+    let shared =
+        Shared { fair_use: FairUse::new(&app.settings), batches: Batches::default(), recent: RecentDeletes::default() };
     let front = Front { app: app.clone(), shared: Arc::new(shared) };
     build(ROUTES).method_not_allowed_fallback(wrong_method).with_state(front)
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::Front;
 use super::caller::Caller;
+use super::continuation::Continuation;
 use super::error::Failure;
 use super::wire::{InteractionBody, addresses, direction, handling_agents};
 use crate::http::form;
@@ -44,16 +45,15 @@ pub async fn search(
 ) -> Result<Json<SearchAnswer>, Failure> {
     let (vault, actor) = (&front.app.vault, caller.with(Scope::InteractionRead)?);
     let search = Search::parse(&form::pairs(&query.unwrap_or_default()))?;
-    let binding = search.binding(actor.tenant);
-    let continuation = &front.shared.continuation;
-    let after = search.continuation.as_deref().map(|token| continuation.position(&binding, token)).transpose()?;
+    let continuation = Continuation { vault, binding: search.binding(actor.tenant) };
+    let after = search.continuation.as_deref().map(|token| continuation.position(token)).transpose()?;
     let list = ListQuery { from: search.start, to: search.last_instant(), after, limit: search.limit };
     let settings = vault.settings();
     let matches = |interaction: &Interaction, contents: &[Content]| search.matches(interaction, contents, settings);
     let (page, contents) = vault.list(actor, &list, &matches).await?;
     let items = page.items.iter().zip(&contents);
     let items = items.map(|(interaction, contents)| InteractionBody::new(interaction, contents, settings)).collect();
-    let next_continuation_token = page.next.and_then(|position| continuation.token(&binding, position));
+    let next_continuation_token = page.next.map(|position| continuation.token(position));
     Ok(Json(SearchAnswer { items, meta: Meta { next_continuation_token } }))
 }
 

@@ -1,0 +1,108 @@
+//! Recordings that are declared with an address.
+
+use axum::Router;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Redirect;
+use axum::routing::get as route;
+use oubliette::http::DialectSettings;
+use oubliette_core::model::State;
+
+use super::*;
+
+/// A server that holds recordings; gives its address.
+async fn source() -> std::net::SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let guarded = async |headers: HeaderMap| match headers.get("authorization").and_then(|value| value.to_str().ok()) {
+        Some("Basic YW5uOnMzY3JldA==") => Ok(([("content-type", "audio/x-wav")], "RIFF guarded")),
+        _ => Err(StatusCode::UNAUTHORIZED),
+    };
+    let elsewhere = format!("http://localhost:{}/a.wav", address.port());
+    let router = Router::new()
+        .route("/a.wav", route(async || "RIFF plain"))
+        .route("/calls/b.mp3", route(guarded))
+        .route("/moved", route(async || Redirect::temporary("/a.wav")))
+        .route("/elsewhere", route(async move || Redirect::temporary(&elsewhere)))
+        .route("/large", route(async || vec![7_u8; 200_000]));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
+async fn start(address: std::net::SocketAddr) -> TestVault {
+    let settings = DialectSettings { download_hosts: vec![address.to_string()], ..DialectSettings::default() };
+    let vault = oubliette_core::service::VaultSettings { max_content_bytes: 100_000, ..Default::default() };
+    TestVault::with(vault, settings).await
+}
+
+async fn declare_download(vault: &TestVault, member: &str, uri: &str) -> String {
+    let mut body = json!({"type": "audio", "languageTag": "en-us", "vertical": "default"});
+    body[member] = json!(uri);
+    declare(vault, &body).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_is_fetched_from_an_allowed_host() {
+    let address = source().await;
+    let vault = start(address).await;
+    for (member, path, bytes, media_type, name) in [
+        ("downloadUri", format!("http://{address}/a.wav"), "RIFF plain", "text/plain", "a.wav"),
+        ("downloadUrl", format!("http://ann:s3cret@{address}/calls/b.mp3"), "RIFF guarded", "audio/wav", "b.mp3"),
+        ("downloadUri", format!("http://{address}/moved"), "RIFF plain", "text/plain", "moved"),
+    ] {
+        let id = declare_download(&vault, member, &path).await;
+        wait_for(&vault, &id, State::Processed).await;
+        let (stored, meta) = vault.stored(&id, "callRecording").await;
+        assert_eq!(stored, bytes.as_bytes(), "{path}");
+        assert_eq!((meta.media_type.as_str(), meta.file_name.as_deref()), (media_type, Some(name)), "{path}");
+        let body = status(&vault, &id).await;
+        assert!(
+            body["downloaded"].is_string() && body["uploaded"].is_null() && body["errorMessage"].is_null(),
+            "{body}"
+        );
+        let (_, body) = get(&vault, &format!("/v1/interactions/{id}")).await;
+        let shown = body["downloadUri"].as_str().unwrap();
+        assert!(
+            shown.starts_with("http://127.0.0.1") && !shown.contains("s3cret") && !shown.contains("ann"),
+            "{shown}"
+        );
+        let kept = vault.app.vault.interaction(&vault.first.actor, &id).await.unwrap().meta.fetch_from.unwrap();
+        assert!(!kept.contains("s3cret"), "a password is not kept once it was used");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_not_or_cannot_be_fetched_fails_with_a_reason_and_without_credentials() {
+    let address = source().await;
+    let vault = start(address).await;
+    for (uri, reason) in [
+        ("sftp://ann:s3cret@127.0.0.1:22/~/calls/;type=d".to_owned(), "not supported"),
+        ("http://ann:s3cret@127.0.0.2/a.wav".to_owned(), "not allowed"),
+        ("https://127.0.0.1/a.wav".to_owned(), "not allowed"),
+        (format!("http://{address}/missing"), "status 404"),
+        (format!("http://{address}/calls/b.mp3"), "status 401"),
+        (format!("http://{address}/elsewhere"), "status 307"),
+        (format!("http://{address}/large"), "larger"),
+    ] {
+        let id = declare_download(&vault, "downloadUri", &uri).await;
+        wait_for(&vault, &id, State::DownloadFailed).await;
+        let body = status(&vault, &id).await;
+        assert_eq!(body["status"], "fileDownloadFailed", "{uri}");
+        let message = body["errorMessage"].as_str().unwrap();
+        assert!(message.contains(reason), "{uri}: {message}");
+        let (_, declared) = get(&vault, &format!("/v1/interactions/{id}")).await;
+        assert!(!format!("{body}{declared}").contains("s3cret"), "{uri}");
+        assert_eq!(vault.keys(&id).await, Some(vec![]), "{uri}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fetch_whose_interaction_is_erased_leaves_nothing() {
+    let vault = start("127.0.0.1:1".parse().unwrap()).await;
+    // Nobody listens there: the fetch is tried for some seconds.
+    let id = declare_download(&vault, "downloadUri", "http://127.0.0.1:1/a.wav").await;
+    wait_for(&vault, &id, State::Downloading).await;
+    let answer = call(&vault, "DELETE", &format!("/v1/interactions/{id}")).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    assert_eq!(vault.count().await, 0);
+}
