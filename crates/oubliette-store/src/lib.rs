@@ -3,6 +3,7 @@
 //! SQL is found here and nowhere else. The domain (`oubliette-core`) knows these only through its ports.
 
 pub mod blobs;
+pub mod guard;
 pub mod media;
 pub mod metadata;
 pub mod remnants;

@@ -141,6 +141,11 @@ impl FileRegister {
         self.direct
     }
 
+    /// The open file, for checks of its place.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
     fn write(&self, slot: usize, block: &[u8; SLOT_BYTES]) -> io::Result<()> {
         let offset = offset(slot)?;
         let mut buffer = Aligned::zeroed(SLOT_BYTES);

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use keyforest::media::{SLOT_BYTES, SlotDevice};
-use oubliette_store::roots::{FileRegister, RegisterError};
+use oubliette_store::roots::{FileRegister, RegisterError, Weight, assess, fiemap};
 use tempfile::TempDir;
 
 #[test]
@@ -69,4 +69,26 @@ fn a_register_cut_short_while_it_was_made_is_completed_and_a_foreign_file_refuse
     assert_eq!(fs::metadata(directory.join("register")).unwrap().len(), 2 * SLOT_BYTES as u64);
     fs::write(directory.join("register"), [0; 3 * SLOT_BYTES]).unwrap();
     assert!(matches!(FileRegister::open(&directory, &data), Err(RegisterError::Malformed)));
+}
+
+#[test]
+fn the_blocks_of_a_register_stay_where_they_are_and_a_move_lowers_the_class() {
+    let home = TempDir::new().unwrap();
+    let (directory, data) = (home.path().join("r"), home.path().join("d"));
+    let register = FileRegister::open(&directory, &data).unwrap();
+    let first = assess(&register).unwrap();
+    assert_eq!(first.class, "file");
+    let open = fs::File::open(register.path()).unwrap();
+    let Ok(before) = fiemap::extents(&open) else { return };
+    for n in 0..20 {
+        register.write_slot(n % 2, &[n as u8; SLOT_BYTES]).unwrap();
+    }
+    assert_eq!(fiemap::extents(&open).unwrap(), before);
+    assert_eq!(assess(&register).unwrap(), first);
+    // Remembered elsewhere than it is: somebody has copied the file or moved its blocks.
+    fs::write(directory.join("extents"), "0 4096 8192\n").unwrap();
+    let moved = assess(&register).unwrap();
+    assert!(!moved.verified);
+    let new = moved.findings.iter().filter(|finding| !first.findings.contains(finding));
+    assert_eq!(new.filter(|finding| finding.weight == Weight::Lowers).count(), 1, "{moved:?}");
 }
