@@ -32,6 +32,9 @@ mod state;
 mod types;
 mod verify;
 
+#[cfg(test)]
+mod golden_tests;
+
 pub use error::{ForestError, KeyError, SealError};
 pub use forest::Forest;
 pub use leaf::{Group, Leaf, LeafKey, LeafSet};
