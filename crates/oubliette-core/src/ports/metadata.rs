@@ -3,6 +3,12 @@
 //! A [`Transaction`] is a list of checks and a list of writes. It happens wholly or not at all; when a check does not hold
 //! nothing changes and the number of the check is told. Adapters may commit many transactions in one durable commit (group
 //! commit). All reads see every transaction whose `apply` returned.
+//!
+//! A write that changes a row needs the row: without it the transaction is refused ([`PortErrorKind::Refused`], nothing
+//! changed), as is a second row of one number or id. Removing what is not there is fine, and a mark repeated (planned, sealed,
+//! removed, revoked) keeps the first. Times are kept to the nanosecond, between the years 1677 and 2262.
+//!
+//! [`PortErrorKind::Refused`]: super::PortErrorKind::Refused
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -235,7 +241,8 @@ pub enum Write {
     /// Changes only the clear state; adds one to the version.
     SetState(Group, State),
     /// A new content; sets the interaction's next leaf to at least one past it (by index in the newest group) and adds one
-    /// to the interaction's version.
+    /// to the interaction's version. Refused under a leaf that is not its interaction's, under the leaf of its metadata, or
+    /// with a blob another content refers to.
     InsertContent(ContentRow),
     /// Removes content rows.
     DeleteContents(Vec<Leaf>),
@@ -251,7 +258,7 @@ pub enum Write {
     PlanPurges(Vec<Uuid>),
     /// Marks erasures sealed at this epoch and time, and clears what was sealed of their orders.
     SealPurges(Vec<Uuid>, u64, Timestamp),
-    /// Marks an erasure's rows and blobs removed.
+    /// Marks a sealed erasure's rows and blobs removed.
     RemovedPurge(Uuid, Timestamp),
     /// A new credential.
     InsertCredential(CredentialRow),
@@ -297,7 +304,8 @@ pub trait Metadata: Send + Sync {
     /// One interaction.
     async fn interaction(&self, group: Group) -> Result<Option<InteractionRow>, PortError>;
 
-    /// Many interactions in one go, in the order asked, absent ones left out. At most 1,000 a call.
+    /// Many interactions in one go, in the order asked, absent ones left out, one asked twice once. At most 1,000 a call;
+    /// more is refused, here and below.
     async fn interactions(&self, groups: &[Group]) -> Result<Vec<InteractionRow>, PortError>;
 
     /// All interactions of a tenant that start in this hour, by group. (One hour of one tenant is what is held in memory.)
