@@ -5,4 +5,6 @@ mod blobs;
 mod media;
 mod metadata;
 mod roots;
+mod schema;
+mod sqlite;
 mod vault;

@@ -4,10 +4,11 @@ use std::fs::OpenOptions;
 use std::path::Path;
 use std::time::Duration;
 
-use oubliette_core::ports::PortError;
+use oubliette_core::ports::{PortError, PortErrorKind};
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::port_error;
+use super::migrate::check_owner;
 
 /// Marks the file as a vault's metadata ("OUBL").
 pub(super) const APPLICATION_ID: i32 = 0x4F55_424C;
@@ -49,14 +50,15 @@ const READER: &str = "
 pub(super) fn open_writer(path: &Path, max_bytes: Option<u64>) -> Result<Connection, PortError> {
     let operation = "open the metadata for writing";
     if !path.exists() {
-        create_private(path).map_err(|error| {
-            PortError::new(oubliette_core::ports::PortErrorKind::Unavailable, "create the metadata file", error)
-        })?;
+        create_private(path)
+            .map_err(|error| PortError::new(PortErrorKind::Unavailable, "create the metadata file", error))?;
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let open = || -> rusqlite::Result<Connection> {
-        let connection = Connection::open_with_flags(path, flags)?;
-        connection.busy_timeout(BUSY)?;
+    let wrong = |error| port_error(operation, error);
+    let connection = Connection::open_with_flags(path, flags).map_err(wrong)?;
+    connection.busy_timeout(BUSY).map_err(wrong)?;
+    check_owner(&connection)?;
+    let set = || -> rusqlite::Result<()> {
         connection.execute_batch(EVERY)?;
         connection.execute_batch(WRITER)?;
         if let Some(bytes) = max_bytes {
@@ -64,11 +66,11 @@ pub(super) fn open_writer(path: &Path, max_bytes: Option<u64>) -> Result<Connect
             // SQLite answers with the limit in force.
             connection.pragma_update_and_check(None, "max_page_count", bytes / page, |row| row.get::<_, u64>(0))?;
         }
-        rusqlite::vtab::array::load_module(&connection)?;
-        connection.set_prepared_statement_cache_capacity(128);
-        Ok(connection)
+        rusqlite::vtab::array::load_module(&connection)
     };
-    open().map_err(|error| port_error(operation, error))
+    set().map_err(wrong)?;
+    connection.set_prepared_statement_cache_capacity(128);
+    Ok(connection)
 }
 
 /// Opens a connection that cannot write.

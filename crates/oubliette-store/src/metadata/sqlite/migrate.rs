@@ -72,18 +72,28 @@ pub(super) fn migrate(connection: &mut Connection, new_instance: Uuid) -> Result
     run(connection, MIGRATIONS, new_instance)
 }
 
+/// Refuses another program's database. Asked before anything in it is changed.
+pub(super) fn check_owner(connection: &Connection) -> Result<(), PortError> {
+    let ask = || -> rusqlite::Result<(i32, u64)> {
+        let id = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+        let objects = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        Ok((id, objects))
+    };
+    let (id, objects) = ask().map_err(|error| port_error("read whose the metadata is", error))?;
+    if id == APPLICATION_ID || (id == 0 && objects == 0) {
+        Ok(())
+    } else {
+        Err(PortError::new(PortErrorKind::Refused, "read whose the metadata is", MigrationError::Foreign))
+    }
+}
+
 fn run(connection: &mut Connection, migrations: &[Migration], new_instance: Uuid) -> Result<(), PortError> {
     const OPERATION: &str = "migrate the metadata";
     let sql = |error| port_error(OPERATION, error);
     let refuse = |error: MigrationError| PortError::new(PortErrorKind::Refused, OPERATION, error);
 
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive).map_err(sql)?;
-    let id: i32 = transaction.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(sql)?;
-    let objects: u64 =
-        transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(sql)?;
-    if id != APPLICATION_ID && (id != 0 || objects > 0) {
-        return Err(refuse(MigrationError::Foreign));
-    }
+    check_owner(&transaction)?;
     transaction.execute_batch(CREATE_RECORD).map_err(sql)?;
     let recorded = recorded(&transaction).map_err(sql)?;
     check(&recorded, migrations).map_err(refuse)?;

@@ -76,6 +76,15 @@ impl SqliteMetadata {
     /// `Unavailable` when the file cannot be used now (another process has it, the folder is missing, the disk is full or
     /// read-only), `Refused` when it is not ours to use (its source is a [`MigrationError`]), `Corrupt` when it is damaged.
     pub fn open(path: &Path, options: SqliteOptions) -> Result<Self, PortError> {
+        Self::open_with(path, options, |_| {})
+    }
+
+    /// As [`SqliteMetadata::open`]; `prepare` sees the writer's connection before it is used.
+    fn open_with(
+        path: &Path,
+        options: SqliteOptions,
+        prepare: impl FnOnce(&mut rusqlite::Connection),
+    ) -> Result<Self, PortError> {
         let lock = lock(path)?;
         let mut connection = connection::open_writer(path, options.max_bytes)?;
         migrate::migrate(&mut connection, options.new_instance)?;
@@ -84,6 +93,7 @@ impl SqliteMetadata {
         let erased = apply::load_erased(&connection).map_err(load)?;
         let commit_counter = read::instance(&connection).map_err(load)?.commit_counter;
         let wal = Wal::watch(&mut connection, connection::BUSY)?;
+        prepare(&mut connection);
 
         let stopped = Arc::new(AtomicBool::new(false));
         let writer =
@@ -172,4 +182,44 @@ fn sync_folder(path: &Path) -> Result<(), PortError> {
     File::open(folder)
         .and_then(|folder| folder.sync_all())
         .map_err(|error| PortError::new(PortErrorKind::Unknown, "flush the metadata's folder", error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use oubliette_core::ports::{Applied, Metadata, Transaction, Write};
+
+    use super::*;
+
+    fn put(value: u8) -> Transaction {
+        Transaction { writes: vec![Write::PutValue("name".into(), Some(vec![value]))], ..Transaction::default() }
+    }
+
+    /// A failed flush cannot be had from a healthy disk; a commit refused by a hook takes the same way, since SQLite's code for
+    /// it is not one of those that are certain.
+    #[tokio::test]
+    async fn after_a_commit_of_unknown_outcome_everything_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metadata.db");
+        let failing = Arc::new(AtomicBool::new(false));
+        let hook = Arc::clone(&failing);
+        let store = SqliteMetadata::open_with(&path, SqliteOptions::default(), |connection| {
+            connection.commit_hook(Some(move || hook.load(Ordering::SeqCst))).unwrap();
+        });
+        let store = store.unwrap();
+        assert_eq!(store.apply(put(1)).await.unwrap(), Applied::Done(1));
+        failing.store(true, Ordering::SeqCst);
+        assert_eq!(store.apply(put(2)).await.unwrap_err().kind, PortErrorKind::Unknown);
+        failing.store(false, Ordering::SeqCst);
+        assert_eq!(store.apply(put(3)).await.unwrap_err().kind, PortErrorKind::Unknown);
+        let to = oubliette_core::ports::BlobRef("b".into());
+        assert_eq!(store.switch_blob(&to, &to).await.unwrap_err().kind, PortErrorKind::Unknown);
+        assert_eq!(store.value("name").await.unwrap_err().kind, PortErrorKind::Unknown);
+        store.close().await;
+
+        let store = SqliteMetadata::open(&path, SqliteOptions::default()).unwrap();
+        assert_eq!(store.value("name").await.unwrap(), Some(vec![1]), "the disk decides");
+        assert_eq!(store.apply(put(4)).await.unwrap(), Applied::Done(2));
+    }
 }
