@@ -77,7 +77,7 @@ pub(crate) fn build(plan: &Plan<'_>, writer: &mut Writer<'_>) -> Result<Built, S
     let mut freed = BTreeMap::new();
     let mut free = |pack: u32, bytes: u64| *freed.entry(pack).or_default() += bytes;
     let mut chunks = Vec::new();
-    let mut moved: BTreeMap<u64, Option<PageRef>> = BTreeMap::new();
+    let mut moved: Moved = BTreeMap::new();
     let mut punctured = 0;
     let mut rebuilt = Vec::new();
     let mut kept = 0;
@@ -93,10 +93,11 @@ pub(crate) fn build(plan: &Plan<'_>, writer: &mut Writer<'_>) -> Result<Built, S
                 kept += frontier.as_ref().map_or(0, |frontier| size_of_val(frontier.nodes()));
                 rebuilt.push((bucket, frontier.filter(|_| kept <= plan.keep)));
             }
+            // Copied, not moved out: what is moved out of a vector stays in its freed memory, what is dropped is wiped.
             let mut entries = Vec::with_capacity(draft.entries.len());
-            for entry in draft.entries {
+            for entry in &draft.entries {
                 entries.push(match entry {
-                    DraftEntry::Placed(entry) => entry,
+                    DraftEntry::Placed(entry) => entry.clone(),
                     DraftEntry::Sealed(page) => Entry::Page(writer.place(page)?),
                 });
             }
@@ -110,7 +111,7 @@ pub(crate) fn build(plan: &Plan<'_>, writer: &mut Writer<'_>) -> Result<Built, S
                         _ => keys.fresh().map_err(SealError::NotDone)?,
                     };
                     let views = (0..chunk.len()).map(|place| chunk.view(place));
-                    Some(writer.place(seal_entries(key, page, views))?)
+                    Some(Arc::new(writer.place(&seal_entries(key, page, views))?))
                 }
             };
             if let Some(old) = old {
@@ -139,7 +140,7 @@ pub(crate) fn build(plan: &Plan<'_>, writer: &mut Writer<'_>) -> Result<Built, S
         head,
         attachment: attachment_ref,
     };
-    let root_ref = writer.place(root.seal(keys.fresh().map_err(SealError::NotDone)?))?;
+    let root_ref = writer.place(&root.seal(keys.fresh().map_err(SealError::NotDone)?))?;
     writer.hand_over()?;
     let delta = Delta {
         root,
@@ -284,6 +285,9 @@ fn rebuild(
     Ok(changed.then_some(draft))
 }
 
+/// New references by page number. Behind a pointer each: a map that moves its elements about would leave keys in freed memory.
+type Moved = BTreeMap<u64, Option<Arc<PageRef>>>;
+
 /// Groups of one height with their places.
 type Placed = Vec<(usize, Arc<Group>)>;
 
@@ -291,7 +295,7 @@ type Placed = Vec<(usize, Arc<Group>)>;
 fn climb(
     plan: &Plan<'_>,
     buckets: u64,
-    mut moved: BTreeMap<u64, Option<PageRef>>,
+    mut moved: Moved,
     writer: &mut Writer<'_>,
     keys: &mut KeySource,
     free: &mut impl FnMut(u32, u64),
@@ -315,7 +319,7 @@ fn climb(
             let mut refs = Vec::with_capacity((last - first) as usize);
             for page in first..last {
                 refs.push(match moved.get(&page) {
-                    Some(reference) => reference.clone(),
+                    Some(reference) => reference.as_deref().cloned(),
                     None => state.reference(level, page).cloned(),
                 });
             }
@@ -327,7 +331,7 @@ fn climb(
                         Some(old) if broken(plan.probe, Broken::PageKeyReused) => old.key.clone(),
                         _ => keys.fresh().map_err(SealError::NotDone)?,
                     };
-                    Some(writer.place(seal_references(key, level + 1, at, &refs))?)
+                    Some(Arc::new(writer.place(&seal_references(key, level + 1, at, &refs))?))
                 };
                 if let Some(old) = state.reference(level + 1, at) {
                     free(old.pack, old.stored());
@@ -381,7 +385,7 @@ fn attach(
         return Ok((None, Some(bytes)));
     }
     let key = keys.fresh().map_err(SealError::NotDone)?;
-    Ok((Some(writer.place(seal_attachment(key, &bytes))?), Some(bytes)))
+    Ok((Some(writer.place(&seal_attachment(key, &bytes))?), Some(bytes)))
 }
 
 pub(crate) fn seal_attachment(key: Key, bytes: &[u8]) -> SealedPage {

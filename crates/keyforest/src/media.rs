@@ -10,6 +10,9 @@ use std::io;
 /// reached the disk.
 pub trait Medium: Send + Sync {
     /// Creates an empty file durably (its name survives a power cut), reserving `reserve` bytes of disk where possible.
+    ///
+    /// A flush that fails inside is never reported as [`io::ErrorKind::StorageFull`] or another kind that means *certainly
+    /// not done*: the forest tries those again.
     fn create(&self, name: &str, reserve: u64) -> io::Result<()>;
     /// Writes at an offset; grows the file as needed. Not durable.
     fn write_at(&self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()>;

@@ -153,7 +153,7 @@ pub(crate) struct Writer<'a> {
 
 impl Writer<'_> {
     /// Gives a sealed page its place.
-    pub(crate) fn place(&mut self, page: SealedPage) -> Result<PageRef, SealError> {
+    pub(crate) fn place(&mut self, page: &SealedPage) -> Result<PageRef, SealError> {
         let size = page.frame.len() as u64;
         let pack = self.room_for(size)?;
         let offset = self.end;
@@ -168,7 +168,7 @@ impl Writer<'_> {
             self.hand_over()?;
         }
         let len = (page.frame.len() - crate::page::FRAME_HEAD) as u32;
-        Ok(PageRef { key: page.key, hash: page.hash, pack, len, offset })
+        Ok(PageRef { key: page.key.clone(), hash: page.hash, pack, len, offset })
     }
 
     /// Pack and offset of the seal's first page (where one of `size` bytes would go, when there is none yet).

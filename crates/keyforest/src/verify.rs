@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::ggm::{self, Frontier};
 use crate::media::Medium;
@@ -26,6 +26,12 @@ pub(crate) struct Check<'a> {
     pub(crate) spans: Arc<BTreeMap<u32, (u64, u64)>>,
     pub(crate) threads: usize,
 }
+
+/// References that are not the ones before, by page number.
+type Changed = BTreeMap<u64, Option<Arc<PageRef>>>;
+
+/// Nodes on the longest path of a bucket: a path made this long never moves and leaves no copies behind.
+const LONGEST: usize = 11;
 
 type Result<T> = std::result::Result<T, ForestError>;
 
@@ -86,13 +92,13 @@ impl Check<'_> {
     }
 
     /// Level-1 pages whose reference is not the one before. What is not listed hangs on unchanged references.
-    fn changed_pages(&self, device: &mut ReadBack, page: &RootPage) -> Result<BTreeMap<u64, Option<PageRef>>> {
-        let mut here = BTreeMap::new();
+    fn changed_pages(&self, device: &mut ReadBack, page: &RootPage) -> Result<Changed> {
+        let mut here: Changed = BTreeMap::new();
         if page.height > 0 && self.state.reference(page.height, 0) != page.head.as_ref() {
-            here.insert(0, page.head.clone());
+            here.insert(0, page.head.clone().map(Arc::new));
         }
         for level in (2..=page.height).rev() {
-            let mut below = BTreeMap::new();
+            let mut below: Changed = BTreeMap::new();
             for (index, reference) in here {
                 let first: u64 = index * 64;
                 let count = pages_at(page.buckets, level - 1).saturating_sub(first).min(64);
@@ -103,9 +109,9 @@ impl Check<'_> {
                 if children.len() as u64 != count {
                     return Err(wrong("a page has another number of children"));
                 }
-                for (child, reference) in (first..).zip(children) {
+                for (child, reference) in (first..).zip(&children) {
                     if self.state.reference(level - 1, child) != reference.as_ref() {
-                        below.insert(child, reference);
+                        below.insert(child, reference.clone().map(Arc::new));
                     }
                 }
             }
@@ -115,7 +121,7 @@ impl Check<'_> {
     }
 
     /// Planned leaves below unchanged references must have been dead before.
-    fn untouched_plan(&self, changed: &BTreeMap<u64, Option<PageRef>>) -> Result<()> {
+    fn untouched_plan(&self, changed: &Changed) -> Result<()> {
         let mut rest = self.change.puncture.as_slice();
         while let Some(first) = rest.first() {
             let bucket = first / 1024;
@@ -131,8 +137,8 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn all_chunks(&self, changed: &BTreeMap<u64, Option<PageRef>>, buckets: u64) -> Result<u64> {
-        let pages: Vec<(u64, Option<&PageRef>)> = changed.iter().map(|(page, r)| (*page, r.as_ref())).collect();
+    fn all_chunks(&self, changed: &Changed, buckets: u64) -> Result<u64> {
+        let pages: Vec<(u64, Option<&PageRef>)> = changed.iter().map(|(page, r)| (*page, r.as_deref())).collect();
         let run = |part: &[(u64, Option<&PageRef>)]| -> Result<u64> {
             let mut device = self.device();
             part.iter().map(|(page, reference)| self.chunk(&mut device, *page, *reference, buckets)).sum()
@@ -242,17 +248,18 @@ impl Check<'_> {
             let index = bucket >> (6 * u32::from(level));
             let place = (bucket >> (6 * u32::from(level - 1)) & 63) as usize;
             let children = references(&device.page(&reference, level, index).map_err(fetch)?)?;
-            reference = children.into_iter().nth(place).flatten().ok_or_else(lost)?;
+            reference = children.get(place).and_then(Option::clone).ok_or_else(lost)?;
         }
         let entries = entries(&device.page(&reference, 1, bucket >> 6).map_err(fetch)?)?;
-        let frontier = match entries.into_iter().nth((bucket & 63) as usize).ok_or_else(lost)? {
+        let frontier = match entries.get((bucket & 63) as usize).ok_or_else(lost)? {
             Written::Empty => return Err(lost()),
-            Written::Seed(seed) => vec![(1, seed)],
-            Written::Page(reference) => nodes(&device.page(&reference, LEVEL_BUCKET, bucket).map_err(fetch)?)?,
+            Written::Seed(seed) => vec![(1, seed.clone())],
+            Written::Page(reference) => nodes(&device.page(reference, LEVEL_BUCKET, bucket).map_err(fetch)?)?,
         };
         let target = 1024 + (leaf.0 % 1024) as u16;
         let over = frontier.iter().find(|(index, _)| above(*index, target)).ok_or_else(lost)?;
-        let mut path = vec![over.clone()];
+        let mut path = Vec::with_capacity(LONGEST);
+        path.push(over.clone());
         descend(&mut path, target);
         path.last().map(|(_, seed)| ggm::leaf_key(&seed.0)).ok_or_else(lost)
     }
@@ -384,8 +391,7 @@ fn compare(before: &[(u16, Key)], plan: &Bits, after: &[(u16, Key)]) -> Result<u
         return Err(wrong("a bucket does not reach exactly its live leaves"));
     }
     let mut sources = before.iter();
-    // Eleven elements are the longest path, so that it never moves and leaves copies behind.
-    let mut path: Vec<(u16, Key)> = Vec::with_capacity(12);
+    let mut path: Vec<(u16, Key)> = Vec::with_capacity(LONGEST);
     for (index, seed) in after {
         while !path.first().is_some_and(|(source, _)| above(*source, *index)) {
             path.clear();
@@ -396,6 +402,5 @@ fn compare(before: &[(u16, Key)], plan: &Bits, after: &[(u16, Key)]) -> Result<u
             return Err(wrong("a node holds another seed"));
         }
     }
-    path.iter_mut().for_each(|(_, seed)| seed.zeroize());
     Ok(old.count() - new.count())
 }
