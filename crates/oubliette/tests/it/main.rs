@@ -1,5 +1,9 @@
 //! All integration tests of the program in one binary.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test that unwraps nothing fails the test where it should")]
+
 mod elevateai;
+mod quiet;
 mod support;
 mod tidy;
+mod vonage;
