@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test that unwraps nothing fails the test where it should")]
 
+mod creovai;
 mod elevateai;
+mod native;
 mod quiet;
 mod support;
 mod tidy;
