@@ -6,6 +6,7 @@ mod captured;
 mod outofband;
 mod permissions;
 mod purge;
+mod quiet;
 mod read;
 mod status;
 mod token;

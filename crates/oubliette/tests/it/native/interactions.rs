@@ -103,7 +103,6 @@ async fn gone_differs_from_never_existed_on_every_path() {
             ("DELETE", "/contents/transcript"),
         ] {
             let (given, problem) = caller.send(method, &format!("/interactions/{id}{tail}"), json!({})).await;
-            // The deleter's own retry is answered as success for a while.
             assert_eq!((given, kind(&problem)), (status, name), "{method} {tail}");
         }
     }

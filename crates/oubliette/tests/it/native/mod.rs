@@ -5,6 +5,7 @@ mod credentials;
 mod erasures;
 mod interactions;
 mod openapi;
+mod quiet;
 
 use oubliette_core::model::{CredentialKind, Scope};
 use reqwest::{RequestBuilder, Response};
