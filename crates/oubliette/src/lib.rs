@@ -1,5 +1,6 @@
 //! The program: command line, configuration, listener, dialects, background work.
 
+pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod control;
@@ -8,7 +9,6 @@ pub mod crash;
 pub mod demo;
 pub mod dialects;
 pub mod embedded;
-pub mod guard;
 pub mod http;
 pub mod import;
 pub mod running;

@@ -1,6 +1,6 @@
 //! The command line.
 
-//mod bench;
+mod bench;
 mod common;
 mod completions;
 mod config;
@@ -11,7 +11,7 @@ pub mod exit;
 mod import;
 mod progress;
 mod reference;
-//mod remnants;
+mod remnants;
 mod serve;
 mod status;
 mod tenant;
@@ -61,9 +61,9 @@ enum Command {
     /// Check, show and document the configuration
     Config(config::Args),
     /// Search every file of the data folder for remnants of what should be gone
-    //Remnants(remnants::Args),
+    Remnants(remnants::Args),
     /// Measure sealed deletes, ingest and reads on this machine
-    //Bench(bench::Args),
+    Bench(bench::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
     /// Print the reference of all commands as Markdown
@@ -104,8 +104,8 @@ async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Status(args) => status::run(args).await,
         Command::Doctor(args) => doctor::run(args).await,
         Command::Config(args) => config::run(args),
-        //Command::Remnants(args) => remnants::run(args).await,
-        //Command::Bench(args) => bench::run(args).await,
+        Command::Remnants(args) => remnants::run(args).await,
+        Command::Bench(args) => bench::run(args).await,
         Command::Completions(args) => completions::run(args),
         Command::Reference => {
             print!("{}", reference());
