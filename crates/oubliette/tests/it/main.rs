@@ -2,10 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test that unwraps nothing fails the test where it should")]
 
-mod creovai;
+mod cli;
+mod config;
+mod demo;
 mod elevateai;
-mod native;
+mod import;
+mod program;
 mod quiet;
+mod server;
 mod support;
 mod tidy;
 mod vonage;
