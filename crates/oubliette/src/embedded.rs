@@ -19,9 +19,11 @@ use keyforest::{Forest, ForestConfig, ForestError, Probe, Stores};
 use oubliette_core::ports::{Blobs, Clock, Metadata, PortError, SystemClock};
 use oubliette_core::service::{Vault, VaultError, VaultParts, VaultSettings, genesis};
 use oubliette_store::blobs::{LocalBlobs, LocalOptions};
+use oubliette_store::guard;
 use oubliette_store::media::Folder;
 use oubliette_store::metadata::sqlite::{SqliteMetadata, SqliteOptions};
-use oubliette_store::roots::{FileRegister, RegisterError};
+use oubliette_store::roots::check::{RegisterAssessment, Weight};
+use oubliette_store::roots::{self, FileRegister, RegisterError};
 use thiserror::Error;
 
 use crate::config::{Config, ConfigError};
@@ -92,7 +94,9 @@ pub enum RegisterPolicy {
 pub struct OpenReport {
     /// It was made just now.
     pub created: bool,
-    /// What the operator should know.
+    /// The register's class is lowered: why.
+    pub lowered: Option<String>,
+    /// What the operator should know, that included.
     pub warnings: Vec<String>,
 }
 
@@ -133,12 +137,23 @@ pub struct Embedded {
 impl Embedded {
     /// Opens the configured vault, making it when there is none.
     pub async fn open(config: &Config, register: RegisterPolicy) -> Result<Self, OpenError> {
-        Self::open_with(config, Opening::new(register)).await
+        Self::open_guarded(config, Opening::new(register)).await
     }
 
     /// Opens the configured vault; refuses when there is none.
     pub async fn open_existing(config: &Config, register: RegisterPolicy) -> Result<Self, OpenError> {
-        Self::open_with(config, Opening { create: false, ..Opening::new(register) }).await
+        Self::open_guarded(config, Opening { create: false, ..Opening::new(register) }).await
+    }
+
+    /// Locks the process's memory and switches dumps off before any key is read.
+    async fn open_guarded(config: &Config, opening: Opening) -> Result<Self, OpenError> {
+        let guards = guard::engage().warnings();
+        let mut embedded = Self::open_with(config, opening).await?;
+        for warning in &guards {
+            tracing::warn!("{warning}");
+        }
+        embedded.report.warnings.extend(guards);
+        Ok(embedded)
     }
 
     /// Opens with everything told.
@@ -154,15 +169,17 @@ impl Embedded {
             make_private(&folder)?;
         }
         let lock = lock(&data)?;
-        let mut report = OpenReport { created: !database.exists(), warnings: Vec::new() };
+        let mut report = OpenReport { created: !database.exists(), ..OpenReport::default() };
 
         let register = FileRegister::open(&register_folder, &data)?;
-        let assessment = assess(&register);
-        if let Some(reason) = assessment.reason {
+        let assessment = assess(&register)?;
+        if let Some(reason) = lowered(&assessment) {
             if opening.register == RegisterPolicy::Refuse && !config.storage.accept_unverified_register {
                 return Err(OpenError::Unverified { class: assessment.class, reason });
             }
-            report.warnings.push(format!("the register's class is {}, not verified: {reason}", assessment.class));
+            let warning = format!("the register's class is {}, not verified: {reason}", assessment.class);
+            report.lowered = Some(warning.clone());
+            report.warnings.push(warning);
         }
 
         let probe: Arc<dyn Probe> = Arc::new(SealTimer::new(opening.probe));
@@ -192,14 +209,6 @@ impl Embedded {
             tracing::warn!("{warning}");
         }
         Ok(Self { vault, metadata, data, report, _lock: lock })
-    }
-
-    /// Adds what the operator should know, and logs it.
-    pub fn warn(&mut self, warnings: Vec<String>) {
-        for warning in &warnings {
-            tracing::warn!("{warning}");
-        }
-        self.report.warnings.extend(warnings);
     }
 
     /// Seals what is planned and lets go.
@@ -241,23 +250,23 @@ pub fn inspect_register(config: &Config) -> Result<Option<Vec<String>>, OpenErro
         return Ok(None);
     }
     let register = FileRegister::open(&folder, &config.storage.data)?;
-    let assessment = assess(&register);
-    Ok(Some(assessment.reason.map(|reason| format!("class {}: {reason}", assessment.class)).into_iter().collect()))
+    let assessment = assess(&register)?;
+    Ok(Some(lowered(&assessment).map(|reason| format!("class {}: {reason}", assessment.class)).into_iter().collect()))
 }
 
-/// How far the register's place can be trusted to overwrite in place.
-struct Assessed {
-    class: &'static str,
-    reason: Option<String>,
+fn assess(register: &FileRegister) -> Result<RegisterAssessment, OpenError> {
+    roots::check::assess(register).map_err(|source| OpenError::Io {
+        operation: "looking at the register's place",
+        path: register.path().to_owned(),
+        source,
+    })
 }
 
-fn assess(register: &FileRegister) -> Assessed {
-    if register.is_direct() {
-        Assessed { class: "file", reason: None }
-    } else {
-        let reason = "its filesystem does not write past the page cache".to_owned();
-        Assessed { class: "file-unverified", reason: Some(reason) }
-    }
+/// What lowers the class, as one sentence; `None` when nothing does.
+fn lowered(assessment: &RegisterAssessment) -> Option<String> {
+    let lowers = assessment.findings.iter().filter(|finding| finding.weight == Weight::Lowers);
+    let texts: Vec<_> = lowers.map(|finding| finding.text.as_str()).collect();
+    (!assessment.verified).then(|| texts.join("; "))
 }
 
 fn make_private(folder: &Path) -> Result<(), OpenError> {

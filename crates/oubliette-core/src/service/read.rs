@@ -177,7 +177,7 @@ impl Inner {
             id: self.public_id(row.tenant, row.group)?,
             group: row.group,
             kind: row.kind,
-            state: self.effective_state(row),
+            state: row.state,
             version: row.version,
             meta: self.open_meta(row)?,
         })

@@ -53,11 +53,11 @@ pub async fn run(args: Args) -> Result<u8> {
     config.check_transport()?;
     telemetry::init_logs(&config.log)?;
     let mut stop = StopSignals::new()?;
-    let guarded = crate::guard::harden();
     let listener = running::bind(&config).await?;
-    let mut embedded = Embedded::open(&config, RegisterPolicy::Warn).await?;
-    loud(&embedded.report.warnings);
-    embedded.warn(guarded);
+    let embedded = Embedded::open(&config, RegisterPolicy::Warn).await?;
+    if let Some(warning) = &embedded.report.lowered {
+        loud(warning);
+    }
 
     let tenant = demo::tenant(&embedded.vault).await?;
     embedded.vault.wait_ready().await;
@@ -104,13 +104,10 @@ async fn load(embedded: &Embedded, tenant: oubliette_core::model::TenantId, more
 }
 
 /// A lowered register class must not be overlooked.
-fn loud(warnings: &[String]) {
-    for warning in warnings {
-        eprintln!("********************************************************************************");
-        eprintln!("WARNING: {warning}.");
-        eprintln!("Deletions of this demo rest on that filesystem. `serve` would refuse; see storage.register.");
-        eprintln!("********************************************************************************");
-    }
+fn loud(warning: &str) {
+    let line = "*".repeat(80);
+    eprintln!("{line}\nWARNING: {warning}.");
+    eprintln!("Deletions of this demo rest on that filesystem. `serve` would refuse; see storage.register.\n{line}");
 }
 
 fn text(url: &str, data: &Path, interactions: u64, credentials: &demo::Credentials, shown: &demo::Shown) -> String {

@@ -65,7 +65,7 @@ pub async fn run(args: Args) -> Result<u8> {
         Ok(Some(warnings)) => warnings.iter().for_each(|warning| findings.complain("register", warning)),
         Err(error) => findings.complain("register", &chain(&error)),
     }
-    let guards = crate::guard::harden();
+    let guards = oubliette_store::guard::engage().warnings();
     if guards.is_empty() {
         findings.fine("memory", "locked, not dumped");
     }

@@ -32,10 +32,8 @@ pub async fn run(args: Args) -> Result<u8> {
     config.check_transport()?;
     telemetry::init_logs(&config.log)?;
     let mut stop = StopSignals::new()?;
-    let guarded = crate::guard::harden();
     let listener = running::bind(&config).await?;
-    let mut embedded = Embedded::open(&config, RegisterPolicy::Refuse).await?;
-    embedded.warn(guarded);
+    let embedded = Embedded::open(&config, RegisterPolicy::Refuse).await?;
     if embedded.vault.tenants().await?.is_empty() {
         embedded.vault.create_tenant(FIRST_TENANT).await?;
         tracing::info!(

@@ -1,7 +1,7 @@
 //! What the rest of the program takes from the configuration, and what is checked beforehand.
 
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use oubliette_core::service::{IngestMode, VaultSettings};
@@ -141,21 +141,20 @@ impl Config {
 
 /// The path without `.` and `..`, seen from here, links resolved as far as it exists.
 fn absolute(path: &Path) -> PathBuf {
-    let mut rest = Vec::new();
     let full = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let mut existing = full.as_path();
-    loop {
-        if let Ok(real) = existing.canonicalize() {
-            return rest.iter().rev().fold(real, |path, part| path.join(part));
-        }
-        match (existing.parent(), existing.file_name()) {
-            (Some(parent), Some(name)) => {
-                rest.push(name.to_owned());
-                existing = parent;
+    let mut resolved = PathBuf::new();
+    for component in full.components() {
+        match component {
+            Component::ParentDir => {
+                resolved.pop();
             }
-            _ => return full,
+            component => resolved.push(component),
+        }
+        if let Ok(real) = resolved.canonicalize() {
+            resolved = real;
         }
     }
+    resolved
 }
 
 fn sibling(data: &Path) -> PathBuf {

@@ -20,6 +20,7 @@ pub fn lines(url: &str, credentials: &Credentials, shown: &Shown) -> Vec<Block> 
     let vonage = format!("{url}/interaction-content/interactions/{with_recording}");
     let (vonage_id, vonage_secret) = (&credentials.vonage.0, &*credentials.vonage.1);
     let (creovai_id, creovai_secret) = (&credentials.creovai.0, &*credentials.creovai.1);
+    let native = &*credentials.native;
     let bearer = r#"-H "Authorization: Bearer $TOKEN""#;
     vec![
         Block {
@@ -53,7 +54,14 @@ pub fn lines(url: &str, credentials: &Credentials, shown: &Shown) -> Vec<Block> 
             ],
         },
         Block {
-            title: "Creovai: get a token, ask what a customer purge would do, purge the customer",
+            title: "Native API: plan an erasure of a customer; nothing is changed",
+            lines: vec![format!(
+                "curl -sS -i -H 'Authorization: Bearer {native}' -H 'Content-Type: application/json' \
+                 -d '{{\"selector\":{{\"phones\":[\"{phone}\"]}},\"dryRun\":true}}' {url}/api/v1/erasures"
+            )],
+        },
+        Block {
+            title: "Creovai: get a token, ask what a purge of the same customer would do, purge",
             lines: vec![
                 format!(
                     "TOKEN=$(curl -sS -d grant_type=client_credentials -d client_id={creovai_id} \
@@ -70,15 +78,8 @@ pub fn lines(url: &str, credentials: &Credentials, shown: &Shown) -> Vec<Block> 
             ],
         },
         Block {
-            title: "Native API: plan an erasure of the same customer (nothing is changed), list what was erased",
-            lines: vec![
-                format!(
-                    "curl -sS -i -H 'Authorization: Bearer {}' -H 'Content-Type: application/json' \
-                     -d '{{\"selector\":{{\"phones\":[\"{phone}\"]}},\"dryRun\":true}}' {url}/api/v1/erasures",
-                    &*credentials.native
-                ),
-                format!("curl -sS -i -H 'Authorization: Bearer {}' {url}/api/v1/erasures", &*credentials.native),
-            ],
+            title: "Native API: list what was erased",
+            lines: vec![format!("curl -sS -i -H 'Authorization: Bearer {native}' {url}/api/v1/erasures")],
         },
     ]
 }

@@ -22,8 +22,8 @@ use crate::control::local_actor;
 /// The demo's tenant.
 pub const TENANT: &str = "demo";
 
-/// How far back the samples of a fresh demo reach, and where samples to show are looked for.
-const LOOK_BACK: SignedDuration = SignedDuration::from_hours(24 * 365);
+/// Where samples to show are looked for: among the last days first, then everywhere.
+const LOOK_BACK: [SignedDuration; 2] = [SignedDuration::from_hours(24 * 3), SignedDuration::from_hours(24 * 3_650)];
 
 /// Interactions and a number that the printed lines use. Personal, if made up: no `Debug`.
 #[derive(Clone)]
@@ -74,11 +74,15 @@ type Suits<'a> = &'a (dyn Fn(&Interaction, &[Content]) -> bool + Send + Sync);
 
 async fn pick(vault: &Vault, actor: &Actor, suits: Suits<'_>) -> Result<Option<(String, String)>> {
     let to = vault.now();
-    let from = to.checked_sub(LOOK_BACK).unwrap_or(Timestamp::UNIX_EPOCH);
-    let query = ListQuery { from, to, after: None, limit: 1 };
-    let (page, _) = vault.list(actor, &query, suits).await.context("the demo's interactions cannot be listed")?;
-    let found = page.items.into_iter().next();
-    Ok(found.and_then(|item| customer_phone(&item).cloned().map(|phone| (item.id.to_string(), phone))))
+    for look_back in LOOK_BACK {
+        let from = to.checked_sub(look_back).unwrap_or(Timestamp::UNIX_EPOCH);
+        let query = ListQuery { from, to, after: None, limit: 1 };
+        let (page, _) = vault.list(actor, &query, suits).await.context("the demo's interactions cannot be listed")?;
+        if let Some(item) = page.items.into_iter().next() {
+            return Ok(customer_phone(&item).cloned().map(|phone| (item.id.to_string(), phone)));
+        }
+    }
+    Ok(None)
 }
 
 fn has(contents: &[Content], kind: ContentKind, media_type: &str) -> bool {

@@ -3,7 +3,6 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse as _;
-use oubliette_core::model::Scope;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -31,7 +30,6 @@ pub struct ContentList {
     ),
 )]
 pub async fn list_contents(State(app): State<App>, caller: Caller, InPath(id): InPath<String>) -> Answer {
-    caller.require(Scope::InteractionRead)?;
     let interaction = app.vault.interaction(&caller.0, &id).await?;
     let contents = app.vault.contents(&caller.0, &interaction).await?;
     Ok(Json(ContentList { items: contents.iter().map(ContentView::from).collect() }).into_response())
