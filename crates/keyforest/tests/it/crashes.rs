@@ -16,21 +16,26 @@ fn histories(seeds: std::ops::Range<u64>, ways: Ways, prepare: impl Fn(&mut Sim)
     all
 }
 
+/// Histories to live through: 300, or `KEYFOREST_HISTORIES` for a longer night.
+fn count() -> u64 {
+    std::env::var("KEYFOREST_HISTORIES").ok().and_then(|count| count.parse().ok()).unwrap_or(300)
+}
+
 #[test]
 fn what_was_answered_as_erased_is_never_reached_and_nothing_else_is_lost() {
-    let found = histories(0..300, Ways::default(), |_| {});
+    let found = histories(0..count(), Ways::default(), |_| {});
     println!("{found:?}");
     assert!(found.is_clean(), "{found:?}");
-    assert!(found.crashes > 150 && found.checks > 900, "{found:?}");
+    assert!(u64::from(found.crashes) > count() / 2 && u64::from(found.checks) > 3 * count(), "{found:?}");
 }
 
 #[test]
 fn a_failed_flush_that_leaves_clean_cache_behind_loses_and_leaks_nothing() {
     let ways = Ways { flush_errors: true, ..Ways::default() };
-    let found = histories(1000..1200, ways, |_| {});
+    let found = histories(100_000..100_000 + count(), ways, |_| {});
     println!("{found:?}");
     assert!(found.is_clean(), "{found:?}");
-    assert!(found.crashes > 100, "{found:?}");
+    assert!(u64::from(found.crashes) > count() / 2, "{found:?}");
 }
 
 #[test]

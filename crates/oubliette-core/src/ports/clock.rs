@@ -12,6 +12,7 @@ pub trait Clock: Send + Sync {
 #[derive(Clone, Copy, Default)]
 pub struct SystemClock;
 
+#[expect(clippy::disallowed_methods, reason = "this is the clock that all others stand for")]
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         Timestamp::now()

@@ -173,7 +173,7 @@ impl Vault {
         groups.map(|group| Ok(ErasureItem { id: inner.public_id(actor.tenant, Group(*group))?, state })).collect()
     }
 
-    /// Erasures of the tenant, newest first. Scope as [`Vault::erasure`].
+    /// Erasures that were ordered, newest first. Scope as [`Vault::erasure`].
     pub async fn erasures(
         &self,
         actor: &Actor,
@@ -182,8 +182,17 @@ impl Vault {
     ) -> Result<Vec<ErasureView>, VaultError> {
         let inner = &self.inner;
         inner.allow(actor, &[Scope::InteractionPurge, Scope::InteractionDelete])?;
-        let rows = inner.metadata.purges(actor.tenant, before, limit.min(1_000)).await;
-        Ok(rows.map_err(|error| inner.port(error))?.into_iter().map(|row| inner.view(row)).collect())
+        let (mut before, limit) = (before, limit.min(1_000));
+        let mut views = Vec::new();
+        while views.len() < limit {
+            let rows = inner.metadata.purges(actor.tenant, before, limit).await.map_err(|error| inner.port(error))?;
+            let Some(last) = rows.last() else { break };
+            before = Some((last.accepted_at, last.id));
+            // Replacements and upkeep are nobody's order.
+            let orders = rows.into_iter().filter(|row| row.kind == PurgeKind::Order);
+            views.extend(orders.take(limit - views.len()).map(|row| inner.view(row)));
+        }
+        Ok(views)
     }
 
     /// Waits until an erasure is sealed; `StillDue` when `limit` runs out.

@@ -107,12 +107,15 @@ impl Vault {
         let inner = &self.inner;
         inner.allow(actor, &[Scope::InteractionWrite])?;
         let row = inner.find_row(actor, id).await?;
-        let (running, failed) = match row.state {
+        let (running, failed) = match inner.effective_state(&row) {
             State::AwaitingUpload | State::UploadFailed => (State::Uploading, State::UploadFailed),
             State::AwaitingDownload => (State::Downloading, State::DownloadFailed),
             _ => return Err(VaultError::Conflict("the interaction is not waiting for an upload")),
         };
         let group = row.group;
+        let Some(run) = Running::begin(inner, group) else {
+            return Err(VaultError::Conflict("another upload of the interaction is running"));
+        };
         let started = inner
             .apply(
                 "upload.begin",
@@ -125,7 +128,7 @@ impl Vault {
             return Err(VaultError::Conflict("another upload of the interaction is running"));
         }
         // Whatever happens to this future, the interaction does not stay in a running state.
-        let mut guard = UploadGuard { inner: Arc::clone(inner), group, running, failed, armed: true };
+        let mut guard = UploadGuard { inner: Arc::clone(inner), group, running, failed, armed: true, _run: Some(run) };
         let row = inner.row(group).await?;
         let stored = inner.store_content(actor, row, new, body, Some(running)).await;
         match stored {
@@ -177,12 +180,33 @@ impl Vault {
     }
 }
 
+/// An upload that an interaction waits for is running in this process.
+struct Running {
+    inner: Arc<Inner>,
+    group: Group,
+}
+
+impl Running {
+    /// `None` when one is running already.
+    fn begin(inner: &Arc<Inner>, group: Group) -> Option<Self> {
+        let mut running = inner.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.insert(group).then(|| Self { inner: Arc::clone(inner), group })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.inner.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.group);
+    }
+}
+
 struct UploadGuard {
     inner: Arc<Inner>,
     group: Group,
     running: State,
     failed: State,
     armed: bool,
+    _run: Option<Running>,
 }
 
 impl UploadGuard {
@@ -207,6 +231,7 @@ impl Drop for UploadGuard {
                 running: self.running,
                 failed: self.failed,
                 armed: false,
+                _run: self._run.take(),
             };
             runtime.spawn(async move { guard.fail().await });
         }
@@ -436,18 +461,65 @@ impl Inner {
         // The interaction may have been hidden since its row was read.
         self.readable(group.leaf(0))?;
         let stored = self.seal_body(tenant, group, leaf, &active, new, body).await?;
+        match self.place(actor, group, &stored, running).await {
+            Ok(()) => Ok(Content { interaction: group, leaf, meta: stored.meta }),
+            Err(error) => {
+                self.discard(actor, &stored).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes a stored content part of its interaction.
+    async fn place(
+        self: &Arc<Self>,
+        actor: &Actor,
+        group: Group,
+        stored: &StoredContent,
+        running: Option<State>,
+    ) -> Result<(), VaultError> {
         for _ in 0..AMEND_TRIES {
             let row = self.row(group).await?;
             if running.is_some_and(|running| row.state != running) {
                 return Err(VaultError::Conflict("the interaction is not waiting for this upload any more"));
             }
-            if self.try_store(actor, row, &stored, running.is_some()).await? {
-                return Ok(Content { interaction: group, leaf, meta: stored.meta });
+            if self.try_store(actor, row, stored, running.is_some()).await? {
+                return Ok(());
             }
             self.readable(group.leaf(0))?;
-            self.readable(leaf)?;
+            self.readable(stored.row.leaf)?;
         }
         Err(VaultError::Conflict("the interaction is being changed by others"))
+    }
+
+    /// Erases and removes what was stored for an interaction that did not take it: refused bytes must not stay openable. A
+    /// leaf of the erased interaction's own groups is punctured already; one of a group issued meanwhile is not.
+    async fn discard(self: &Arc<Self>, actor: &Actor, stored: &StoredContent) {
+        let (done, answer) = oneshot::channel();
+        let erase = Erase {
+            tenant: actor.tenant,
+            credential: None,
+            kind: PurgeKind::Upkeep,
+            targets: Vec::new(),
+            leaves: vec![stored.row.leaf],
+            contents: 0,
+            order: None,
+            early: false,
+            with: None,
+            done,
+        };
+        if self.submit(Op::Erase(Box::new(erase))).await.is_ok() {
+            let _ = answer.await;
+        }
+        if let Err(error) = self.blobs.remove(std::slice::from_ref(&stored.row.blob)).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a refused upload stays until the next start");
+        }
+    }
+
+    /// The state as it is: an upload that a crash ended has failed, whatever the row says.
+    pub fn effective_state(&self, row: &InteractionRow) -> State {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if row.state == State::Uploading && !running.contains(&row.group) { State::UploadFailed } else { row.state }
     }
 
     /// The final transaction of an upload; `false` when the interaction changed or was erased meanwhile.

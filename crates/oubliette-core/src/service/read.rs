@@ -177,7 +177,7 @@ impl Inner {
             id: self.public_id(row.tenant, row.group)?,
             group: row.group,
             kind: row.kind,
-            state: row.state,
+            state: self.effective_state(row),
             version: row.version,
             meta: self.open_meta(row)?,
         })

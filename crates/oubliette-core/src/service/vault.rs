@@ -72,6 +72,8 @@ pub(super) struct Inner {
     pub lookup: LookupMap,
     pub lookups_ready: watch::Sender<bool>,
     pub cursors: Mutex<HashMap<Group, LeafCursor>>,
+    /// Interactions whose awaited upload runs in this process.
+    pub running: Mutex<std::collections::HashSet<Group>>,
     pub recent_extra: Mutex<HashMap<Group, Vec<Group>>>,
     pub unanswered: Unanswered,
     pub erasing_sessions: Mutex<HashMap<(TenantId, String), ErasingSession>>,
@@ -123,6 +125,7 @@ impl Vault {
             lookup: LookupMap::default(),
             lookups_ready: watch::Sender::new(false),
             cursors: Mutex::default(),
+            running: Mutex::default(),
             recent_extra: Mutex::default(),
             unanswered: Unanswered::default(),
             erasing_sessions: Mutex::default(),

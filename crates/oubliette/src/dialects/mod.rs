@@ -43,6 +43,11 @@ async fn fallback(request: Request) -> Response {
     }
 }
 
+/// Writes the request's id into answers whose shape has a place for it.
+pub fn identify(response: Response, request_id: &str) -> Response {
+    native::identify(response, request_id)
+}
+
 /// The answer to a request whose handler panicked: constant, in the shape of the dialect that owns the path.
 pub fn internal_error(path: &str) -> Response {
     if elevateai::owns(path) {

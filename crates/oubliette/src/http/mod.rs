@@ -19,7 +19,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 
-pub use observe::{Observer, RequestId};
+pub use observe::Observer;
 pub use ops::Ops;
 pub use server::{ServerOptions, serve};
 pub use stall::{StallGuardedBody, StallGuardedIo};

@@ -15,17 +15,6 @@ use tracing::Instrument as _;
 
 use crate::dialects;
 
-/// The id of a request: in its span, in the `x-request-id` of its answer, and for handlers that tell it to the client.
-#[derive(Clone, Debug)]
-pub struct RequestId(Arc<str>);
-
-impl RequestId {
-    /// The id.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
 /// What the net around requests needs.
 #[derive(Clone)]
 pub struct Observer {
@@ -48,10 +37,9 @@ impl Observer {
 }
 
 /// The middleware.
-pub async fn observe(State(observer): State<Observer>, mut request: Request, next: Next) -> Response {
+pub async fn observe(State(observer): State<Observer>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let id = observer.request_id();
-    request.extensions_mut().insert(RequestId(id.as_str().into()));
     let route: Arc<str> = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).into();
     let method = method_name(request.method());
     let path = request.uri().clone();
@@ -63,6 +51,7 @@ pub async fn observe(State(observer): State<Observer>, mut request: Request, nex
         metrics::counter!("oubliette_panics_total").increment(1);
         dialects::internal_error(path.path())
     });
+    response = dialects::identify(response, &id);
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert("x-request-id", id);
     }

@@ -43,11 +43,6 @@ impl Workspace {
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
-
-    /// The folder.
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
 }
 
 impl Drop for Workspace {
@@ -102,23 +97,24 @@ fn skip(test: &str, reason: &str) {
 }
 
 /// Runs a command to its end; its output, or what went wrong.
-pub fn run<I, S>(command: &str, arguments: I) -> Result<String, String>
+pub fn run<I, S>(command: impl AsRef<OsStr>, arguments: I) -> Result<String, String>
 where
     I: IntoIterator<Item = S>,
     S: AsRef<OsStr>,
 {
+    let command = command.as_ref();
     let output = Command::new(command).args(arguments).stdin(Stdio::null()).output();
-    let output = output.map_err(|error| format!("{command}: {error}"))?;
+    let output = output.map_err(|error| format!("{}: {error}", command.display()))?;
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     } else {
-        Err(format!("{command}: {} {}", output.status, String::from_utf8_lossy(&output.stderr).trim()))
+        Err(format!("{}: {} {}", command.display(), output.status, String::from_utf8_lossy(&output.stderr).trim()))
     }
 }
 
 /// Like [`run`]; the test ends when it fails.
 #[track_caller]
-pub fn must<I, S>(command: &str, arguments: I) -> String
+pub fn must<I, S>(command: impl AsRef<OsStr>, arguments: I) -> String
 where
     I: IntoIterator<Item = S>,
     S: AsRef<OsStr>,

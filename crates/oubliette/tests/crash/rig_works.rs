@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::rig::{Disk, Kind, Process, Workspace, has_commands, has_loop_devices};
+use crate::writelog::{LoggedDisk, Replay};
 
 fn a_cut_loses_what_was_not_flushed(kind: Kind) {
     let test = "a_cut_loses_what_was_not_flushed";
@@ -51,4 +52,39 @@ fn a_process_of_a_rig_can_be_killed_and_its_note_goes_with_it() {
     assert!(process.wait(Duration::from_secs(1)).is_some());
     drop(process);
     assert_eq!(fs::read_dir(workspace.path("pids")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_logged_disk_can_be_rebuilt_as_it_was_at_a_flush() {
+    let test = "a_logged_disk_can_be_rebuilt";
+    if !has_loop_devices(test) || !has_commands(test, &["qemu-storage-daemon", "fusermount3", "mkfs.ext4"]) {
+        return;
+    }
+    let workspace = Workspace::new("writelog");
+    let logged = LoggedDisk::create(&workspace, 64, 512);
+    let mut log = logged.log();
+    let mut seen = |wanted: &[u8]| {
+        let mut file = File::create(logged.path().join("file")).unwrap();
+        file.write_all(wanted).unwrap();
+        file.sync_all().unwrap();
+        while log.read().unwrap().is_some() {}
+        log.position()
+    };
+    let (first, second) = (seen(b"first"), seen(b"second"));
+    let (log, size) = logged.finish();
+    let image = workspace.path("image");
+    for (moment, wanted) in [(first, "first"), (second, "second")] {
+        let mut replay = Replay::begin(&log, &image, size).unwrap();
+        let mut last = 0;
+        while let Some(entry) = replay.next_flush().unwrap() {
+            last = entry;
+            if entry >= moment {
+                break;
+            }
+        }
+        assert!(last >= moment.saturating_sub(1), "the log goes as far as it was seen to: {last} of {moment}");
+        let disk = Disk::open(&workspace, "replayed", Kind::Ext4, &image);
+        assert_eq!(fs::read_to_string(disk.path().join("file")).unwrap(), wanted);
+        disk.close();
+    }
 }

@@ -4,9 +4,11 @@
 
 mod cli;
 mod config;
+mod creovai;
 mod demo;
 mod elevateai;
 mod import;
+mod native;
 mod program;
 mod quiet;
 mod server;

@@ -14,8 +14,34 @@ use crate::support::{self, TestVault};
 const MARKERS: [&str; 6] =
     ["Zephyrine", "Quillfeather", "+15125550173", "zq-external-7741", "hush-password", "my cat is called Bartok"];
 
+/// Everything our crates log, down to the last detail.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// Listens from now on, if nobody else in this process does.
+    pub fn listen() -> Self {
+        let log = Self::default();
+        // Other crates log nothing in production; ours everything here.
+        let filter = EnvFilter::new("off,oubliette=trace,oubliette_core=trace,oubliette_store=trace,keyforest=trace");
+        let _ = tracing_subscriber::fmt().with_writer(log.clone()).with_env_filter(filter).with_ansi(false).try_init();
+        log
+    }
+
+    /// Asserts that no word was logged, nor lies in clear in any file of the vault.
+    pub fn and_files_know_nothing_of(&self, words: &[&str], vault: &TestVault) {
+        let logged = self.0.lock().unwrap().clone();
+        let mut found = Vec::new();
+        files(vault.folder(), &mut found);
+        assert!(found.len() > 3);
+        for word in words {
+            assert!(!contains(&logged, word), "logged: {word}");
+            for (path, bytes) in &found {
+                assert!(!contains(bytes, word), "{word} lies in {path}");
+            }
+        }
+    }
+}
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {

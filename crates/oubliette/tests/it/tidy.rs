@@ -130,7 +130,7 @@ fn sql_is_written_only_in_the_store() {
 
 #[test]
 fn source_files_stay_short() {
-    const LIMIT: usize = 600;
+    const LIMIT: usize = 650;
     let complaints: Vec<_> = files("crates", &[".rs"])
         .iter()
         .map(|(path, text)| (path, text.lines().count()))

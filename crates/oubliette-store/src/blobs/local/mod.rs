@@ -115,8 +115,11 @@ impl LocalBlobs {
         make_folders(root, &*options.flush)?;
         let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(root.join("lock"));
         let lock = lock.map_err(not_done("open the blob folder's lock"))?;
-        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|error| PortError::new(PortErrorKind::Refused, "lock the blob folder", io::Error::from(error)))?;
+        if let Err(error) = rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            let in_use = error == rustix::io::Errno::WOULDBLOCK;
+            let kind = if in_use { PortErrorKind::Refused } else { PortErrorKind::Unavailable };
+            return Err(PortError::new(kind, "lock the blob folder", io::Error::from(error)));
+        }
         let earlier = list_segments(root).map_err(not_done("list the segments"))?;
         let mut random = [0; 4];
         let mut run = Run(0);

@@ -17,6 +17,11 @@ impl Caller {
         if self.0.scopes.contains(scope) { Ok(()) } else { Err(Problem::of(Kind::Forbidden)) }
     }
 
+    /// Refuses unless the token has one of these scopes.
+    pub fn require_either(&self, one: Scope, other: Scope) -> Result<(), Problem> {
+        self.require(one).or_else(|_| self.require(other))
+    }
+
     /// The same caller with the right to read, to find what a write or a delete names. Nothing of it is shown.
     pub fn finding(&self) -> Actor {
         let scopes = self.0.scopes.iter().chain([Scope::InteractionRead]).collect::<Scopes>();

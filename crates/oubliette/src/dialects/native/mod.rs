@@ -18,7 +18,7 @@ mod wire;
 use std::sync::Arc;
 
 use axum::response::{IntoResponse as _, Response};
-use axum::{Extension, Router, middleware};
+use axum::{Extension, Router};
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -34,7 +34,6 @@ pub fn routes(_app: &App) -> Router<App> {
         .method_not_allowed_fallback(async || Problem::of(Kind::Method))
         .layer(Extension(openapi::Served(text.into())))
         .layer(Extension(Arc::new(erasures::replay::Replays::default())))
-        .layer(middleware::from_fn(problem::name_request))
 }
 
 /// The OpenAPI description.
@@ -70,6 +69,11 @@ pub fn owns(path: &str) -> bool {
 /// The answer to a path of this dialect that does not exist.
 pub fn unknown_path() -> Response {
     Problem::of(Kind::NoSuchPath).into_response()
+}
+
+/// Writes the request's id into a problem; other answers stay as they are.
+pub fn identify(response: Response, request_id: &str) -> Response {
+    problem::identify(response, request_id)
 }
 
 /// The answer to a request whose handler panicked.

@@ -1,14 +1,11 @@
 //! Problems (RFC 9457). The `type` leads to the page that explains it; `requestId` to the log. Nothing personal in either.
 
-use axum::extract::Request;
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use http::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use oubliette_core::service::{AuthError, VaultError};
 use serde_json::json;
 
-use crate::http::RequestId;
 use crate::http::json::BodyError;
 
 /// Where the types are explained.
@@ -113,14 +110,14 @@ impl Problem {
         self.kind
     }
 
-    fn render(&self, request_id: Option<&RequestId>) -> Response {
+    fn render(&self, request_id: Option<&str>) -> Response {
         let (anchor, status, title) = self.kind.parts();
         let mut body = json!({ "type": format!("{TYPES}{anchor}"), "title": title, "status": status.as_u16() });
         if let Some(detail) = self.detail {
             body["detail"] = detail.into();
         }
         if let Some(id) = request_id {
-            body["requestId"] = id.as_str().into();
+            body["requestId"] = id.into();
         }
         let mut response = (status, body.to_string()).into_response();
         let headers = response.headers_mut();
@@ -152,14 +149,12 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Writes the request's id into problems.
-pub async fn name_request(request: Request, next: Next) -> Response {
-    let id = request.extensions().get::<RequestId>().cloned();
-    let response = next.run(request).await;
+/// Writes the request's id into a problem.
+pub fn identify(response: Response, request_id: &str) -> Response {
     let Some(problem) = response.extensions().get::<Problem>() else { return response };
-    let mut named = problem.render(id.as_ref());
-    if let Some(allow) = response.headers().get(http::header::ALLOW) {
-        named.headers_mut().insert(http::header::ALLOW, allow.clone());
+    let mut named = problem.render(Some(request_id));
+    if let Some(allow) = response.headers().get(ALLOW) {
+        named.headers_mut().insert(ALLOW, allow.clone());
     }
     named
 }

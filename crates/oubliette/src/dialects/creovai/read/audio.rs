@@ -6,7 +6,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderValue};
-use oubliette_core::model::Actor;
+use oubliette_core::model::{Actor, Scope};
 use oubliette_core::service::{ByteRange, Content};
 
 use super::super::answer::Answer;
@@ -18,6 +18,7 @@ use crate::http::range::byte_range;
 
 /// The recording, if it is MP3.
 pub async fn audio(State(app): State<App>, caller: Caller, request: Request) -> Answer {
+    caller.require(Scope::InteractionRead)?;
     let interaction = app.vault.interaction(&caller.0, &id(&request)?).await?;
     let contents = app.vault.contents(&caller.0, &interaction).await?;
     let recording = recording(&contents).ok_or(Failure::NotFound("the interaction has no recording"))?;

@@ -2,7 +2,7 @@
 
 use axum::extract::{Request, State};
 use jiff::Timestamp;
-use oubliette_core::model::{ChatMessage, ContentKind, InteractionKind, InteractionMeta, Participant};
+use oubliette_core::model::{ChatMessage, ContentKind, InteractionKind, InteractionMeta, Participant, Scope};
 use oubliette_core::service::{Content, Interaction, VaultError};
 use oubliette_core::transcript::{Segment, Transcript};
 use serde_json::{Map, Value, json};
@@ -20,6 +20,7 @@ const MAX_TEXT_BYTES: u64 = 32 << 20;
 
 /// The details of one interaction.
 pub async fn details(State(app): State<App>, caller: Caller, request: Request) -> Answer {
+    caller.require(Scope::InteractionRead)?;
     let interaction = app.vault.interaction(&caller.0, &id(&request)?).await?;
     let contents = app.vault.contents(&caller.0, &interaction).await?;
     let mut transcript = None;

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse as _;
+use oubliette_core::model::Scope;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -30,6 +31,7 @@ pub struct ContentList {
     ),
 )]
 pub async fn list_contents(State(app): State<App>, caller: Caller, InPath(id): InPath<String>) -> Answer {
+    caller.require(Scope::InteractionRead)?;
     let interaction = app.vault.interaction(&caller.0, &id).await?;
     let contents = app.vault.contents(&caller.0, &interaction).await?;
     Ok(Json(ContentList { items: contents.iter().map(ContentView::from).collect() }).into_response())

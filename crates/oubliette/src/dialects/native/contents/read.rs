@@ -8,6 +8,7 @@ use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName,
     HeaderValue, X_CONTENT_TYPE_OPTIONS,
 };
+use oubliette_core::model::Scope;
 
 use super::super::auth::Caller;
 use super::super::input::InPath;
@@ -38,6 +39,7 @@ pub async fn read_content(
     InPath((id, key)): InPath<(String, String)>,
     request: Request,
 ) -> Answer {
+    caller.require(Scope::InteractionRead)?;
     let (_, content) = super::find(&app, &caller.0, &id, &key).await?;
     let range = byte_range(request.headers());
     let reader = app.vault.read(&caller.0, &content, range).await?;

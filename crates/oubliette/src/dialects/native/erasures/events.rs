@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::IntoResponse as _;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use oubliette_core::model::Actor;
+use oubliette_core::model::{Actor, Scope};
 use uuid::Uuid;
 
 use super::super::auth::Caller;
@@ -32,6 +32,7 @@ const LONGEST: Duration = Duration::from_secs(60 * 60);
     ),
 )]
 pub async fn watch_erasure(State(app): State<App>, caller: Caller, InPath(id): InPath<Uuid>) -> Answer {
+    caller.require_either(Scope::InteractionPurge, Scope::InteractionDelete)?;
     let first = ErasureBody::from(app.vault.erasure(&caller.0, id).await?);
     let watch = Watch { app, actor: caller.0, id, told: None, next: Some(first), begun: tokio::time::Instant::now() };
     let events = futures::stream::unfold(watch, Watch::step);

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse as _;
+use oubliette_core::model::Scope;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -49,6 +50,7 @@ pub async fn list_erasures(
     caller: Caller,
     InQuery(query): InQuery<ErasureListParams>,
 ) -> Answer {
+    caller.require_either(Scope::InteractionPurge, Scope::InteractionDelete)?;
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
     if !(1..=MAX_LIMIT).contains(&limit) {
         return Err(Problem::invalid("'limit' must be between 1 and 200"));

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse as _;
+use oubliette_core::model::Scope;
 use oubliette_core::service::ErasureItemState;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -67,6 +68,7 @@ pub async fn read_erasure(
     InPath(id): InPath<Uuid>,
     InQuery(query): InQuery<ItemParams>,
 ) -> Answer {
+    caller.require_either(Scope::InteractionPurge, Scope::InteractionDelete)?;
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
     if limit > MAX_LIMIT {
         return Err(Problem::invalid("'limit' must not be larger than 1,000"));

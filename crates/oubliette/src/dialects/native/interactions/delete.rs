@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::response::IntoResponse as _;
 use http::StatusCode;
+use oubliette_core::model::Scope;
 
 use super::super::auth::Caller;
 use super::super::input::InPath;
@@ -22,6 +23,7 @@ use crate::http::App;
     ),
 )]
 pub async fn erase_interaction(State(app): State<App>, caller: Caller, InPath(id): InPath<String>) -> Answer {
+    caller.require(Scope::InteractionDelete)?;
     app.vault.erase_interaction(&caller.0, &id).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -1,6 +1,7 @@
 //! `GET /api/v1/interactions/{id}`.
 
 use axum::extract::State;
+use oubliette_core::model::Scope;
 
 use super::super::auth::Caller;
 use super::super::input::InPath;
@@ -22,6 +23,7 @@ use crate::http::App;
     ),
 )]
 pub async fn read_interaction(State(app): State<App>, caller: Caller, InPath(id): InPath<String>) -> Answer {
+    caller.require(Scope::InteractionRead)?;
     let interaction = app.vault.interaction(&caller.0, &id).await?;
     let contents = app.vault.contents(&caller.0, &interaction).await?;
     Ok(shown(interaction, &contents))

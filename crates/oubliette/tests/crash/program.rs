@@ -1,0 +1,148 @@
+//! The program under test: its configuration, credentials, starts and ends.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use crate::clients::{Clients, Keys};
+use crate::rig::{Process, Workspace, must};
+
+/// How long a start with recovery may take.
+const START_LIMIT: Duration = Duration::from_secs(90);
+
+/// One vault and how to run it.
+pub struct Program<'w> {
+    workspace: &'w Workspace,
+    config: PathBuf,
+    log: PathBuf,
+    base: String,
+    keys: Keys,
+}
+
+/// The program running.
+pub struct Running {
+    pub process: Process,
+    pub clients: Clients,
+}
+
+/// The binary.
+pub fn binary() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_oubliette"))
+}
+
+impl<'w> Program<'w> {
+    /// A program on these folders; makes the vault and a credential of every dialect.
+    pub async fn create(workspace: &'w Workspace, data: &Path, register: &Path) -> Self {
+        let mut program = Self::on(workspace, data, register, Keys::default());
+        let mut running = program.start().await;
+        program.keys = program.make_credentials();
+        running.process.terminate();
+        assert!(running.process.wait(Duration::from_secs(30)).is_some(), "it stops when asked\n{}", program.log_tail());
+        program
+    }
+
+    /// A program on folders that hold a vault already (a copy of another one's).
+    pub fn on(workspace: &'w Workspace, data: &Path, register: &Path, keys: Keys) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("a bound address").port();
+        drop(listener);
+        let config = workspace.path(&format!("oubliette-{port}.toml"));
+        let text = format!(
+            "[server]\nlisten = \"127.0.0.1:{port}\"\n\n[storage]\ndata = {data:?}\nregister = {register:?}\n\
+             accept_unverified_register = true\nkey_reserve_bytes = 1048576\n\n[log]\nlevel = \"info\"\n",
+        );
+        fs::write(&config, text).expect("a configuration can be written");
+        let log = workspace.path("program.log");
+        Self { workspace, config, log, base: format!("http://127.0.0.1:{port}"), keys }
+    }
+
+    /// Its credentials.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// What it logged, the last part of it.
+    pub fn log_tail(&self) -> String {
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(15)..].join("\n")
+    }
+
+    fn make_credentials(&self) -> Keys {
+        let config = self.config.to_str().expect("a path of letters");
+        let token = |kind: &str| {
+            let text = must(binary(), ["token", "create", "--config", config, "--kind", kind, "--json"]);
+            let value: serde_json::Value = serde_json::from_str(&text).expect("--json gives one JSON object");
+            let word = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
+            (word("id"), word("secret"))
+        };
+        Keys {
+            native: token("native").1,
+            elevateai: token("elevateai").1,
+            vonage: token("vonage"),
+            creovai: token("creovai"),
+        }
+    }
+
+    /// Starts it without waiting for anything.
+    pub fn spawn(&self, variables: &[(&str, &str)]) -> Process {
+        let config = self.config.to_str().expect("a path of letters");
+        Process::start(self.workspace, binary(), &["serve", "--config", config], variables, &self.log)
+    }
+
+    /// Starts it and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it ends by itself or is not ready in time.
+    pub async fn start(&self) -> Running {
+        match self.try_start(&[]).await {
+            Ok(running) => running,
+            Err(status) => panic!("the program did not start: {status:?}\n{}", self.log_tail()),
+        }
+    }
+
+    /// Starts it and waits until it is ready; its exit if it ended before.
+    pub async fn try_start(&self, variables: &[(&str, &str)]) -> Result<Running, Option<ExitStatus>> {
+        self.until_ready(self.spawn(variables)).await
+    }
+
+    /// Starts it under a tracer that lets the `nth` of these system calls of each thread fail with EIO.
+    pub async fn start_failing(&self, calls: &str, nth: u64) -> Result<Running, Option<ExitStatus>> {
+        self.start_traced(calls, &format!("error=EIO:when={nth}")).await
+    }
+
+    /// Starts it under a tracer that keeps these system calls from happening and says that they did.
+    pub async fn start_lying(&self, calls: &str) -> Result<Running, Option<ExitStatus>> {
+        self.start_traced(calls, "retval=0").await
+    }
+
+    async fn start_traced(&self, calls: &str, what: &str) -> Result<Running, Option<ExitStatus>> {
+        let config = self.config.to_str().expect("a path of letters");
+        let inject = format!("inject={calls}:{what}");
+        let trace = format!("trace={calls}");
+        let binary = binary().to_str().expect("a path of letters");
+        // -D: the program is our child and the tracer its grandchild, so that a kill meets the program.
+        let arguments =
+            ["-D", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject, binary, "serve", "--config", config];
+        self.until_ready(Process::start(self.workspace, Path::new("strace"), &arguments, &[], &self.log)).await
+    }
+
+    async fn until_ready(&self, mut process: Process) -> Result<Running, Option<ExitStatus>> {
+        let clients = Clients::new(&self.base, &self.keys);
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = process.ended() {
+                return Err(Some(status));
+            }
+            if clients.get("/readyz").await.is_some_and(|reply| reply.status == 200) {
+                return Ok(Running { process, clients });
+            }
+            if begun.elapsed() > START_LIMIT {
+                return Err(None);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
