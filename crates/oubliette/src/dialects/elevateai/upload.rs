@@ -27,16 +27,19 @@ const FRAMING: u64 = 4 << 20;
 /// 201 with an empty body once the recording is stored.
 pub async fn upload(
     State(app): State<App>,
-    caller: Caller,
-    Id(id): Id,
+    caller: Result<Caller, Failure>,
+    id: Result<Id, Failure>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, Failure> {
-    let actor = caller.with(Scope::InteractionWrite)?;
     let body = Drained::new(body);
-    let result = take(&app, actor, &id, &headers, body.reader()).await;
+    let result = async {
+        let (caller, Id(id)) = (caller?, id?);
+        take(&app, caller.with(Scope::InteractionWrite)?, &id, &headers, body.reader()).await
+    };
+    let result = result.await;
     if result.is_err() {
-        // Clients send everything before they look for an answer.
+        // Clients send everything before they look for an answer, also when they are not known at all.
         body.drain().await;
     }
     result.map(|()| StatusCode::CREATED)

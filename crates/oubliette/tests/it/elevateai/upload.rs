@@ -1,6 +1,7 @@
 //! Uploading: every client's framing, and every way it can go wrong.
 
 use oubliette_core::model::State;
+use oubliette_core::ports::{Applied, Metadata as _, Transaction, Write};
 use oubliette_core::service::VaultSettings;
 
 use super::*;
@@ -158,6 +159,19 @@ async fn a_client_that_goes_away_leaves_a_failed_upload_that_can_be_repeated() {
     drop(raw);
     wait_for(&vault, &id, State::UploadFailed).await;
     assert_eq!(upload(&vault, &id, AUDIO).await, 201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_a_crash_ended_is_failed_and_can_be_repeated() {
+    let vault = TestVault::start().await;
+    let id = declare_audio(&vault).await;
+    let group = vault.app.vault.interaction(&vault.first.actor, &id).await.unwrap().group;
+    let running = Write::SetState(group, State::Uploading);
+    let left = Transaction { name: "test.crash", checks: Vec::new(), writes: vec![running] };
+    assert!(matches!(vault.metadata.apply(left).await.unwrap(), Applied::Done(_)));
+    assert_eq!(status(&vault, &id).await["status"], "fileUploadFailed");
+    assert_eq!(upload(&vault, &id, AUDIO).await, 201);
+    assert_eq!(status(&vault, &id).await["status"], "processed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -62,6 +62,8 @@ pub struct TestVault {
     pub first: Tenant,
     /// Somebody else.
     pub second: Tenant,
+    /// Its rows, to do what a crash would have left.
+    pub metadata: Arc<SqliteMetadata>,
     client: Client,
     stop: CancellationToken,
     folder: TempDir,
@@ -82,7 +84,7 @@ impl TestVault {
     /// With other settings.
     pub async fn with(settings: VaultSettings, dialects: DialectSettings) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let vault = open(folder.path(), settings).await;
+        let (vault, metadata) = open(folder.path(), settings).await;
         let first = tenant(&vault, "first").await;
         let second = tenant(&vault, "second").await;
         let app = App::new(vault.clone(), dialects);
@@ -95,7 +97,7 @@ impl TestVault {
         tokio::spawn(serve(listener, router, ServerOptions::plain(Limits::default()), until));
         tokio::spawn(oubliette::work::fetch::run(app.clone(), stop.clone()));
         let client = Client::builder().no_proxy().redirect(redirect::Policy::none()).build().unwrap();
-        Self { base: format!("http://{address}"), address, app, first, second, client, stop, folder }
+        Self { base: format!("http://{address}"), address, app, first, second, metadata, client, stop, folder }
     }
 
     /// The data folder.
@@ -229,7 +231,7 @@ pub async fn json(response: Response) -> (u16, serde_json::Value) {
     (status, serde_json::from_str(&body).unwrap_or_else(|_| panic!("no JSON: {status} {body}")))
 }
 
-async fn open(root: &Path, settings: VaultSettings) -> Vault {
+async fn open(root: &Path, settings: VaultSettings) -> (Vault, Arc<SqliteMetadata>) {
     let data = root.join("data");
     std::fs::create_dir_all(data.join("packs")).unwrap();
     let stores = Stores {
@@ -241,7 +243,7 @@ async fn open(root: &Path, settings: VaultSettings) -> Vault {
     let (attachment, pins) = genesis(metadata.instance().await.unwrap().instance).unwrap();
     let forest = Forest::create(stores, ForestConfig::default(), &attachment, pins).unwrap();
     let parts = VaultParts {
-        metadata,
+        metadata: metadata.clone(),
         blobs: Arc::new(LocalBlobs::open(&data.join("blobs"), LocalOptions::default()).unwrap()),
         forest: Arc::new(forest),
         clock: Arc::new(SystemClock),
@@ -250,7 +252,7 @@ async fn open(root: &Path, settings: VaultSettings) -> Vault {
     };
     let vault = Vault::open(parts).await.unwrap();
     vault.wait_ready().await;
-    vault
+    (vault, metadata)
 }
 
 async fn tenant(vault: &Vault, name: &str) -> Tenant {
