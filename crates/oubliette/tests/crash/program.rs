@@ -4,6 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use crate::clients::{Clients, Keys};
@@ -27,9 +28,12 @@ pub struct Running {
     pub clients: Clients,
 }
 
-/// The binary.
+/// The binary: the one built with the tests, or the one that `OUBLIETTE_BINARY` names.
 pub fn binary() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_oubliette"))
+    static BINARY: LazyLock<PathBuf> = LazyLock::new(|| {
+        std::env::var_os("OUBLIETTE_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_oubliette").into(), PathBuf::from)
+    });
+    &BINARY
 }
 
 impl<'w> Program<'w> {
