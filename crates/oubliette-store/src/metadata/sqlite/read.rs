@@ -178,10 +178,10 @@ pub(super) fn live_blobs(connection: &Connection, blobs: &[BlobRef]) -> Result<V
 
 /// Blob places that begin with a text.
 pub(super) fn blobs_with_prefix(connection: &Connection, prefix: &str) -> Result<Vec<BlobRef>> {
-    // No text with this prefix sorts behind the prefix and the last code point there is.
+    // Exactly the texts with this prefix lie between it and itself with the last code point there is behind it (but for texts
+    // that go on behind that code point, which no place does).
     let last = format!("{prefix}{}", char::MAX);
-    let found: Vec<String> = all(connection, sql::BLOBS_BETWEEN, [prefix, &last], |row| row.get(0))?;
-    Ok(found.into_iter().filter(|blob| blob.starts_with(prefix)).map(BlobRef).collect())
+    all(connection, sql::BLOBS_BETWEEN, [prefix, &last], |row| row.get(0).map(BlobRef))
 }
 
 /// One named value.

@@ -15,7 +15,7 @@ use rusqlite::{Connection, ErrorCode};
 use super::error::{flush_failed, port_error};
 
 /// Pages (4 KiB) in the log after which they are copied into the database.
-const PASSIVE_PAGES: u64 = 1_000;
+const PASSIVE_PAGES: u64 = 2_000;
 
 /// Pages in the log after which readers are waited for, so that it can start over.
 const TRUNCATE_PAGES: u64 = 16_000;

@@ -36,7 +36,7 @@ const BATCH: usize = 1_024;
 const BATCH_WRITES: usize = 20_000;
 
 /// After this long without work the log is emptied.
-const IDLE: Duration = Duration::from_secs(5);
+const IDLE: Duration = Duration::from_secs(1);
 
 /// What the writer is asked to do.
 pub(super) enum Work {
