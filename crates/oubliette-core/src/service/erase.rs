@@ -144,10 +144,17 @@ impl Vault {
         });
         let text = text.map(|text| serde_json::to_vec(&text)).transpose().map_err(VaultError::internal)?;
         let targets = found.iter().map(|found| target(&found.row)).collect();
-        let accepted = inner.erase(actor, targets, Vec::new(), plan.contents, text, true).await?;
-        if let Some(purge) = accepted.id {
-            inner.remember_sessions(actor.tenant, purge, &found);
-        }
+        // Whoever asks for the sessions' status sees either the live row or the purge under way, never a gap between the
+        // two; so they are remembered first, and the rest is not left to a caller who may hang up.
+        let (worker, actor, contents) = (Arc::clone(inner), actor.clone(), plan.contents);
+        let work = tokio::spawn(async move {
+            worker.remember_sessions(actor.tenant, &found);
+            let accepted = worker.erase(&actor, targets, Vec::new(), contents, text, true).await;
+            let purge = accepted.as_ref().ok().and_then(|accepted| accepted.id);
+            worker.settle_sessions(actor.tenant, purge, &found);
+            accepted
+        });
+        let accepted = work.await.map_err(VaultError::internal)??;
         Ok((accepted.id, plan))
     }
 
@@ -206,7 +213,7 @@ impl Vault {
         let mut sessions = self.inner.erasing_sessions.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (actor.tenant, session.to_owned());
         let found = sessions.get(&key)?;
-        if self.inner.shared.awaiting(found.purge).is_none() {
+        if found.purge.is_some_and(|purge| self.inner.shared.awaiting(purge).is_none()) {
             sessions.remove(&key);
             return None;
         }
@@ -435,17 +442,33 @@ impl Inner {
         Ok(Plan { items: items.collect(), missing, contents, hash: digest })
     }
 
-    fn remember_sessions(&self, tenant: TenantId, purge: Uuid, found: &[Found]) {
+    fn remember_sessions(&self, tenant: TenantId, found: &[Found]) {
         let mut sessions = self.erasing_sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.retain(|_, session| self.shared.awaiting(session.purge).is_some());
+        sessions.retain(|_, session| session.purge.is_none_or(|purge| self.shared.awaiting(purge).is_some()));
         for found in found {
             let Some(session) = &found.session_id else { continue };
             if sessions.len() >= MAX_ERASING_SESSIONS {
                 return;
             }
             let erasing =
-                ErasingSession { id: found.id, state: found.row.state, duration_ms: found.duration_ms, purge };
+                ErasingSession { id: found.id, state: found.row.state, duration_ms: found.duration_ms, purge: None };
             sessions.insert((tenant, session.clone()), erasing);
+        }
+    }
+
+    /// Ties remembered sessions to the erasure that took them, or forgets them when none did.
+    fn settle_sessions(&self, tenant: TenantId, purge: Option<Uuid>, found: &[Found]) {
+        let mut sessions = self.erasing_sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        for found in found {
+            let Some(session) = &found.session_id else { continue };
+            let key = (tenant, session.clone());
+            match (sessions.get_mut(&key).filter(|erasing| erasing.id == found.id), purge) {
+                (Some(erasing), Some(purge)) => erasing.purge = Some(purge),
+                (Some(_), None) => {
+                    sessions.remove(&key);
+                }
+                (None, _) => {}
+            }
         }
     }
 

@@ -52,7 +52,8 @@ pub(super) struct ErasingSession {
     pub id: PublicId,
     pub state: State,
     pub duration_ms: Option<u64>,
-    pub purge: Uuid,
+    /// `None` while the order is being accepted.
+    pub purge: Option<Uuid>,
 }
 
 pub(super) struct Inner {
