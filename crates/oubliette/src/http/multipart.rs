@@ -193,6 +193,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_fast_sender_is_held_to_the_pace_of_the_reader() {
+        let sent = Arc::new(AtomicU64::new(0));
+        let counter = sent.clone();
+        let head = Bytes::from_static(b"--b\r\nContent-Disposition: form-data; name=data\r\n\r\n");
+        // Always ready: nothing but the parts themselves can slow it down.
+        let chunks = std::iter::repeat_with(move || {
+            counter.fetch_add(65_536, Ordering::Relaxed);
+            Bytes::from(vec![b'x'; 65_536])
+        });
+        let whole = std::iter::once(head).chain(chunks.take(512)).chain([Bytes::from_static(b"\r\n--b--\r\n")]);
+        let body = Body::from_stream(futures::stream::iter(whole.map(Ok::<_, std::io::Error>)));
+        let mut parts = Parts::new(&headers("multipart/form-data; boundary=b"), body, u64::MAX).unwrap();
+        let mut data = parts.next().await.unwrap().unwrap().into_stream();
+        let mut taken = 0;
+        while let Some(chunk) = data.next().await {
+            taken += chunk.unwrap().len() as u64;
+            assert!(sent.load(Ordering::Relaxed) - taken <= 4 * 65_536);
+        }
+        assert_eq!(taken, 512 * 65_536);
+    }
+
+    #[tokio::test]
     async fn an_endless_head_ends_the_body() {
         let head = futures::stream::once(async { Ok(Bytes::from_static(b"--b\r\nX: ")) });
         let endless = futures::stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from(vec![b'x'; 65_536])));

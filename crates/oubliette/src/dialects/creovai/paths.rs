@@ -63,8 +63,7 @@ fn spelled(method: &Method, path: &str) -> Option<String> {
 fn fit(template: &str, path: &str) -> Option<String> {
     let mut given = path.split('/');
     let mut out = Vec::new();
-    let mut fixed = template.split('/');
-    while let Some(segment) = fixed.next() {
+    for segment in template.split('/') {
         if segment.starts_with("{*") {
             let rest: Vec<_> = given.collect();
             out.push(rest.join("/"));

@@ -42,7 +42,7 @@ pub fn description() -> utoipa::openapi::OpenApi {
 }
 
 fn described() -> (Router<App>, utoipa::openapi::OpenApi) {
-    OpenApiRouter::with_openapi(openapi::Description::openapi())
+    let (router, mut description) = OpenApiRouter::with_openapi(openapi::Description::openapi())
         .routes(routes!(interactions::create::create_interaction, interactions::list::list_interactions))
         .routes(routes!(
             interactions::read::read_interaction,
@@ -58,7 +58,9 @@ fn described() -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(credentials::revoke::revoke_credential))
         .routes(routes!(status::read_status))
         .routes(routes!(openapi::describe))
-        .split_for_parts()
+        .split_for_parts();
+    openapi::describe_problems(&mut description);
+    (router, description)
 }
 
 /// Whether a path belongs to this dialect.

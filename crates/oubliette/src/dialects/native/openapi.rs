@@ -46,3 +46,52 @@ pub struct Served(pub std::sync::Arc<str>);
 pub async fn describe(Extension(Served(text)): Extension<Served>) -> Response {
     ([(CONTENT_TYPE, "application/json")], text.to_string()).into_response()
 }
+
+/// The shape of a problem.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "only described; problems are written by hand so that they can be given the request's id")]
+#[schema(rename_all = "camelCase")]
+struct ProblemBody {
+    /// Where this kind of problem is explained.
+    #[schema(rename = "type")]
+    kind: String,
+    /// The kind in a few words.
+    title: String,
+    /// The status code.
+    status: u16,
+    /// What exactly, as a constant text.
+    detail: Option<String>,
+    /// The request's id, also in `x-request-id`.
+    request_id: String,
+}
+
+/// Gives every error answer the shape of a problem, and every guarded operation the answers all of them have.
+pub fn describe_problems(description: &mut utoipa::openapi::OpenApi) {
+    use utoipa::openapi::{Content, Ref, RefOr, Response};
+    use utoipa::{PartialSchema as _, ToSchema as _};
+
+    let components = description.components.get_or_insert_default();
+    components.schemas.insert(ProblemBody::name().into_owned(), ProblemBody::schema());
+    let content = || Content::new(Some(Ref::from_schema_name(ProblemBody::name())));
+    for item in description.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
+        for operation in operations.into_iter().flatten() {
+            if operation.security.is_some() {
+                for (code, text) in [
+                    ("400", "The request makes no sense"),
+                    ("401", "A valid token is needed"),
+                    ("403", "The token lacks a scope"),
+                    ("503", "Temporarily unavailable"),
+                ] {
+                    let answers = &mut operation.responses.responses;
+                    answers.entry(code.to_owned()).or_insert_with(|| RefOr::T(Response::new(text)));
+                }
+            }
+            for (code, answer) in &mut operation.responses.responses {
+                if let (true, RefOr::T(answer)) = (code.as_str() >= "400", answer) {
+                    answer.content.insert("application/problem+json".to_owned(), RefOr::T(content()));
+                }
+            }
+        }
+    }
+}

@@ -83,7 +83,8 @@ async fn an_order_with_a_slip_erases_nothing() {
         json!({ "selector": {} }),
         json!({}),
         json!({ "selector": selector, "planHash": "00" }),
-        json!({ "selector": selector, "reason": "x".repeat(2_001) }),
+        json!({ "selector": selector, "reference": "x".repeat(1_001) }),
+        json!({ "selector": selector, "reason": "x".repeat(10_001) }),
     ] {
         let (status, problem) = caller.send("POST", "/erasures", bad.clone()).await;
         assert_eq!((status, kind(&problem)), (400, "invalid-request"), "{bad}");

@@ -24,7 +24,9 @@ use crate::http::json::{media_type_is, read_body};
 
 /// Items and missing ids shown of a plan.
 const SHOWN: usize = 1_000;
-const MAX_NOTE_CHARS: usize = 2_000;
+/// As the vault has them.
+const MAX_REFERENCE_BYTES: usize = 1_000;
+const MAX_REASON_BYTES: usize = 10_000;
 
 /// What to erase: the union of all lists.
 #[derive(Default, Deserialize, ToSchema)]
@@ -122,7 +124,7 @@ pub struct PlanItemBody {
         ("Idempotency-Key" = Option<String>, Header, description = "A repeated order with the same key is answered with \
             the same erasure; kept in memory for a day"),
     ),
-    request_body(content = OrderBody),
+    request_body(content((OrderBody = "application/json"), (String = "application/x-ndjson"))),
     responses(
         (status = 200, description = "The plan of a dry run; or nothing live was named", body = PlanBody),
         (status = 202, description = "Accepted and hidden", body = PlanBody,
@@ -194,9 +196,9 @@ fn check(order: OrderBody, plan_hash: Option<String>) -> Result<Order, Problem> 
     if selector.is_empty() {
         return Err(Problem::invalid("the selector names nothing"));
     }
-    let long = |text: &Option<String>| text.as_ref().is_some_and(|text| text.chars().count() > MAX_NOTE_CHARS);
-    if long(&order.reference) || long(&order.reason) {
-        return Err(Problem::invalid("'reference' and 'reason' must not be longer than 2,000 characters"));
+    let long = |text: &Option<String>, most| text.as_ref().is_some_and(|text| text.len() > most);
+    if long(&order.reference, MAX_REFERENCE_BYTES) || long(&order.reason, MAX_REASON_BYTES) {
+        return Err(Problem::invalid("a reference has at most 1,000 bytes and a reason 10,000"));
     }
     if order.plan_hash.is_some() && plan_hash.is_some() && order.plan_hash != plan_hash {
         return Err(Problem::invalid("'planHash' must be given once"));

@@ -16,7 +16,7 @@ use super::ErasureBody;
 use crate::http::App;
 
 const DEFAULT_LIMIT: usize = 100;
-const MAX_LIMIT: usize = 1_000;
+const MAX_LIMIT: usize = 500;
 
 /// Which items to show.
 #[derive(Deserialize, IntoParams)]
@@ -26,7 +26,7 @@ pub struct ItemParams {
     /// Position of the first item; `nextItem` of the page before.
     #[serde(default)]
     from_item: usize,
-    /// Most items wanted, up to 1,000.
+    /// Most items wanted, up to 500.
     limit: Option<usize>,
 }
 
@@ -70,8 +70,8 @@ pub async fn read_erasure(
 ) -> Answer {
     caller.require_either(Scope::InteractionPurge, Scope::InteractionDelete)?;
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
-    if limit > MAX_LIMIT {
-        return Err(Problem::invalid("'limit' must not be larger than 1,000"));
+    if !(1..=MAX_LIMIT).contains(&limit) {
+        return Err(Problem::invalid("'limit' must be between 1 and 500"));
     }
     let erasure = app.vault.erasure(&caller.0, id).await?;
     // One more than wanted tells whether there is a next page.

@@ -26,7 +26,7 @@ pub struct ListParams {
     /// Started at or after this time.
     #[param(value_type = Option<String>, format = DateTime)]
     from: Option<Timestamp>,
-    /// Started at or before this time.
+    /// Started at or before this time; a day from now if not given.
     #[param(value_type = Option<String>, format = DateTime)]
     to: Option<Timestamp>,
     /// Most items wanted, up to 200.
