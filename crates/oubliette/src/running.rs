@@ -64,7 +64,7 @@ pub async fn start(
         metrics_token: metrics_token(&config.metrics)?.map(Arc::new),
     };
     let router = http::service(app.clone(), ops, Arc::clone(&on_poisoned));
-    let control = ControlServer::start(vault.clone(), &embedded.data, url.clone(), embedded.report.warnings.clone())
+    let control = ControlServer::start(vault.clone(), &embedded.data, url.clone(), embedded.report.clone())
         .await
         .context("the control port cannot be opened")?;
 

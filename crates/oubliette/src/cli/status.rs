@@ -28,7 +28,8 @@ pub async fn run(args: Args) -> Result<u8> {
     println!("vault           {}", status.instance);
     println!("served at       {place}");
     println!("interactions    {}", status.interactions);
-    println!("register        class {}, epoch {}", status.register_class, status.epoch);
+    let verified = if status.register_verified { "" } else { ", NOT VERIFIED" };
+    println!("register        class {}{verified}, epoch {}", status.register_class, status.epoch);
     println!("deletions       {} not sealed yet, lag {} s", status.unsealed, status.deletion_lag_seconds);
     println!("                {} sealed and not yet swept", status.unswept);
     println!("this process    {} seals, {} keys destroyed", status.seals, status.punctured);

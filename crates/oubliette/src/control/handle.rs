@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{Ask, CredentialView, ErasureProgress, Failure, PlanLine, PlanView, StatusView, TenantView, Told};
 use crate::cli::exit;
+use crate::embedded::OpenReport;
 
 /// Who commands on the machine itself act as: everything within one tenant.
 pub fn local_actor(tenant: TenantId) -> Actor {
@@ -18,8 +19,8 @@ pub fn local_actor(tenant: TenantId) -> Actor {
 pub(super) struct Surroundings {
     /// The listener's address, if one is open.
     pub(super) url: Option<String>,
-    /// What the operator should know.
-    pub(super) warnings: Vec<String>,
+    /// What opening the vault found.
+    pub(super) report: OpenReport,
 }
 
 /// Answers; a refusal is an answer too.
@@ -85,7 +86,8 @@ async fn status(vault: &Vault, around: &Surroundings) -> Result<StatusView, Vaul
         url: around.url.clone(),
         epoch: status.epoch,
         register_class: status.register_class.to_owned(),
-        warnings: around.warnings.clone(),
+        register_verified: around.report.lowered.is_none(),
+        warnings: around.report.warnings.clone(),
         interactions: status.interactions,
         unsealed: status.unsealed,
         deletion_lag_seconds: status.oldest_unsealed_seconds,

@@ -153,6 +153,8 @@ pub struct StatusView {
     pub epoch: u64,
     /// Register class.
     pub register_class: String,
+    /// Whether the register's place is known to overwrite in place.
+    pub register_verified: bool,
     /// What the operator should know of the register and the machine.
     pub warnings: Vec<String>,
     /// Live interactions.

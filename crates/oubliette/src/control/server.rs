@@ -20,6 +20,7 @@ use super::endpoint::Endpoint;
 use super::handle::{Surroundings, handle};
 use super::{Ask, Told};
 use crate::config::Limits;
+use crate::embedded::OpenReport;
 use crate::http::{ServerOptions, serve};
 
 /// Selectors of a million ids fit.
@@ -40,7 +41,7 @@ struct Shared {
 
 impl ControlServer {
     /// Opens the port and writes the endpoint file.
-    pub async fn start(vault: Vault, data: &Path, url: String, warnings: Vec<String>) -> std::io::Result<Self> {
+    pub async fn start(vault: Vault, data: &Path, url: String, report: OpenReport) -> std::io::Result<Self> {
         let mut secret = Zeroizing::new([0; 32]);
         rand::fill(&mut *secret).map_err(|_| std::io::Error::other("no randomness"))?;
         let token = Zeroizing::new(hex::encode(*secret));
@@ -52,7 +53,7 @@ impl ControlServer {
             pid: std::process::id(),
         };
         endpoint.write(data)?;
-        let around = Arc::new(Surroundings { url: Some(url), warnings });
+        let around = Arc::new(Surroundings { url: Some(url), report });
         let router = Router::new()
             .route("/", post(ask))
             .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))

@@ -168,3 +168,67 @@ fn a_register_that_is_gone_is_told_and_nothing_is_made_anew() {
     std::fs::rename(place.join("elsewhere"), place.join("vault.register")).unwrap();
     assert_eq!(place.run(&["status", "--data", "vault", "--json"]).with_code(0).json()["interactions"], 5);
 }
+
+#[test]
+fn what_was_erased_leaves_no_remnant_and_a_planted_one_is_found() {
+    let place = filled();
+    let by_phone = ["erase", "--data", "vault", "--phone", "+15125550101"];
+    let plan = place.run(&[&by_phone[..], &["--dry-run", "--json"]].concat()).with_code(0);
+    std::fs::write(place.join("plan.json"), &plan.out).unwrap();
+    place.run(&[&by_phone[..], &["--yes"]].concat()).with_code(0);
+    let ran = place.run(&["remnants", "--data", "vault", "--from-plan", "plan.json", "--marker", "c0@example.org"]);
+    let ran = ran.with_code(0);
+    assert!(ran.out.contains("0 remnants"), "{}", ran.out);
+    std::fs::write(place.data().join("blobs").join("left"), "… tel:+15125550101 called …").unwrap();
+    let ran = place.run(&["remnants", "--data", "vault", "--marker", "+15125550101", "--json"]).with_code(7);
+    assert_eq!(ran.json()["findings"].as_array().map(Vec::is_empty), Some(false), "{}", ran.out);
+    place.run(&["remnants", "--data", "vault"]).with_code(1);
+    place.run(&["remnants", "--data", "vault", "--marker", "x"]).with_code(1);
+}
+
+#[cfg(feature = "crashpoints")]
+#[test]
+fn every_crash_point_is_listed_and_one_kills_the_process() {
+    let place = filled();
+    let listed = place.run(&["doctor", "--list-crash-points"]).with_code(0);
+    for point in ["keyforest.seal.verified", "commit.after", "sealer.after_seal"] {
+        assert!(listed.out.lines().any(|line| line == point), "{}", listed.out);
+    }
+    let erase = ["erase", "--data", "vault", "--session", "S-0", "--yes"];
+    let killed = place.command(&erase).env("OUBLIETTE_CRASH_AT", "commit.hidden").status().unwrap();
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&killed), Some(9));
+    // What was accepted is sealed by whoever opens the vault next.
+    place.run(&erase).with_code(4);
+}
+
+#[track_caller]
+fn bench(what: &str, figures: &[&str]) {
+    let place = Place::new();
+    let ran = place.run(&["bench", what, "--quick", "--json", "--data", "bench"]).with_code(0);
+    let last: Value = serde_json::from_str(ran.out.lines().last().unwrap()).unwrap();
+    for figure in figures {
+        assert!(last[figure].as_f64().is_some_and(|value| value > 0.0), "{figure} in {last}");
+    }
+    assert!(!place.join("bench").exists(), "nothing is left behind");
+}
+
+#[test]
+fn a_quick_bench_gives_its_figures_as_one_flat_object() {
+    bench("ingest", &["ingest_ratio", "ingest_small_per_s"]);
+    bench("read", &["read_ratio"]);
+}
+
+mod slow {
+    #[test]
+    #[ignore = "slow lane"]
+    fn a_quick_bench_of_erasing_gives_its_figures() {
+        let figures = [
+            "sealed_delete_p50_ratio",
+            "sealed_deletes_per_s_c64",
+            "concurrency_gain",
+            "purge_items_per_s",
+            "size_ratio",
+        ];
+        super::bench("erase", &figures);
+    }
+}

@@ -156,8 +156,6 @@ fn a_client_that_falls_silent_is_let_go() {
     assert!(raw(to, b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").starts_with("HTTP/1.1 200"));
     drop(silent);
     // A body that never comes: the request ends, the server does not.
-    let made = place.run(&["token", "create", "--data", "oubliette-data", "--kind", "native", "--json"]);
-    drop(made);
     let head = "POST /Token HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: 99\r\n\r\n";
     let answer = raw(to, head.as_bytes());
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
@@ -173,4 +171,27 @@ fn a_port_that_is_taken_is_told_before_a_vault_is_made() {
     let ran = place.run(&["serve", "--data", "vault", "--listen", &listen]).with_code(1);
     assert!(ran.err.contains("cannot be listened on"), "{}", ran.err);
     assert!(!place.data().exists());
+}
+
+#[test]
+fn a_register_in_memory_stops_serve_unless_acknowledged_and_makes_the_demo_loud() {
+    let memory = tempfile::TempDir::new_in("/dev/shm").unwrap();
+    let register = memory.path().join("register");
+    let register = register.to_str().unwrap();
+    let place = Place::new();
+    let serve = ["serve", "--data", "vault", "--register", register, "--listen", "127.0.0.1:0"];
+    let ran = place.run(&serve).with_code(3);
+    assert!(ran.err.contains("accept_unverified_register"), "{}", ran.err);
+
+    let mut demo =
+        place.start(&["demo", "--data", "vault", "--register", register, "--listen", "127.0.0.1:0", "--json"]);
+    demo.line();
+    assert!(demo.log().contains("WARNING: the register's class"), "{}", demo.log());
+    let status = place.run(&["status", "--data", "vault", "--json"]).with_code(0).json();
+    assert_eq!(status["registerVerified"], false, "{status}");
+    demo.stop();
+
+    std::fs::write(place.join("oubliette.toml"), "[storage]\naccept_unverified_register = true\n").unwrap();
+    let server = place.serve(&["--config", "oubliette.toml", "--register", register]);
+    server.stop();
 }
