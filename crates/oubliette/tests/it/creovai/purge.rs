@@ -1,6 +1,7 @@
 //! Contract §4: purge of both generations.
 
 use oubliette_core::model::{InteractionMeta, Participant, Scope};
+use oubliette_core::ports::PurgeState;
 use serde_json::{Value, json};
 
 use super::{User, answer};
@@ -262,4 +263,25 @@ async fn members_of_a_master_call_are_purged_one_by_one() {
     user.post("/purge/v1/calls/sessions", json!({ "ids": ["a"] })).await;
     user.until_not_found("a").await;
     assert_eq!(user.status("b").await["status"], "Complete");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_polls_from_before_the_purge_sees_not_found_only_once_it_is_sealed() {
+    let user = std::sync::Arc::new(User::start().await);
+    for round in 0..20 {
+        let session = format!("s{round}");
+        user.call(&session, "555").await;
+        let poller = tokio::spawn({
+            let (user, session) = (user.clone(), session.clone());
+            async move {
+                while user.status(&session).await["status"] != "NotFound" {}
+                let erasures = user.vault.app.vault.erasures(&user.vault.first.actor, None, 100).await.unwrap();
+                assert_eq!(erasures.len(), round + 1);
+                erasures.iter().all(|erasure| erasure.state == PurgeState::Sealed)
+            }
+        });
+        let (_, body) = answer(user.post("/purge/v1/calls/sessions", json!({ "ids": [session] })).await).await;
+        assert_eq!(body["items"][0]["status"], "Purging");
+        assert!(poller.await.unwrap(), "NotFound came before the seal");
+    }
 }
