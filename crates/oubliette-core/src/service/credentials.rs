@@ -240,7 +240,7 @@ fn draw_secret(kind: CredentialKind) -> Result<Zeroizing<String>, VaultError> {
             half.copy_from_slice(&bytes[..16]);
             uuid::Builder::from_random_bytes(half).into_uuid().to_string()
         }
-        CredentialKind::Native => format!("obl_{}", URL_SAFE_NO_PAD.encode(&*bytes)),
-        CredentialKind::Vonage | CredentialKind::Creovai => URL_SAFE_NO_PAD.encode(&*bytes),
+        CredentialKind::Native => format!("obl_{}", URL_SAFE_NO_PAD.encode(bytes.as_slice())),
+        CredentialKind::Vonage | CredentialKind::Creovai => URL_SAFE_NO_PAD.encode(bytes.as_slice()),
     }))
 }

@@ -505,16 +505,19 @@ impl Inner {
     }
 }
 
+/// By credential and leaf: until when a retry is answered as success; no end while the delete is under way.
+type UnansweredUntil = HashMap<(Uuid, u64), Option<Instant>>;
+
 /// Deletes whose *done* was never told: the seal came too late, or the client went away. A retry by the same credential
 /// within the grace after that is answered as success, so that a lost answer does not read as *never existed*.
 #[derive(Default)]
 pub struct Unanswered {
-    entries: Arc<Mutex<HashMap<(Uuid, u64), Option<Instant>>>>,
+    entries: Arc<Mutex<UnansweredUntil>>,
 }
 
 /// A delete being answered.
 pub struct Answering {
-    entries: Arc<Mutex<HashMap<(Uuid, u64), Option<Instant>>>>,
+    entries: Arc<Mutex<UnansweredUntil>>,
     key: (Uuid, u64),
     grace: Duration,
     answered: bool,

@@ -307,7 +307,7 @@ async fn another_tenant_sees_nothing_and_scopes_are_kept() {
     let foreign = Actor { tenant: other, ..setup.actor.clone() };
     assert!(matches!(setup.vault.interaction(&foreign, &id).await, Err(VaultError::NotFound)));
     assert!(matches!(setup.vault.erase_interaction(&foreign, &id).await, Err(VaultError::NotFound)));
-    assert_eq!(setup.vault.erase_interactions(&foreign, &[id.clone()]).await.unwrap(), 0);
+    assert_eq!(setup.vault.erase_interactions(&foreign, std::slice::from_ref(&id)).await.unwrap(), 0);
     assert!(setup.vault.lookup(&foreign, &Lookup::Session("mine".to_owned())).await.unwrap().is_empty());
     let reader = Actor { scopes: [Scope::InteractionRead].into_iter().collect(), ..setup.actor.clone() };
     assert!(matches!(setup.vault.erase_interaction(&reader, &id).await, Err(VaultError::Denied(_))));
