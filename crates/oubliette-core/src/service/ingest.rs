@@ -95,55 +95,6 @@ impl Vault {
         inner.store_content(actor, row, new, body, None).await
     }
 
-    /// Stores the recording an interaction waits for (`AwaitingUpload`, `UploadFailed`, and for fetches
-    /// `AwaitingDownload`; else `Conflict`): state `Uploading` while it runs, then `Processed` or `Pending`.
-    pub async fn upload(
-        &self,
-        actor: &Actor,
-        id: &str,
-        new: NewContent,
-        body: BodyStream,
-    ) -> Result<Content, VaultError> {
-        let inner = &self.inner;
-        inner.allow(actor, &[Scope::InteractionWrite])?;
-        let row = inner.find_row(actor, id).await?;
-        let (running, failed) = match inner.effective_state(&row) {
-            State::AwaitingUpload | State::UploadFailed => (State::Uploading, State::UploadFailed),
-            State::AwaitingDownload => (State::Downloading, State::DownloadFailed),
-            _ => return Err(VaultError::Conflict("the interaction is not waiting for an upload")),
-        };
-        let group = row.group;
-        let Some(run) = Running::begin(inner, group) else {
-            return Err(VaultError::Conflict("another upload of the interaction is running"));
-        };
-        let started = inner
-            .apply(
-                "upload.begin",
-                vec![Check::Version(group, row.version), Check::NotErased(group.leaf(0))],
-                vec![Write::SetState(group, running)],
-            )
-            .await?;
-        if started.is_err() {
-            inner.readable(group.leaf(0))?;
-            return Err(VaultError::Conflict("another upload of the interaction is running"));
-        }
-        // Whatever happens to this future, the interaction does not stay in a running state.
-        let mut guard = UploadGuard { inner: Arc::clone(inner), group, running, failed, armed: true, _run: Some(run) };
-        let row = inner.row(group).await?;
-        let stored = inner.store_content(actor, row, new, body, Some(running)).await;
-        match stored {
-            Ok(content) => {
-                guard.armed = false;
-                Ok(content)
-            }
-            Err(error) => {
-                guard.armed = false;
-                guard.fail().await;
-                Err(error)
-            }
-        }
-    }
-
     /// Changes metadata, and the state when given: read, change, write, again on a conflict. Look-up keys follow.
     /// Scope: InteractionWrite or MetadataWrite.
     pub async fn amend(
@@ -177,64 +128,6 @@ impl Vault {
             }
         }
         Err(VaultError::Conflict("the interaction is being changed by others"))
-    }
-}
-
-/// An upload that an interaction waits for is running in this process.
-struct Running {
-    inner: Arc<Inner>,
-    group: Group,
-}
-
-impl Running {
-    /// `None` when one is running already.
-    fn begin(inner: &Arc<Inner>, group: Group) -> Option<Self> {
-        let mut running = inner.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.insert(group).then(|| Self { inner: Arc::clone(inner), group })
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.inner.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.group);
-    }
-}
-
-struct UploadGuard {
-    inner: Arc<Inner>,
-    group: Group,
-    running: State,
-    failed: State,
-    armed: bool,
-    _run: Option<Running>,
-}
-
-impl UploadGuard {
-    async fn fail(&self) {
-        let Ok(row) = self.inner.row(self.group).await else { return };
-        if row.state == self.running {
-            let checks = vec![Check::Version(self.group, row.version)];
-            let _ = self.inner.apply("upload.fail", checks, vec![Write::SetState(self.group, self.failed)]).await;
-        }
-    }
-}
-
-impl Drop for UploadGuard {
-    fn drop(&mut self) {
-        if !self.armed {
-            return;
-        }
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let guard = Self {
-                inner: Arc::clone(&self.inner),
-                group: self.group,
-                running: self.running,
-                failed: self.failed,
-                armed: false,
-                _run: self._run.take(),
-            };
-            runtime.spawn(async move { guard.fail().await });
-        }
     }
 }
 
@@ -445,7 +338,7 @@ impl Inner {
         Ok(IssuedLeaf { inner: Arc::clone(self), interaction, leaf })
     }
 
-    async fn store_content(
+    pub(super) async fn store_content(
         self: &Arc<Self>,
         actor: &Actor,
         row: InteractionRow,
@@ -464,7 +357,13 @@ impl Inner {
         match self.place(actor, group, &stored, running).await {
             Ok(()) => Ok(Content { interaction: group, leaf, meta: stored.meta }),
             Err(error) => {
-                self.discard(actor, &stored).await;
+                // Only what certainly was not taken: after an unknown outcome the row may be there.
+                if matches!(
+                    error,
+                    VaultError::Gone | VaultError::NotFound | VaultError::Conflict(_) | VaultError::Invalid(_)
+                ) {
+                    self.discard(actor, &stored).await;
+                }
                 Err(error)
             }
         }
@@ -514,12 +413,6 @@ impl Inner {
         if let Err(error) = self.blobs.remove(std::slice::from_ref(&stored.row.blob)).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "a refused upload stays until the next start");
         }
-    }
-
-    /// The state as it is: an upload that a crash ended has failed, whatever the row says.
-    pub fn effective_state(&self, row: &InteractionRow) -> State {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if row.state == State::Uploading && !running.contains(&row.group) { State::UploadFailed } else { row.state }
     }
 
     /// The final transaction of an upload; `false` when the interaction changed or was erased meanwhile.

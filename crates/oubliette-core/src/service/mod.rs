@@ -16,6 +16,7 @@ mod recovery;
 mod sealer;
 mod sweeper;
 mod types;
+mod upload;
 mod vault;
 
 pub use error::{AuthError, VaultError};

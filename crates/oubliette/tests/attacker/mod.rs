@@ -18,12 +18,11 @@ use oubliette_core::ports::{Blobs, ContentRow, InteractionRow, Metadata};
 use oubliette_store::blobs::{LocalBlobs, LocalOptions};
 use oubliette_store::media::Folder;
 use oubliette_store::metadata::sqlite::{SqliteMetadata, SqliteOptions};
+use oubliette_store::remnants::{Marker, Scanner};
 use oubliette_store::roots::FileRegister;
 
 /// One state of the data folder.
 pub struct Snapshot {
-    /// Where it was taken.
-    pub label: String,
     files: BTreeMap<PathBuf, Arc<Vec<u8>>>,
 }
 
@@ -37,7 +36,7 @@ pub struct Archive {
 
 impl Archive {
     /// Copies the data folder as it is, file by file, as a backup tool would that knows nothing of it.
-    pub fn take(&mut self, label: &str, data: &Path) {
+    pub fn take(&mut self, data: &Path) {
         let mut files = BTreeMap::new();
         let mut folders = vec![data.to_owned()];
         while let Some(folder) = folders.pop() {
@@ -54,12 +53,21 @@ impl Archive {
                 }
             }
         }
-        self.snapshots.push(Snapshot { label: label.to_owned(), files });
+        self.snapshots.push(Snapshot { files });
     }
 
-    /// Whether any archived file holds these bytes as they are.
-    pub fn holds(&self, needle: &[u8]) -> bool {
-        self.contents.values().any(|bytes| bytes.windows(needle.len()).any(|window| window == needle))
+    /// Numbers of the markers that any archived file holds in clear, in whatever common form.
+    pub fn remnants(&self, markers: &[Marker]) -> BTreeSet<usize> {
+        let scanner = Scanner::new(markers).unwrap();
+        let mut found = BTreeSet::new();
+        let mut buffer = Vec::new();
+        for bytes in self.contents.values() {
+            let told = |_, marker, _| {
+                found.insert(marker);
+            };
+            scanner.scan_reader(&bytes[..], &mut buffer, told, |_| ()).unwrap();
+        }
+        found
     }
 }
 
@@ -67,7 +75,7 @@ impl Archive {
 #[derive(Default)]
 pub struct Loot {
     /// Plaintexts: metadata, descriptions, directory blocks, orders, contents.
-    pub opened: Vec<Vec<u8>>,
+    pub opened: Vec<String>,
     /// Leaves of sealed things he could not open.
     pub closed: BTreeSet<u64>,
 }
@@ -75,14 +83,15 @@ pub struct Loot {
 impl Loot {
     /// Whether a marker stands in anything he opened.
     pub fn has(&self, marker: &str) -> bool {
-        let needle = marker.as_bytes();
-        self.opened.iter().any(|text| text.windows(needle.len()).any(|window| window == needle))
+        self.opened.iter().any(|text| text.contains(marker))
     }
 }
 
 /// Attacks all archived states with the register in `register` (a copy; opening it changes it).
 pub async fn attack(archive: &Archive, register: &Path) -> Loot {
-    let room = tempfile::tempdir().unwrap();
+    // Hundreds of states are put back and thrown away: in memory where the system has a place for that.
+    let memory = Path::new("/dev/shm");
+    let room = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
     let forest = all_keys(archive, register, room.path());
     let mut attack = Attack { forest, seen: HashSet::new(), loot: Loot::default() };
     let mut databases = HashSet::new();
@@ -161,7 +170,8 @@ struct Attack {
 impl Attack {
     /// Everything sealed in one state.
     async fn state(&mut self, folder: &Path) {
-        let database = ["db/oubliette.sqlite", "vault.db"].map(|name| folder.join(name)).into_iter().find(|at| at.exists());
+        let database =
+            ["db/oubliette.sqlite", "vault.db"].map(|name| folder.join(name)).into_iter().find(|at| at.exists());
         let Some(database) = database else { return };
         let Ok(metadata) = SqliteMetadata::open(&database, SqliteOptions::default()) else { return };
         let blobs: Arc<dyn Blobs> = Arc::new(LocalBlobs::open(&folder.join("blobs"), LocalOptions::default()).unwrap());
@@ -219,7 +229,7 @@ impl Attack {
             let Ok(piece) = piece else { return };
             whole.extend_from_slice(&piece);
         }
-        self.loot.opened.push(whole);
+        self.loot.opened.push(String::from_utf8_lossy(&whole).into_owned());
     }
 
     /// Tries one sealed record; `false` when he could not open it or has tried it before.
@@ -230,7 +240,7 @@ impl Attack {
         let opened = self.key(leaf).and_then(|key| record::open(&key, place, sealed).ok());
         match opened {
             Some(text) => {
-                self.loot.opened.push(text.to_vec());
+                self.loot.opened.push(String::from_utf8_lossy(&text).into_owned());
                 true
             }
             None => {

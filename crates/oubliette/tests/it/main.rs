@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test that unwraps nothing fails the test where it should")]
 
+#[path = "../attacker/mod.rs"]
+mod attacker;
 mod cli;
 mod config;
 mod creovai;
@@ -9,6 +11,7 @@ mod demo;
 mod elevateai;
 mod import;
 mod native;
+mod p1;
 mod program;
 mod quiet;
 mod server;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use keyforest::{Forest, ForestConfig, NoProbe, Stores};
+use keyforest::{Forest, ForestConfig, NoProbe, Probe, Stores};
 use oubliette::config::Limits;
 use oubliette::http::{App, DialectSettings, Ops, ServerOptions, serve, service};
 use oubliette_core::model::{
@@ -83,8 +83,18 @@ impl TestVault {
 
     /// With other settings.
     pub async fn with(settings: VaultSettings, dialects: DialectSettings) -> Self {
+        Self::begin(settings, dialects, Arc::new(NoProbe)).await
+    }
+
+    /// With default settings and a region; the probe is told every named moment.
+    pub async fn probed(probe: Arc<dyn Probe>) -> Self {
+        let settings = VaultSettings { default_region: Some("US".to_owned()), ..VaultSettings::default() };
+        Self::begin(settings, DialectSettings::default(), probe).await
+    }
+
+    async fn begin(settings: VaultSettings, dialects: DialectSettings, probe: Arc<dyn Probe>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (vault, metadata) = open(folder.path(), settings).await;
+        let (vault, metadata) = open(folder.path(), settings, probe).await;
         let first = tenant(&vault, "first").await;
         let second = tenant(&vault, "second").await;
         let app = App::new(vault.clone(), dialects);
@@ -100,7 +110,17 @@ impl TestVault {
         Self { base: format!("http://{address}"), address, app, first, second, metadata, client, stop, folder }
     }
 
-    /// The data folder.
+    /// The data folder: all that a backup may ever hold.
+    pub fn data(&self) -> std::path::PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// The folder of the register.
+    pub fn register(&self) -> std::path::PathBuf {
+        self.folder.path().join("register")
+    }
+
+    /// The folder of both.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -231,23 +251,25 @@ pub async fn json(response: Response) -> (u16, serde_json::Value) {
     (status, serde_json::from_str(&body).unwrap_or_else(|_| panic!("no JSON: {status} {body}")))
 }
 
-async fn open(root: &Path, settings: VaultSettings) -> (Vault, Arc<SqliteMetadata>) {
+async fn open(root: &Path, settings: VaultSettings, probe: Arc<dyn Probe>) -> (Vault, Arc<SqliteMetadata>) {
     let data = root.join("data");
     std::fs::create_dir_all(data.join("packs")).unwrap();
     let stores = Stores {
         packs: Arc::new(Folder::open(data.join("packs")).unwrap()),
         register: Arc::new(FileRegister::open(&root.join("register"), &data).unwrap()),
-        probe: Arc::new(NoProbe),
+        probe: Arc::clone(&probe),
     };
-    let metadata = Arc::new(SqliteMetadata::open(&data.join("vault.db"), SqliteOptions::default()).unwrap());
+    let options = SqliteOptions { probe: Arc::clone(&probe), ..SqliteOptions::default() };
+    let metadata = Arc::new(SqliteMetadata::open(&data.join("vault.db"), options).unwrap());
     let (attachment, pins) = genesis(metadata.instance().await.unwrap().instance).unwrap();
     let forest = Forest::create(stores, ForestConfig::default(), &attachment, pins).unwrap();
+    let blob_options = LocalOptions { probe: Arc::clone(&probe), ..LocalOptions::default() };
     let parts = VaultParts {
         metadata: metadata.clone(),
-        blobs: Arc::new(LocalBlobs::open(&data.join("blobs"), LocalOptions::default()).unwrap()),
+        blobs: Arc::new(LocalBlobs::open(&data.join("blobs"), blob_options).unwrap()),
         forest: Arc::new(forest),
         clock: Arc::new(SystemClock),
-        probe: Arc::new(NoProbe),
+        probe,
         settings,
     };
     let vault = Vault::open(parts).await.unwrap();
