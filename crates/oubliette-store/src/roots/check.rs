@@ -5,7 +5,7 @@
 //! a whole machine, the flash translation layer) cannot be seen; it is noted where there is a sign of it.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -70,7 +70,7 @@ pub fn assess(register: &FileRegister) -> io::Result<RegisterAssessment> {
                 find(finding.weight, finding.text);
             }
             if !remembered.exists() {
-                fs::write(&remembered, remember(&now))?;
+                write_durably(&remembered, &remember(&now))?;
             }
         }
         Err(error) => find(Weight::Lowers, format!("where the register's blocks lie cannot be seen: {error}")),
@@ -188,6 +188,17 @@ fn compare(before: Option<&[(u64, u64, u64)]>, now: &[Extent]) -> Vec<Finding> {
 
 fn remember(extents: &[Extent]) -> String {
     extents.iter().map(|extent| format!("{} {} {}\n", extent.logical, extent.physical, extent.length)).collect()
+}
+
+/// Under another name, flushed, renamed, and the folder flushed: a power cut must not leave an empty file, which would
+/// read as *moved*.
+fn write_durably(path: &Path, text: &str) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = fs::File::create(&new)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn recall(path: &Path) -> Option<Vec<(u64, u64, u64)>> {

@@ -59,6 +59,7 @@ async fn a_flush_that_fails_ends_the_process_and_loses_nothing() {
         let load = Load::begin(&world, &running, &mut random);
         tokio::time::sleep(Duration::from_millis(random.below(200))).await;
         if random.once_in(2) {
+            running.process.freeze();
             disk.cut();
             cuts += 1;
             running.process.kill();

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use crate::clients::{Clients, Keys};
-use crate::rig::{Process, Workspace, must};
+use crate::rig::{Process, Workspace, must, run};
 
 /// How long a start with recovery may take.
 const START_LIMIT: Duration = Duration::from_secs(90);
@@ -53,9 +53,13 @@ impl<'w> Program<'w> {
         let port = listener.local_addr().expect("a bound address").port();
         drop(listener);
         let config = workspace.path(&format!("oubliette-{port}.toml"));
+        // Where overwriting in place is known to work the program must say so, also after every crash.
+        let parent = register.parent().unwrap_or(register);
+        let kind = run("stat", ["-f", "-c", "%T", &parent.to_string_lossy()]).unwrap_or_default();
+        let unverified = !(kind == "xfs" || kind.starts_with("ext"));
         let text = format!(
             "[server]\nlisten = \"127.0.0.1:{port}\"\n\n[storage]\ndata = {data:?}\nregister = {register:?}\n\
-             accept_unverified_register = true\nkey_reserve_bytes = 1048576\n\n[log]\nlevel = \"info\"\n",
+             accept_unverified_register = {unverified}\nkey_reserve_bytes = 1048576\n\n[log]\nlevel = \"info\"\n",
         );
         fs::write(&config, text).expect("a configuration can be written");
         let log = workspace.path("program.log");

@@ -183,6 +183,24 @@ impl Process {
         let _ = self.child.wait();
     }
 
+    /// Stops it where it stands, as a machine without power stands: what it has not answered by now is never answered.
+    pub fn freeze(&self) {
+        must("kill", ["-STOP", &self.id().to_string()]);
+        let stopped = |entry: &fs::DirEntry| {
+            let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+            // `D`: in the midst of a system call that will stop it on return.
+            stat.rsplit(") ").next().is_none_or(|rest| rest.starts_with(['T', 't', 'D', 'Z']))
+        };
+        for _ in 0..1000 {
+            let tasks = fs::read_dir(format!("/proc/{}/task", self.id()));
+            if tasks.map_or(true, |tasks| tasks.flatten().all(|task| stopped(&task))) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        panic!("a process does not stop");
+    }
+
     /// Asks it to stop.
     pub fn terminate(&mut self) {
         let _ = run("kill", ["-TERM", &self.id().to_string()]);
