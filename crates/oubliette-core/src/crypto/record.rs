@@ -3,6 +3,9 @@
 //! Layout: version 1 (1 byte) ‖ salt (24) ‖ AES-256-GCM ciphertext and tag. The data key is HKDF-SHA-256(salt, leaf key,
 //! info = label ‖ context) and is used once, so the nonce is zero. The context binds the record to its place: a record
 //! moved to another row does not open.
+//!
+//! What is sealed is the content, one byte 0x80, and zeros up to the next multiple of 64 (above 1 KiB: to the next size class
+//! of [`super::padding`]), so that the length of a name or a number does not show.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
@@ -16,8 +19,11 @@ const SALT: usize = 24;
 const TAG: usize = 16;
 const LABEL: &[u8] = b"oubliette/record/1";
 
-/// Bytes a sealed record is longer than its content.
-pub const RECORD_OVERHEAD: usize = 1 + SALT + TAG;
+/// Lengths are padded to multiples of this.
+const STEP: usize = 64;
+/// Above this length in bytes to size classes.
+const CLASSES_FROM: usize = 1_024;
+const END: u8 = 0x80;
 
 /// A record did not open: it was changed, moved, or sealed under another key.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -64,11 +70,14 @@ pub fn seal(key: &LeafKey, place: Place, mut content: Vec<u8>) -> Result<Vec<u8>
     rand::fill(&mut salt).map_err(|_| RecordError)?;
     let place = place.encode();
     let cipher = cipher(key, &salt, &place)?;
-    let mut out = Vec::with_capacity(content.len() + RECORD_OVERHEAD);
+    let padded = padded(content.len() + 1).ok_or(RecordError)?;
+    let mut out = Vec::with_capacity(1 + SALT + padded + TAG);
     out.push(VERSION);
     out.extend_from_slice(&salt);
     out.extend_from_slice(&content);
     content.zeroize();
+    out.push(END);
+    out.resize(1 + SALT + padded, 0);
     let tag =
         cipher.seal_in_place_separate_tag(nonce(), Aad::from(place), &mut out[1 + SALT..]).map_err(|_| RecordError)?;
     out.extend_from_slice(tag.as_ref());
@@ -87,7 +96,16 @@ pub fn open(key: &LeafKey, place: Place, sealed: &[u8]) -> Result<Zeroizing<Vec<
     let mut content = Zeroizing::new(body.to_vec());
     let length = cipher.open_in_place(nonce(), Aad::from(place), &mut content).map_err(|_| RecordError)?.len();
     content.truncate(length);
+    let end = content.iter().rposition(|byte| *byte != 0).filter(|end| content[*end] == END).ok_or(RecordError)?;
+    content.truncate(end);
     Ok(content)
+}
+
+fn padded(length: usize) -> Option<usize> {
+    if length <= CLASSES_FROM {
+        return Some(length.next_multiple_of(STEP));
+    }
+    usize::try_from(super::padding::padded_length(length as u64)).ok()
 }
 
 fn nonce() -> Nonce {
@@ -138,6 +156,22 @@ mod tests {
         for length in 0..sealed.len() {
             assert!(open(&key(1), Place::Order([9; 16]), &sealed[..length]).is_err());
         }
+    }
+
+    #[test]
+    fn contents_of_any_length_come_back_and_show_only_a_class_of_it() {
+        let mut lengths = std::collections::BTreeSet::new();
+        for length in 0..3_000 {
+            // Ends in what looks like padding.
+            let mut content = vec![0; length];
+            if let Some(first) = content.first_mut() {
+                *first = END;
+            }
+            let sealed = seal(&key(1), Place::Directory(1, 2), content.clone()).unwrap();
+            assert_eq!(*open(&key(1), Place::Directory(1, 2), &sealed).unwrap(), content);
+            lengths.insert(sealed.len());
+        }
+        assert!(lengths.len() < 60, "{} lengths", lengths.len());
     }
 
     #[test]
