@@ -22,12 +22,13 @@ use oubliette_store::remnants::{Marker, Scanner};
 use oubliette_store::roots::FileRegister;
 
 /// One state of the data folder.
+#[derive(Clone)]
 pub struct Snapshot {
     files: BTreeMap<PathBuf, Arc<Vec<u8>>>,
 }
 
 /// Every state of the data folder ever taken; equal contents are kept once.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Archive {
     contents: HashMap<[u8; 32], Arc<Vec<u8>>>,
     /// The states, oldest first.

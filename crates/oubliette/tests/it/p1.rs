@@ -30,6 +30,11 @@ impl Probe for Archivist {
 }
 
 impl Archivist {
+    /// All states so far.
+    fn all(&self) -> Archive {
+        self.archive.lock().unwrap().clone()
+    }
+
     fn take(&self) {
         let data = self.data.lock().unwrap().clone().unwrap();
         self.archive.lock().unwrap().take(&data);
@@ -194,7 +199,7 @@ async fn with_all_old_states_and_the_current_register_nothing_erased_opens_and_e
     world.archivist.take();
 
     // Control: before anything is erased, the attacker opens all of it.
-    let before = attack(&world.archivist.archive.lock().unwrap(), &old_register).await;
+    let before = attack(&world.archivist.all(), &old_register).await;
     for marks in doomed[..7].iter().chain(&live) {
         assert!(before.has(&marks.word), "control: {} should open before its erasure", marks.word);
     }
@@ -208,7 +213,9 @@ async fn with_all_old_states_and_the_current_register_nothing_erased_opens_and_e
     let request = request.header("accept", "application/vnd.newvoicemedia.v3+json").bearer_auth(&world.vonage);
     let (status, failures) = answer(request.json(&json!({"guids": batch})).send().await.unwrap()).await;
     assert_eq!((status, &failures["failures"]), (200, &json!([])));
-    world.creovai_purge("/purge/v1/calls/sessions", json!({"ids": [by_session]}), &[by_session.clone()]).await;
+    world
+        .creovai_purge("/purge/v1/calls/sessions", json!({"ids": [by_session]}), std::slice::from_ref(&by_session))
+        .await;
     let spelled = format!("({}) {}-{}", &doomed[5].phone[2..5], &doomed[5].phone[5..8], &doomed[5].phone[8..]);
     let phones = json!({"phoneNumbers": [format!("+1 {spelled}")], "allowIncompleteInteraction": false});
     world.creovai_purge("/interactions/v2/purge/customer", phones, &[by_phone]).await;
@@ -228,7 +235,7 @@ async fn with_all_old_states_and_the_current_register_nothing_erased_opens_and_e
     world.archivist.take();
 
     let register = register_copy(&world.vault, &room.path().join("now"));
-    let archive = world.archivist.archive.lock().unwrap();
+    let archive = world.archivist.all();
     assert!(archive.snapshots.len() > 100, "only {} states archived", archive.snapshots.len());
     let loot = attack(&archive, &register).await;
     for marks in &doomed {
