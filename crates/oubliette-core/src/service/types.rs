@@ -363,7 +363,7 @@ pub struct Status {
     pub epoch: u64,
     /// Register class.
     pub register_class: &'static str,
-    /// Live interactions (rows not hidden).
+    /// Interactions that have a row: live ones, and erased ones until their rows are removed.
     pub interactions: u64,
     /// Erasures not sealed yet.
     pub unsealed: u64,
