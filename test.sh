@@ -21,7 +21,9 @@ export PATH=$PATH:/usr/sbin:/sbin
 say() { printf '\n=== %s\n' "$*"; }
 
 clean_up() {
-    local line pid
+    # Whatever cleaning meets, the tests' own outcome is what this script ends with.
+    local status=$? line pid
+    set +e
     # Programs and daemons that a rig was not able to stop: their ids are written down when they start, with the time at
     # which they did, so that a number which was given to somebody else meanwhile is left alone.
     for line in "$OUBLIETTE_RIGS"/*/pids/*; do
@@ -40,6 +42,7 @@ clean_up() {
         done
     fi
     rm -rf "$OUBLIETTE_RIGS"
+    exit "$status"
 }
 
 step_tools() {
