@@ -256,7 +256,8 @@ impl Inner {
         let place = record::Place::Content(tenant.0, row.interaction.0, row.leaf.0);
         let bytes =
             self.with_key(row.leaf, |key| record::open(key, place, &row.sealed_meta))?.map_err(VaultError::internal)?;
-        serde_json::from_slice(&bytes).map_err(VaultError::internal)
+        // The parser's own words could quote what it read.
+        serde_json::from_slice(&bytes).map_err(|_| VaultError::internal(record::RecordError))
     }
 
     fn opened(&self, error: OpenError) -> VaultError {

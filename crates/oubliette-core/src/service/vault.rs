@@ -296,7 +296,8 @@ impl Inner {
         let bytes = self
             .with_key(row.group.leaf(0), |key| record::open(key, place, &row.sealed_meta))?
             .map_err(VaultError::internal)?;
-        serde_json::from_slice(&bytes).map_err(VaultError::internal)
+        // The parser's own words could quote what it read.
+        serde_json::from_slice(&bytes).map_err(|_| VaultError::internal(record::RecordError))
     }
 
     /// Seals an interaction's metadata with a fresh salt.
