@@ -6,7 +6,7 @@
 #   ./test.sh slow            the slow lane: crash rigs with larger numbers, large recordings, large vaults
 #
 # Installs what it needs on Debian when run as root: system packages by apt, cargo-deny into target/, and cargo-nextest
-# when it is missing. The crash rigs need root and loop devices; without them they are skipped, loudly, except with
+# when it is missing; scripts/engines.sh brings and starts PostgreSQL, SeaweedFS and OpenBao. The crash rigs need root and loop devices; without them they are skipped, loudly, except with
 # CI=true, where that is a failure. Stops and unmounts whatever it started, also after a failure.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -15,7 +15,7 @@ target=${CARGO_TARGET_DIR:-$PWD/target}
 tools=$target/tools
 # Where the rigs keep their disks. Everything that has to be cleaned up lies or is listed below it.
 export OUBLIETTE_RIGS=${OUBLIETTE_RIGS:-$target/rigs}
-features=oubliette/crashpoints,oubliette-core/testing
+features=oubliette/crashpoints,oubliette-core/testing,oubliette-store/pkcs11
 export PATH=$PATH:/usr/sbin:/sbin
 
 say() { printf '\n=== %s\n' "$*"; }
@@ -42,6 +42,7 @@ clean_up() {
         done
     fi
     rm -rf "$OUBLIETTE_RIGS"
+    [ -z "${engines-}" ] || scripts/engines.sh stop "$engines"
     exit "$status"
 }
 
@@ -63,6 +64,7 @@ step_tools() {
             echo "missing and not installed (not root): ${missing[*]}"
         fi
     fi
+    scripts/engines.sh install
     cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || rustup component add rustfmt clippy
     if ! command -v cargo-deny >/dev/null && [ ! -x "$tools/bin/cargo-deny" ]; then
         python3 -m venv "$tools"
@@ -92,6 +94,7 @@ step_deny() {
 step_test() {
     say "test"
     rigs_or_skip
+    with_engines
     cargo nextest run --workspace --features "$features"
     told_skips
 }
@@ -99,6 +102,7 @@ step_test() {
 step_slow() {
     say "slow"
     rigs_or_skip
+    with_engines
     OUBLIETTE_LANE=slow cargo nextest run --profile slow --workspace --features "$features" --run-ignored all \
         -E 'binary(crash) | test(/\bslow::/)'
     told_skips
@@ -108,6 +112,13 @@ rigs_or_skip() {
     mkdir -p "$OUBLIETTE_RIGS"
     trap clean_up EXIT
     trap 'exit 130' INT TERM
+}
+
+# PostgreSQL, SeaweedFS and OpenBao for the tests that need them. PostgreSQL must be able to enter the folder.
+with_engines() {
+    engines=$(mktemp -d /tmp/oubliette-engines.XXXXXX)
+    scripts/engines.sh start "$engines"
+    . "$engines/env"
 }
 
 # Passing tests print nothing, so a skipped rig leaves a note and is told here.
