@@ -6,5 +6,6 @@ pub mod blobs;
 pub mod guard;
 pub mod media;
 pub mod metadata;
+pub mod postgres;
 pub mod remnants;
 pub mod roots;

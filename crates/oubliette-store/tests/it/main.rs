@@ -4,6 +4,7 @@
 mod blobs;
 mod media;
 mod metadata;
+mod postgres;
 mod roots;
 mod schema;
 mod sqlite;
