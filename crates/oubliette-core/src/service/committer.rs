@@ -5,7 +5,7 @@
 //! writer of directory blocks in this process it needs no retries; the transaction still checks each block's leaf, so that a
 //! second process could not lose an entry.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, Weak};
 
 use jiff::Timestamp;
@@ -14,13 +14,14 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use super::VaultError;
+use super::blocks::{Blocks, OpenBlock, Resealed};
 use super::journal;
 use super::sealer::Pending;
 use super::vault::{Inner, lanes};
 use crate::crypto::record::{self, Place};
-use crate::directory::{BLOCK_ENTRIES, Block, Entry, tags};
+use crate::directory::{Entry, tags};
 use crate::model::TenantId;
-use crate::ports::{Check, ContentRow, DirectoryRow, InteractionRow, PurgeKind, PurgeRow, PurgeSet, PurgeState, Write};
+use crate::ports::{Check, ContentRow, InteractionRow, PurgeKind, PurgeRow, PurgeSet, PurgeState, Write};
 
 /// Named moments of the committer.
 pub const CRASH_POINTS: &[&str] = &["commit.before", "commit.after", "commit.hidden", "commit.journaled"];
@@ -126,7 +127,7 @@ impl Op {
 
 /// Runs until the vault is dropped or closed.
 pub async fn run(inner: Weak<Inner>, mut queue: mpsc::Receiver<Op>, next_block: u64) {
-    let mut open = OpenBlock { next_block, current: None };
+    let mut open = OpenBlock::new(next_block);
     let mut held: Option<Op> = None;
     loop {
         let first = match held.take() {
@@ -155,21 +156,6 @@ pub async fn run(inner: Weak<Inner>, mut queue: mpsc::Receiver<Op>, next_block: 
         let Some(inner) = inner.upgrade() else { return };
         commit(&inner, ops, &mut open).await;
     }
-}
-
-/// The block that takes new entries.
-struct OpenBlock {
-    next_block: u64,
-    current: Option<Block>,
-}
-
-/// A block changed in this batch.
-struct Touched {
-    block: Block,
-    /// The leaf it has in the database; `None` for a new one.
-    stored: Option<Leaf>,
-    /// Erasures that took an entry out of it.
-    removed_by: Vec<usize>,
 }
 
 struct Planned {
@@ -203,7 +189,7 @@ async fn commit(inner: &Arc<Inner>, ops: Vec<Op>, open: &mut OpenBlock) {
     match write(inner, &inserts, &mut planned, rekey.as_ref(), open).await {
         Ok(Outcome::Done) => after_commit(inner, inserts, planned, rekey).await,
         Ok(Outcome::Failed) => {
-            open.current = None;
+            open.forget();
             let dones = planned.into_iter().map(|plan| plan.erase.done).collect();
             if let Some(change) = rekey {
                 let _ = change.done.send(Ok(false));
@@ -211,8 +197,7 @@ async fn commit(inner: &Arc<Inner>, ops: Vec<Op>, open: &mut OpenBlock) {
             refuse_all(inserts, dones, None, || VaultError::Gone);
         }
         Err(error) => {
-            // The block in memory may hold entries that were not stored: read it again next time.
-            open.current = None;
+            open.forget();
             let internal = matches!(error, VaultError::Internal(_));
             tracing::warn!(error = &error as &dyn std::error::Error, "a batch was not committed");
             let dones = planned.into_iter().map(|plan| plan.erase.done).collect();
@@ -339,31 +324,23 @@ async fn write(
     rekey: Option<&Rekey>,
     open: &mut OpenBlock,
 ) -> Result<Outcome, VaultError> {
-    let mut touched = load(inner, planned, rekey, open).await?;
+    let mut wanted: Vec<u64> = planned.iter().flat_map(|plan| plan.erase.targets.iter().map(|t| t.block)).collect();
+    wanted.extend(rekey.map(|change| change.row.directory_block));
+    let mut blocks = Blocks::load(inner, open, wanted).await?;
     for (position, plan) in planned.iter_mut().enumerate() {
         for target in &plan.erase.targets {
-            if let Some(entry) = touched.get_mut(&target.block).and_then(|touched| {
-                let entry = touched.block.remove(target.group);
-                if entry.is_some() && touched.removed_by.last() != Some(&position) {
-                    touched.removed_by.push(position);
-                }
-                entry
-            }) {
-                plan.entries.push(entry);
-            }
+            plan.entries.extend(blocks.remove(target.block, target.group, position));
         }
     }
-    if let Some(change) = rekey
-        && let Some(touched) = touched.get_mut(&change.row.directory_block)
-    {
-        touched.block.entries.retain(|entry| entry.group != change.row.group);
-        touched.block.entries.push(change.entry.clone());
+    if let Some(change) = rekey {
+        blocks.replace(change.row.directory_block, change.entry.clone());
     }
     let mut blocks_of_inserts = Vec::with_capacity(inserts.len());
     for insert in inserts {
-        blocks_of_inserts.push(place(inner, &mut touched, open, &insert.entry).await?);
+        blocks_of_inserts.push(blocks.place(&insert.entry).await?);
     }
-    let writes = assemble(inner, inserts, &blocks_of_inserts, planned, rekey, &mut touched, open).await?;
+    let writes = assemble(inner, inserts, &blocks_of_inserts, planned, rekey, &mut blocks).await?;
+    blocks.keep_newest();
     let Some((checks, writes)) = writes else { return Ok(Outcome::Done) };
     inner.shared.probe.reached("commit.before");
     let applied = inner.apply("batch", checks, writes).await?;
@@ -371,97 +348,16 @@ async fn write(
     Ok(if applied.is_ok() { Outcome::Done } else { Outcome::Failed })
 }
 
-/// Opens every block the batch takes entries out of or changes.
-async fn load(
-    inner: &Arc<Inner>,
-    planned: &[Planned],
-    rekey: Option<&Rekey>,
-    open: &mut OpenBlock,
-) -> Result<BTreeMap<u64, Touched>, VaultError> {
-    let mut wanted: Vec<u64> = planned.iter().flat_map(|plan| plan.erase.targets.iter().map(|t| t.block)).collect();
-    wanted.extend(rekey.map(|change| change.row.directory_block));
-    wanted.sort_unstable();
-    wanted.dedup();
-    let mut touched = BTreeMap::new();
-    if let Some(current) = open.current.take_if(|block| wanted.binary_search(&block.number).is_ok()) {
-        let stored = Some(current.leaf);
-        wanted.retain(|number| *number != current.number);
-        touched.insert(current.number, Touched { block: current, stored, removed_by: Vec::new() });
-    }
-    for numbers in wanted.chunks(1_000) {
-        let rows = inner.metadata.directory_blocks(numbers).await.map_err(|error| inner.port(error))?;
-        for row in rows {
-            let block = inner.open_block(&row)?;
-            touched.insert(row.block, Touched { block, stored: Some(row.leaf), removed_by: Vec::new() });
-        }
-    }
-    Ok(touched)
-}
-
-/// Puts an entry into the block that takes new ones; gives its number.
-async fn place(
-    inner: &Arc<Inner>,
-    touched: &mut BTreeMap<u64, Touched>,
-    open: &mut OpenBlock,
-    entry: &Entry,
-) -> Result<u64, VaultError> {
-    if let Some(current) = open.current.take() {
-        let stored = Some(current.leaf);
-        touched.insert(current.number, Touched { block: current, stored, removed_by: Vec::new() });
-    }
-    let newest = open.next_block.checked_sub(1);
-    if let Some(number) = newest
-        && let Some(last) = touched.get_mut(&number)
-        && last.block.entries.len() < BLOCK_ENTRIES
-    {
-        last.block.entries.push(entry.clone());
-        return Ok(number);
-    }
-    let number = open.next_block;
-    let leaf = inner.allocate_leaf(lanes::DIRECTORY).await?;
-    let block = Block { number, leaf, entries: vec![entry.clone()] };
-    touched.insert(number, Touched { block, stored: None, removed_by: Vec::new() });
-    open.next_block += 1;
-    Ok(number)
-}
-
-/// Re-seals the touched blocks and lists everything to write; `None` when there is nothing.
+/// Lists everything to check and to write; `None` when there is nothing.
 async fn assemble(
     inner: &Arc<Inner>,
     inserts: &[Insert],
     blocks_of_inserts: &[u64],
     planned: &mut [Planned],
     rekey: Option<&Rekey>,
-    touched: &mut BTreeMap<u64, Touched>,
-    open: &mut OpenBlock,
+    blocks: &mut Blocks<'_>,
 ) -> Result<Option<(Vec<Check>, Vec<Write>)>, VaultError> {
-    let mut checks = Vec::new();
-    let mut writes = Vec::new();
-    let mut puncture_too: Vec<Vec<Leaf>> = vec![Vec::new(); planned.len()];
-    for (number, touched) in touched.iter_mut() {
-        if let Some(leaf) = touched.stored {
-            checks.push(Check::DirectoryLeaf(*number, leaf));
-        }
-        if !touched.removed_by.is_empty() {
-            // Every leaf the removed entry was ever under dies with it; the others move to a fresh one.
-            for position in &touched.removed_by {
-                puncture_too[*position].push(touched.block.leaf);
-            }
-            if touched.block.entries.is_empty() {
-                writes.push(Write::DeleteDirectory(*number));
-                continue;
-            }
-            touched.block.leaf = inner.allocate_leaf(lanes::DIRECTORY).await?;
-        }
-        let sealed =
-            inner.with_key(touched.block.leaf, |key| touched.block.seal(key))?.map_err(VaultError::internal)?;
-        writes.push(Write::PutDirectory(DirectoryRow {
-            block: *number,
-            leaf: touched.block.leaf,
-            entries: touched.block.entries.len() as u8,
-            sealed,
-        }));
-    }
+    let Resealed { mut checks, mut writes, puncture } = blocks.reseal(planned.len()).await?;
     for (insert, block) in inserts.iter().zip(blocks_of_inserts) {
         let mut row = insert.row.clone();
         row.directory_block = *block;
@@ -474,7 +370,7 @@ async fn assemble(
         writes.push(Write::UpdateInteraction(change.row.clone()));
     }
     let now = inner.clock.now();
-    for (plan, directory) in planned.iter_mut().zip(puncture_too) {
+    for (plan, directory) in planned.iter_mut().zip(puncture) {
         plan.set.leaves.extend(directory);
         if let Some((more_checks, more_writes)) = plan.erase.with.take() {
             checks.extend(more_checks);
@@ -487,13 +383,6 @@ async fn assemble(
     for seal in inner.take_unmarked() {
         writes.push(Write::SealPurges(seal.ids, seal.epoch, seal.at));
         writes.push(Write::SetEpoch(seal.epoch));
-    }
-    if let Some(newest) = open.next_block.checked_sub(1)
-        && let Some(last) = touched.remove(&newest)
-        && !last.block.entries.is_empty()
-        && last.block.entries.len() < BLOCK_ENTRIES
-    {
-        open.current = Some(last.block);
     }
     Ok((!writes.is_empty()).then_some((checks, writes)))
 }
@@ -623,10 +512,5 @@ impl Inner {
                 Err(error) => return Err(VaultError::internal(error)),
             }
         }
-    }
-
-    /// Opens a stored directory block.
-    pub fn open_block(&self, row: &DirectoryRow) -> Result<Block, VaultError> {
-        self.with_key(row.leaf, |key| Block::open(row.block, row.leaf, key, &row.sealed))?.map_err(VaultError::internal)
     }
 }
