@@ -54,7 +54,7 @@ impl Check<'_> {
         self.attachment(&mut device, &page)?;
         let changed = self.changed_pages(&mut device, &page)?;
         self.untouched_plan(&changed)?;
-        if self.all_chunks(&changed, page.buckets)? != punctured {
+        if self.all_chunks(&mut device, &changed, page.buckets)? != punctured {
             return Err(wrong("another number of leaves died than was planned"));
         }
         self.canaries(&mut device, &page)
@@ -137,20 +137,23 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn all_chunks(&self, changed: &Changed, buckets: u64) -> Result<u64> {
+    fn all_chunks(&self, device: &mut ReadBack, changed: &Changed, buckets: u64) -> Result<u64> {
         let pages: Vec<(u64, Option<&PageRef>)> = changed.iter().map(|(page, r)| (*page, r.as_deref())).collect();
-        let run = |part: &[(u64, Option<&PageRef>)]| -> Result<u64> {
-            let mut device = self.device();
-            part.iter().map(|(page, reference)| self.chunk(&mut device, *page, *reference, buckets)).sum()
+        let run = |device: &mut ReadBack, part: &[(u64, Option<&PageRef>)]| -> Result<u64> {
+            part.iter().map(|(page, reference)| self.chunk(device, *page, *reference, buckets)).sum()
         };
         let small = self.change.puncture.len() + pages.len() < 512;
         let threads = if small { 1 } else { self.threads.clamp(1, pages.len().max(1)) };
         if threads == 1 {
-            return run(&pages);
+            // What the device gave for the pages above usually holds these too: a small seal is read back once.
+            return run(device, &pages);
         }
         std::thread::scope(|scope| {
-            let parts: Vec<_> =
-                pages.chunks(pages.len().div_ceil(threads)).map(|part| scope.spawn(move || run(part))).collect();
+            let run = &run;
+            let parts: Vec<_> = pages
+                .chunks(pages.len().div_ceil(threads))
+                .map(|part| scope.spawn(move || run(&mut self.device(), part)))
+                .collect();
             parts.into_iter().try_fold(0, |sum, part| match part.join() {
                 Ok(died) => Ok(sum + died?),
                 Err(panic) => std::panic::resume_unwind(panic),
