@@ -45,14 +45,26 @@ impl Vault {
     pub async fn erase_interaction(&self, actor: &Actor, id: &str) -> Result<(), VaultError> {
         let inner = &self.inner;
         inner.allow(actor, &[Scope::InteractionDelete])?;
-        let row = match inner.find_row(actor, id).await {
+        // A public id names its group, so the contents are counted beside the look at the row.
+        let named = inner.decode_id(actor.tenant, id);
+        let counted = async {
+            match named {
+                Some(group) => inner.count(&[group]).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let (row, counted) = tokio::join!(inner.find_row(actor, id), counted);
+        let row = match row {
             Ok(row) => row,
-            Err(VaultError::Gone) => return inner.answer_gone(actor, inner.decode_id(actor.tenant, id), None).await,
+            Err(VaultError::Gone) => return inner.answer_gone(actor, named, None).await,
             Err(error) => return Err(error),
         };
         let group = row.group;
         let guard = inner.unanswered.begin(actor.credential, group.leaf(0), inner.settings.retry_grace);
-        let contents = inner.count(&[group]).await?;
+        let contents = match counted? {
+            Some(contents) => contents,
+            None => inner.count(&[group]).await?,
+        };
         let accepted = inner.erase(actor, vec![target(&row)], Vec::new(), contents, None, false).await?;
         match accepted.id {
             Some(purge) => inner.wait(&[purge]).await?,
