@@ -37,7 +37,7 @@ fn cpu() -> Duration {
 }
 
 fn cell() -> Arc<KeyCell> {
-    KeyCell::new(LeafKey::new([7; 32]))
+    KeyCell::new(LeafKey::new([7; 32]), std::sync::Arc::new(oubliette_core::ports::Unbounded))
 }
 
 fn body(length: u64) -> impl Stream<Item = Result<Bytes, std::io::Error>> + Send + Unpin {

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use keyforest::{Forest, ForestConfig, ForestError, Probe, Stores};
-use oubliette_core::ports::{Blobs, Clock, Metadata, PortError, SystemClock};
+use oubliette_core::ports::{Blobs, Clock, Metadata, PortError, SystemClock, Unbounded};
 use oubliette_core::service::{Vault, VaultError, VaultParts, VaultSettings, genesis};
 use oubliette_store::blobs::{LocalBlobs, LocalOptions};
 use oubliette_store::guard;
@@ -201,6 +201,7 @@ impl Embedded {
             blobs,
             forest: Arc::new(forest),
             clock: opening.clock,
+            lease: Arc::new(Unbounded),
             probe,
             settings,
         };

@@ -11,6 +11,8 @@ use keyforest::LeafKey;
 use thiserror::Error;
 use tokio::sync::watch;
 
+use crate::ports::Lease;
+
 use super::chunked::{self, COMMITMENT, ChunkError, Counter, HEADER, MessageKey, SALT};
 
 /// The leaf's key was taken away: what it sealed is erased.
@@ -33,6 +35,7 @@ pub enum CellError {
 pub struct KeyCell {
     keys: RwLock<Option<Keys>>,
     revoked: watch::Sender<bool>,
+    lease: Arc<dyn Lease>,
 }
 
 /// Dropped, and so wiped, as a whole.
@@ -43,10 +46,15 @@ struct Keys {
 }
 
 impl KeyCell {
-    /// Takes the key in.
-    pub fn new(key: LeafKey) -> Arc<Self> {
+    /// Takes the key in; it works while the lease holds.
+    pub fn new(key: LeafKey, lease: Arc<dyn Lease>) -> Arc<Self> {
         let keys = Keys { leaf: Box::new(key), messages: Vec::new() };
-        Arc::new(Self { keys: RwLock::new(Some(keys)), revoked: watch::Sender::new(false) })
+        Arc::new(Self { keys: RwLock::new(Some(keys)), revoked: watch::Sender::new(false), lease })
+    }
+
+    /// Asked after each use: what was done under a lease that lapsed meanwhile does not count, and the key goes.
+    fn still_leased(&self) -> Result<(), Revoked> {
+        if self.lease.holds() { Ok(()) } else { Err(Revoked) }
     }
 
     /// Wipes the key and all keys derived from it. After it returned nothing can be sealed or opened under the leaf by this
@@ -74,7 +82,9 @@ impl KeyCell {
     pub fn with_key<T>(&self, work: impl FnOnce(&[u8; 32]) -> T) -> Result<T, Revoked> {
         let guard = self.read();
         let keys = guard.as_ref().ok_or(Revoked)?;
-        Ok(work(keys.leaf.expose()))
+        let done = work(keys.leaf.expose());
+        self.still_leased()?;
+        Ok(done)
     }
 
     /// Begins sealing a message; see [`chunked::Sealer::new`].
@@ -139,7 +149,9 @@ impl Handle {
     fn with<T>(&self, work: impl FnOnce(&MessageKey) -> Result<T, ChunkError>) -> Result<T, CellError> {
         let guard = self.cell.read();
         let message = guard.as_ref().and_then(|keys| keys.messages.get(self.place)?.as_ref()).ok_or(Revoked)?;
-        Ok(work(message)?)
+        let done = work(message)?;
+        self.cell.still_leased()?;
+        Ok(done)
     }
 }
 
@@ -182,9 +194,35 @@ mod tests {
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
     use super::*;
+    use crate::ports::Unbounded;
 
     fn cell() -> Arc<KeyCell> {
-        KeyCell::new(LeafKey::new([3; 32]))
+        KeyCell::new(LeafKey::new([3; 32]), Arc::new(Unbounded))
+    }
+
+    #[derive(Default)]
+    struct Lapses(AtomicBool);
+
+    impl Lease for Lapses {
+        fn holds(&self) -> bool {
+            !self.0.load(Ordering::SeqCst)
+        }
+    }
+
+    #[test]
+    fn nothing_opened_under_a_lease_that_lapsed_meanwhile_is_given_out() {
+        let lease = Arc::new(Lapses::default());
+        let cell = KeyCell::new(LeafKey::new([3; 32]), Arc::clone(&lease) as Arc<dyn Lease>);
+        let (mut sealer, header, commitment) = cell.sealer(b"c", [1; SALT]).unwrap();
+        let opener = cell.opener(b"c", &header, &commitment).unwrap();
+        let mut sealed = b"hello".to_vec();
+        let tag = sealer.chunk(&mut sealed).unwrap();
+        sealed.extend_from_slice(&tag);
+        opener.open_chunk(0, &sealed, &mut [0; 5]).unwrap();
+        // It lapses while the work is being done.
+        assert_eq!(cell.with_key(|_| lease.0.store(true, Ordering::SeqCst)), Err(Revoked));
+        assert_eq!(opener.open_chunk(0, &sealed, &mut [0; 5]), Err(CellError::Revoked(Revoked)));
+        assert!(cell.sealer(b"c", [2; SALT]).unwrap().0.chunk(&mut [0; 4]).is_err());
     }
 
     #[test]

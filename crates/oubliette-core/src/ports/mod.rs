@@ -1,14 +1,16 @@
-//! What the domain needs from the outside: metadata, blobs, time. Adapters implement these; conformance suites in
+//! What the domain needs from the outside: metadata, blobs, time, the right to use keys. Adapters implement these; conformance suites in
 //! `testing::conformance` state each sentence of the contracts as a test.
 
 mod blobs;
 mod clock;
 mod error;
+mod lease;
 mod metadata;
 
 pub use blobs::{BlobHint, BlobRef, BlobWriter, Blobs, LiveBlobs, Removal, SweepReport};
 pub use clock::{Clock, SystemClock};
 pub use error::{PortError, PortErrorKind};
+pub use lease::{Lease, Unbounded};
 pub use metadata::{
     Applied, Check, ContentRow, CredentialRow, DirectoryRow, InstanceRow, InteractionRow, Metadata, PurgeKind,
     PurgeRow, PurgeSet, PurgeState, Transaction, Write,

@@ -228,7 +228,8 @@ impl Inner {
     pub fn use_key(&self, leaf: Leaf) -> Result<ActiveKey, VaultError> {
         let cell = {
             let _gate = self.shared.key_gate.read().unwrap_or_else(PoisonError::into_inner);
-            KeyCell::new(self.shared.forest.key(leaf).map_err(super::vault::key_error)?)
+            let key = self.shared.forest.key(leaf).map_err(super::vault::key_error)?;
+            KeyCell::new(key, Arc::clone(&self.shared.lease))
         };
         // Registered first, checked second: see `ActiveKeys`.
         let active = self.shared.active.register(leaf, cell);
@@ -298,7 +299,7 @@ impl Inner {
 
     fn seal(&self, error: SealError) -> VaultError {
         match error {
-            SealError::Revoked(_) => VaultError::Gone,
+            SealError::Revoked(_) => self.revoked(),
             SealError::TooLarge => VaultError::TooLarge,
             SealError::Interrupted(_) => VaultError::Interrupted,
             SealError::Store(error) => self.port(error),

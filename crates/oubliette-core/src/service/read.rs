@@ -262,7 +262,7 @@ impl Inner {
 
     fn opened(&self, error: OpenError) -> VaultError {
         match error {
-            OpenError::Revoked(_) => VaultError::Gone,
+            OpenError::Revoked(_) => self.revoked(),
             OpenError::Store(error) => self.port(error),
             error @ (OpenError::Corrupt | OpenError::Range) => VaultError::internal(error),
         }

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::VaultError;
 use super::hidden::{ActiveKeys, Hidden};
-use crate::ports::{Clock, PurgeSet};
+use crate::ports::{Clock, Lease, PurgeSet};
 
 /// Named moments of the sealer outside of the forest's own.
 pub const CRASH_POINTS: &[&str] = &["sealer.before_seal", "sealer.after_seal", "sealer.before_answer"];
@@ -47,6 +47,8 @@ pub struct Shared {
     pub forest: Arc<Forest>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// The right to use keys.
+    pub lease: Arc<dyn Lease>,
     /// Crash points.
     pub probe: Arc<dyn Probe>,
     /// Hidden sets.
@@ -86,6 +88,7 @@ impl Shared {
     pub fn new(
         forest: Arc<Forest>,
         clock: Arc<dyn Clock>,
+        lease: Arc<dyn Lease>,
         probe: Arc<dyn Probe>,
         instance: Uuid,
         commit_counter: u64,
@@ -93,6 +96,7 @@ impl Shared {
         Self {
             forest,
             clock,
+            lease,
             probe,
             hidden: Hidden::default(),
             active: ActiveKeys::default(),

@@ -16,7 +16,7 @@ use crate::model::{
     ContentKey, ContentKind, ContentMeta, CredentialKind, InteractionKind, InteractionMeta, Scopes, Selector, State,
     TenantId,
 };
-use crate::ports::{Blobs, Clock, Metadata, PurgeState};
+use crate::ports::{Blobs, Clock, Lease, Metadata, PurgeState};
 
 /// What a vault stands on.
 pub struct VaultParts {
@@ -28,6 +28,8 @@ pub struct VaultParts {
     pub forest: Arc<Forest>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// The right to use keys.
+    pub lease: Arc<dyn Lease>,
     /// Told of named moments; tests crash or copy there.
     pub probe: Arc<dyn Probe>,
     /// Rules and limits.
@@ -352,6 +354,8 @@ pub enum ErasureItemState {
 /// Whether requests can be served.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Readiness {
+    /// This process may use keys; always, unless it shares its stores with others.
+    pub leased: bool,
     /// The look-up map is complete.
     pub lookups: bool,
     /// Seals are being made (false while they stall).

@@ -103,6 +103,7 @@ impl Vault {
         let shared = Arc::new(Shared::new(
             parts.forest,
             Arc::clone(&parts.clock),
+            parts.lease,
             parts.probe,
             instance.instance,
             instance.commit_counter,
@@ -163,6 +164,7 @@ impl Vault {
     /// Whether requests can be served.
     pub fn readiness(&self) -> Readiness {
         Readiness {
+            leased: self.inner.shared.lease.holds(),
             lookups: *self.inner.lookups_ready.borrow(),
             sealing: self.inner.shared.sealing.load(Ordering::Acquire),
             poisoned: self.inner.shared.is_poisoned(),
@@ -237,7 +239,7 @@ impl Inner {
 
     /// Refuses an actor that has none of these scopes.
     pub fn allow(&self, actor: &Actor, any_of: &[Scope]) -> Result<(), VaultError> {
-        if self.shared.is_poisoned() || *self.closing.borrow() {
+        if self.shared.is_poisoned() || *self.closing.borrow() || !self.shared.lease.holds() {
             return Err(VaultError::Unavailable(None));
         }
         match any_of {
@@ -275,7 +277,14 @@ impl Inner {
     pub fn with_key<T>(&self, leaf: Leaf, work: impl FnOnce(&LeafKey) -> T) -> Result<T, VaultError> {
         let _gate = self.shared.key_gate.read().unwrap_or_else(PoisonError::into_inner);
         let key = self.shared.forest.key(leaf).map_err(key_error)?;
-        Ok(work(&key))
+        let done = work(&key);
+        if self.shared.lease.holds() { Ok(done) } else { Err(VaultError::Unavailable(None)) }
+    }
+
+    /// Why a key was taken away in the middle of its use: its leaf was erased, or this process lost the right to use keys
+    /// and knows nothing of the leaf any more.
+    pub fn revoked(&self) -> VaultError {
+        if self.shared.lease.holds() { VaultError::Gone } else { VaultError::Unavailable(None) }
     }
 
     /// Whether a leaf can be read: not hidden, not punctured, issued.

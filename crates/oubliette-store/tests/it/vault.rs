@@ -2,13 +2,14 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 use keyforest::{Forest, ForestConfig, NoProbe, Stores};
 use oubliette_core::model::*;
-use oubliette_core::ports::{Clock, Metadata, PurgeState, SystemClock};
+use oubliette_core::ports::{Clock, Lease, Metadata, PurgeState, SystemClock, Unbounded};
 use oubliette_core::service::*;
 use oubliette_core::testing::blobs::JudgeBlobs;
 use oubliette_store::media::Folder;
@@ -36,6 +37,10 @@ fn stores(root: &Path) -> Stores {
 }
 
 async fn open(root: &Path, blobs: &JudgeBlobs) -> (Vault, Arc<SqliteMetadata>) {
+    leased(root, blobs, Arc::new(Unbounded)).await
+}
+
+async fn leased(root: &Path, blobs: &JudgeBlobs, lease: Arc<dyn Lease>) -> (Vault, Arc<SqliteMetadata>) {
     let stores = stores(root);
     let path = root.join("data/vault.db");
     let fresh = !path.exists();
@@ -51,6 +56,7 @@ async fn open(root: &Path, blobs: &JudgeBlobs) -> (Vault, Arc<SqliteMetadata>) {
         blobs: Arc::new(blobs.clone()),
         forest: Arc::new(forest),
         clock: Arc::new(SystemClock),
+        lease,
         probe: Arc::new(NoProbe),
         settings: VaultSettings { default_region: Some("US".to_owned()), ..VaultSettings::default() },
     };
@@ -60,7 +66,10 @@ async fn open(root: &Path, blobs: &JudgeBlobs) -> (Vault, Arc<SqliteMetadata>) {
 }
 
 async fn setup(root: &Path, blobs: &JudgeBlobs) -> Setup {
-    let (vault, metadata) = open(root, blobs).await;
+    of(open(root, blobs).await).await
+}
+
+async fn of((vault, metadata): (Vault, Arc<SqliteMetadata>)) -> Setup {
     let tenant = vault.create_tenant("first").await.unwrap();
     let new = NewCredential {
         tenant,
@@ -334,4 +343,55 @@ async fn changed_keys_are_found_and_old_ones_are_not() {
         async move { vault.lookup(&actor, &key).await.unwrap().len() }
     };
     assert_eq!((find("5125550001").await, find("5125550009").await), (0, 1));
+}
+
+/// A lease that lapses when it is told to.
+#[derive(Default)]
+struct Lapses(AtomicBool);
+
+impl Lease for Lapses {
+    fn holds(&self) -> bool {
+        !self.0.load(Ordering::SeqCst)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vault_whose_lease_lapsed_gives_nothing_out_and_says_unavailable_never_gone() {
+    let root = tempfile::tempdir().unwrap();
+    let blobs = JudgeBlobs::new();
+    let lease = Arc::new(Lapses::default());
+    let setup = of(leased(root.path(), &blobs, Arc::clone(&lease) as Arc<dyn Lease>).await).await;
+    let mut draft = setup.vault.draft(&setup.actor).await.unwrap();
+    let audio = NewContent::fixed(ContentKind::CallRecording, "audio/wav");
+    draft.add(audio, body_of(vec![7; 4 << 20])).await.unwrap();
+    let id = draft.commit(call("long", "+15125551234", SystemClock.now())).await.unwrap().id.to_string();
+    let interaction = setup.vault.interaction(&setup.actor, &id).await.unwrap();
+    let contents = setup.vault.contents(&setup.actor, &interaction).await.unwrap();
+    let mut running = setup.vault.read(&setup.actor, &contents[0], None).await.unwrap();
+    assert!(running.stream.next().await.unwrap().is_ok());
+    let upload = setup.vault.draft(&setup.actor).await.unwrap();
+
+    lease.0.store(true, Ordering::SeqCst);
+    assert!(!setup.vault.readiness().leased);
+    let unavailable = |answer: Option<VaultError>| matches!(answer, Some(VaultError::Unavailable(_)));
+    // What was opened before may still be on its way: a chunk or two, then the stream breaks off.
+    let mut late = 0;
+    let broke = loop {
+        match running.stream.next().await {
+            Some(Ok(bytes)) => late += bytes.len(),
+            Some(Err(error)) => break error,
+            None => panic!("the download ended as if it were complete"),
+        }
+    };
+    assert!(unavailable(Some(broke)), "a running download");
+    assert!(late <= 1 << 20, "{late} bytes left late");
+    assert!(unavailable(setup.vault.interaction(&setup.actor, &id).await.err()), "a new read");
+    assert!(unavailable(setup.vault.lookup(&setup.actor, &Lookup::Session("long".to_owned())).await.err()));
+    assert!(unavailable(setup.vault.erase_interaction(&setup.actor, &id).await.err()), "an erasure");
+    let new = call("late", "+15125551235", SystemClock.now());
+    assert!(unavailable(upload.commit(new).await.err()), "an upload that began before");
+    assert_eq!(setup.metadata.count_interactions().await.unwrap(), 1, "nothing was stored");
+
+    lease.0.store(false, Ordering::SeqCst);
+    assert!(setup.vault.interaction(&setup.actor, &id).await.is_ok(), "with a lease again it serves again");
 }

@@ -42,10 +42,11 @@ async fn healthz() -> &'static str {
 /// Requests can be served: look-ups are complete, seals are made, no flush failed.
 async fn readyz(State(ops): State<Ops>) -> Response {
     let readiness = ops.vault.readiness();
-    let ready = readiness.lookups && readiness.sealing && !readiness.poisoned;
+    let ready = readiness.leased && readiness.lookups && readiness.sealing && !readiness.poisoned;
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = json!({
         "ready": ready,
+        "leased": readiness.leased,
         "lookups": readiness.lookups,
         "sealing": readiness.sealing,
         "poisoned": readiness.poisoned,

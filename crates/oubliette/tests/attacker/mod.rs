@@ -14,7 +14,7 @@ use keyforest::{Forest, ForestConfig, Leaf, LeafKey, NoProbe, Stores};
 use oubliette_core::crypto::record::{self, Place};
 use oubliette_core::crypto::{BlobContext, BlobRead, KeyCell, open_range};
 use oubliette_core::model::ContentMeta;
-use oubliette_core::ports::{Blobs, ContentRow, InteractionRow, Metadata};
+use oubliette_core::ports::{Blobs, ContentRow, InteractionRow, Metadata, Unbounded};
 use oubliette_store::blobs::{LocalBlobs, LocalOptions};
 use oubliette_store::media::Folder;
 use oubliette_store::metadata::sqlite::{SqliteMetadata, SqliteOptions};
@@ -224,7 +224,9 @@ impl Attack {
             commitment: row.commitment,
             length: meta.length,
         };
-        let Ok(mut stream) = open_range(&KeyCell::new(key), read, 0..meta.length).await else { return };
+        let Ok(mut stream) = open_range(&KeyCell::new(key, Arc::new(Unbounded)), read, 0..meta.length).await else {
+            return;
+        };
         let mut whole = Vec::new();
         while let Some(piece) = stream.next().await {
             let Ok(piece) = piece else { return };

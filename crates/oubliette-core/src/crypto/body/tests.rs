@@ -11,7 +11,7 @@ use crate::testing::blobs::JudgeBlobs;
 const CONTEXT: BlobContext = BlobContext { tenant: TenantId(1), interaction: Group(9), leaf: Leaf(73), part: 0 };
 
 fn cell() -> Arc<KeyCell> {
-    KeyCell::new(LeafKey::new([5; 32]))
+    KeyCell::new(LeafKey::new([5; 32]), Arc::new(crate::ports::Unbounded))
 }
 
 fn pattern(length: usize) -> Vec<u8> {
@@ -102,7 +102,7 @@ async fn a_cut_a_changed_and_a_foreign_blob_are_refused() {
     assert!(matches!(open(&cell, swapped, whole.clone()).await, Err(OpenError::Corrupt)));
     let moved = BlobRead { context: BlobContext { leaf: Leaf(74), ..CONTEXT }, ..read_of(&judge, &blob, &sealed) };
     assert!(matches!(open(&cell, moved, whole.clone()).await, Err(OpenError::Corrupt)));
-    let stranger = KeyCell::new(LeafKey::new([6; 32]));
+    let stranger = KeyCell::new(LeafKey::new([6; 32]), Arc::new(crate::ports::Unbounded));
     let read = read_of(&judge, &blob, &sealed);
     assert!(matches!(open(&stranger, read, whole.clone()).await, Err(OpenError::Corrupt)));
 
