@@ -128,7 +128,7 @@ told_skips() {
         for note in "$OUBLIETTE_RIGS"/skipped/*; do printf '!!!   %s: %s\n' "$(basename "$note")" "$(cat "$note")"; done
     fi
     if compgen -G "$OUBLIETTE_RIGS/figures/*" >/dev/null; then
-        printf '\nFigures of the crash rigs:\n'
+        printf '\nFigures:\n'
         cat "$OUBLIETTE_RIGS"/figures/*
     fi
 }

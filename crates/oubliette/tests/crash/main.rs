@@ -6,6 +6,8 @@ mod check;
 mod clients;
 mod cuts;
 mod dying_disk;
+#[path = "../figures/mod.rs"]
+mod figures;
 mod flushes;
 mod kills;
 mod ledger;

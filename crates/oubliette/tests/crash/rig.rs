@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+pub use crate::figures::figure;
+use crate::figures::rigs;
+
 /// Whether the slow lane runs, with its larger numbers.
 pub fn slow_lane() -> bool {
     std::env::var("OUBLIETTE_LANE").is_ok_and(|lane| lane == "slow")
@@ -18,12 +21,6 @@ pub fn slow_lane() -> bool {
 pub fn count(name: &str, fast: usize, slow: usize) -> usize {
     let asked = std::env::var(format!("OUBLIETTE_{name}")).ok().and_then(|text| text.parse().ok());
     asked.unwrap_or(if slow_lane() { slow } else { fast })
-}
-
-/// Below it lies all that the rigs make.
-fn rigs() -> PathBuf {
-    std::env::var_os("OUBLIETTE_RIGS")
-        .map_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).join("rigs"), PathBuf::from)
 }
 
 /// A folder of one test, removed when dropped.
@@ -53,14 +50,6 @@ impl Drop for Workspace {
             let _ = fs::remove_dir_all(&self.folder);
         }
     }
-}
-
-/// Tells `test.sh` a figure to print at the end.
-pub fn figure(name: &str, text: &str) {
-    eprintln!("{name}: {text}");
-    let folder = rigs().join("figures");
-    let _ = fs::create_dir_all(&folder);
-    let _ = fs::write(folder.join(name), format!("  {name}: {text}\n"));
 }
 
 /// Whether this machine has what a rig needs. Without it a run with `CI=true` fails; any other leaves a note that

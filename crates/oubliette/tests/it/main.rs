@@ -9,7 +9,10 @@ mod config;
 mod creovai;
 mod demo;
 mod elevateai;
+#[path = "../figures/mod.rs"]
+mod figures;
 mod import;
+mod memory;
 mod native;
 mod p1;
 mod program;

@@ -39,7 +39,7 @@ impl Place {
 
     /// A command of the program, run in the folder without any setting of the environment.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_oubliette"));
+        let mut command = Command::new(binary());
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("OUBLIETTE_")) {
             command.env_remove(name);
         }
@@ -70,6 +70,11 @@ impl Place {
         server.wait_for_endpoint();
         server
     }
+}
+
+/// The binary: the one built with the tests, or the one that `OUBLIETTE_BINARY` names.
+fn binary() -> PathBuf {
+    std::env::var_os("OUBLIETTE_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_oubliette").into(), PathBuf::from)
 }
 
 /// How a command ended.
@@ -139,6 +144,11 @@ impl Server {
             assert!(begun.elapsed() < PATIENCE, "the program does not serve: {}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// The number of its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Its standard error so far.

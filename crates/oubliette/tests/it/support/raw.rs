@@ -51,6 +51,11 @@ impl Raw {
 
     /// Reads until the connection ends or the answer is complete.
     pub async fn answer(&mut self) -> Answer {
+        self.answer_within(Duration::from_secs(20)).await
+    }
+
+    /// The same, for as long as this.
+    pub async fn answer_within(&mut self, time: Duration) -> Answer {
         let read = async {
             let mut bytes = Vec::new();
             loop {
@@ -64,7 +69,7 @@ impl Raw {
                 }
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), read).await.expect("an answer in time")
+        tokio::time::timeout(time, read).await.expect("an answer in time")
     }
 }
 
