@@ -10,8 +10,10 @@
 //! DATA.register/            the register: never in a copy
 //! ```
 
+mod made;
+
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,6 +28,7 @@ use oubliette_store::roots::check::{RegisterAssessment, Weight};
 use oubliette_store::roots::{self, FileRegister, RegisterError};
 use thiserror::Error;
 
+use self::made::Made;
 use crate::config::{Config, ConfigError};
 use crate::telemetry::SealTimer;
 
@@ -165,22 +168,30 @@ impl Embedded {
         if !opening.create && !database.exists() {
             return Err(OpenError::Absent(data));
         }
-        for folder in [data.clone(), data.join("db"), data.join("run")] {
-            make_private(&folder)?;
+        let folders = [data.clone(), data.join("db"), data.join("run")];
+        let missing = Made::missing(&[&folders[1], &folders[2], &data.join("lock"), &register_folder]);
+        for folder in &folders {
+            make_private(folder)?;
         }
         let lock = lock(&data)?;
+        // Behind the lock, and so dropped before it.
+        let made = Made::here(missing);
         let mut report = OpenReport { created: !database.exists(), ..OpenReport::default() };
 
         let register = FileRegister::open(&register_folder, &data)?;
         let assessment = assess(&register)?;
         if let Some(reason) = lowered(&assessment) {
             if opening.register == RegisterPolicy::Refuse && !config.storage.accept_unverified_register {
+                if made.holds(&register_folder) {
+                    register.discard_blank();
+                }
                 return Err(OpenError::Unverified { class: assessment.class, reason });
             }
             let warning = format!("the register's class is {}, not verified: {reason}", assessment.class);
             report.lowered = Some(warning.clone());
             report.warnings.push(warning);
         }
+        made.keep();
 
         let probe: Arc<dyn Probe> = Arc::new(SealTimer::new(opening.probe));
         let options = SqliteOptions { probe: Arc::clone(&probe), ..SqliteOptions::default() };
@@ -285,7 +296,9 @@ fn lock(data: &Path) -> Result<File, OpenError> {
     let error = |source| OpenError::Io { operation: "locking the data folder", path: path.clone(), source };
     let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(error)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        // Not one that a refused start took away again between the opening and the locking.
+        Ok(()) if std::fs::metadata(&path).map_err(error)?.ino() == file.metadata().map_err(error)?.ino() => Ok(file),
+        Ok(()) => Err(OpenError::InUse(data.to_owned())),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse(data.to_owned())),
         Err(TryLockError::Error(source)) => Err(error(source)),
     }

@@ -14,6 +14,9 @@ use keyforest::media::SlotDevice;
 use crate::roots::FileRegister;
 use crate::roots::fiemap::{self, Extent};
 
+/// The file beside the register that remembers where its blocks lie.
+pub(super) const EXTENTS: &str = "extents";
+
 /// What a finding means for the register's class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weight {
@@ -65,7 +68,7 @@ pub fn assess(register: &FileRegister) -> io::Result<RegisterAssessment> {
     }
     match fiemap::extents(register.file()) {
         Ok(now) => {
-            let remembered = register.path().with_file_name("extents");
+            let remembered = register.path().with_file_name(EXTENTS);
             for finding in compare(recall(&remembered).as_deref(), &now) {
                 find(finding.weight, finding.text);
             }

@@ -131,6 +131,17 @@ impl FileRegister {
         self.file.sync_all().map_err(io("preallocating"))
     }
 
+    /// Removes the register's files if neither slot was ever written to, for a start that is refused before there is a vault.
+    /// A register that holds anything stays as it is.
+    pub fn discard_blank(self) {
+        let blank = |slot| self.read_slot(slot).is_ok_and(|block| block.iter().all(|byte| *byte == 0));
+        if blank(0) && blank(1) {
+            for name in [super::check::EXTENTS, "CACHEDIR.TAG", FILE] {
+                let _ = fs::remove_file(self.path.with_file_name(name));
+            }
+        }
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path

@@ -182,6 +182,13 @@ fn a_register_in_memory_stops_serve_unless_acknowledged_and_makes_the_demo_loud(
     let serve = ["serve", "--data", "vault", "--register", register, "--listen", "127.0.0.1:0"];
     let ran = place.run(&serve).with_code(3);
     assert!(ran.err.contains("accept_unverified_register"), "{}", ran.err);
+    assert!(!place.data().exists(), "a refused start leaves nothing behind");
+    assert!(!memory.path().join("register").exists(), "nor where the register would be");
+    std::fs::create_dir_all(place.data()).unwrap();
+    std::fs::write(place.data().join("theirs"), "").unwrap();
+    place.run(&serve).with_code(3);
+    let left: Vec<_> = std::fs::read_dir(place.data()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["theirs"], "what was there before stays");
 
     let mut demo =
         place.start(&["demo", "--data", "vault", "--register", register, "--listen", "127.0.0.1:0", "--json"]);
