@@ -1,13 +1,21 @@
 //! Recordings that are declared with an address.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
 use axum::Router;
+use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Redirect;
 use axum::routing::get as route;
+use bytes::Bytes;
+use futures::{StreamExt as _, stream};
 use oubliette::http::DialectSettings;
 use oubliette_core::model::State;
 
 use super::*;
+use crate::program::Place;
 
 /// A server that holds recordings; gives its address.
 async fn source() -> std::net::SocketAddr {
@@ -105,4 +113,73 @@ async fn a_fetch_whose_interaction_is_erased_leaves_nothing() {
     assert_eq!(answer.status(), 200);
     tokio::time::sleep(std::time::Duration::from_secs(5)).await;
     assert_eq!(vault.count().await, 0);
+}
+
+/// A server whose recordings stop after their first bytes until `whole` is set; `begun` counts requests.
+async fn stalling_source(whole: &Arc<AtomicBool>, begun: &Arc<AtomicUsize>) -> std::net::SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (whole, begun) = (Arc::clone(whole), Arc::clone(begun));
+    let recording = async move |axum::extract::Path(name): axum::extract::Path<String>| {
+        begun.fetch_add(1, Ordering::SeqCst);
+        let first = stream::iter([Ok::<_, std::io::Error>(Bytes::from("RIFF of "))]);
+        if whole.load(Ordering::SeqCst) {
+            Body::from_stream(first.chain(stream::iter([Ok(Bytes::from(name))])))
+        } else {
+            Body::from_stream(first.chain(stream::pending()))
+        }
+    };
+    let router = Router::new().route("/{name}", route(recording));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fetches_that_a_kill_cut_off_or_kept_waiting_are_taken_up_after_the_next_start() {
+    let (whole, begun) = (Arc::default(), Arc::default());
+    let address = stalling_source(&whole, &begun).await;
+    let place = Place::new();
+    let config = format!("[storage]\ndata = \"vault\"\n[ingest]\ndownload_hosts = [\"{address}\"]\n");
+    std::fs::write(place.join("oubliette.toml"), config).unwrap();
+    let mut server = place.serve(&["--config", "oubliette.toml"]);
+    let made = |kind: &str| {
+        let arguments = ["token", "create", "--data", "vault", "--kind", kind, "--json"];
+        place.run(&arguments).with_code(0).json()["secret"].as_str().unwrap().to_owned()
+    };
+    let (token, native) = (made("elevateai"), made("native"));
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let base = server.wait_for_endpoint();
+    let mut ids = Vec::new();
+    // More than are fetched at once.
+    for number in 0..6 {
+        let body = json!({ "type": "audio", "languageTag": "en-us", "vertical": "default",
+            "downloadUri": format!("http://{address}/{number}") });
+        let request = http.post(format!("{base}/v1/interactions")).header("X-API-Token", &token).json(&body);
+        let (code, body) = support::json(request.send().await.unwrap()).await;
+        assert_eq!(code, 201, "{body}");
+        ids.push(body["interactionIdentifier"].as_str().unwrap().to_owned());
+    }
+    let limit = std::time::Instant::now() + Duration::from_secs(60);
+    while begun.load(Ordering::SeqCst) < 4 {
+        assert!(std::time::Instant::now() < limit, "the fetches do not begin");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    drop(server);
+
+    whole.store(true, Ordering::SeqCst);
+    let mut server = place.serve(&["--config", "oubliette.toml"]);
+    let base = server.wait_for_endpoint();
+    for (number, id) in ids.iter().enumerate() {
+        let status = async || {
+            let request = http.get(format!("{base}/v1/interactions/{id}/status")).header("X-API-Token", &token);
+            support::json(request.send().await.unwrap()).await.1["status"].as_str().unwrap_or_default().to_owned()
+        };
+        while status().await != "processed" {
+            assert!(std::time::Instant::now() < limit, "fetch {number} is not taken up: {}", status().await);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let content = http.get(format!("{base}/api/v1/interactions/{id}/contents/callRecording")).bearer_auth(&native);
+        assert_eq!(content.send().await.unwrap().text().await.unwrap(), format!("RIFF of {number}"));
+    }
+    server.stop();
 }
