@@ -19,7 +19,7 @@ use super::journal;
 use super::sealer::Pending;
 use super::vault::{Inner, lanes};
 use crate::crypto::record::{self, Place};
-use crate::directory::{Entry, tags};
+use crate::directory::{Entry, KeyKind, tags};
 use crate::model::TenantId;
 use crate::ports::{Check, ContentRow, InteractionRow, PurgeKind, PurgeRow, PurgeSet, PurgeState, Write};
 
@@ -432,6 +432,11 @@ async fn after_commit(inner: &Arc<Inner>, inserts: Vec<Insert>, planned: Vec<Pla
         }
         let set = Arc::new(plan.set);
         inner.shared.expect(plan.id);
+        let sessions = plan.entries.iter().flat_map(|entry| {
+            let ids = entry.keys.iter().filter(|key| key.0 == KeyKind::Session);
+            ids.map(|(kind, id)| (inner.lookup.tag(entry.tenant.0, kind.to_u8(), id), entry.group))
+        });
+        inner.shared.erasing.remember(plan.id, sessions);
         inner.shared.hidden.insert(plan.id, &set);
         inner.shared.active.revoke(&set);
         let removals: Vec<_> =

@@ -13,14 +13,12 @@ use uuid::Uuid;
 
 use super::committer::{Accepted, Erase, Op, Target};
 use super::read::ROWS;
-use super::vault::{ErasingSession, Inner, Vault};
+use super::vault::{Inner, Vault};
 use super::{ErasureItem, ErasureItemState, ErasureView, Lookup, Order, Plan, PlanItem, PublicId, VaultError};
 use crate::crypto::record::{self, Place};
-use crate::model::{Actor, Scope, Selector, State, TenantId};
+use crate::model::{Actor, Scope, Selector, TenantId};
 use crate::ports::{InteractionRow, PurgeKind, PurgeRow, PurgeState};
 
-/// Sessions kept for status calls while an order is on its way.
-const MAX_ERASING_SESSIONS: usize = 100_000;
 /// Deletes remembered that were not answered.
 const MAX_UNANSWERED: usize = 100_000;
 
@@ -37,7 +35,6 @@ struct Found {
     row: InteractionRow,
     id: PublicId,
     session_id: Option<String>,
-    duration_ms: Option<u64>,
 }
 
 impl Vault {
@@ -156,17 +153,7 @@ impl Vault {
         });
         let text = text.map(|text| serde_json::to_vec(&text)).transpose().map_err(VaultError::internal)?;
         let targets = found.iter().map(|found| target(&found.row)).collect();
-        // Whoever asks for the sessions' status sees either the live row or the purge under way, never a gap between the
-        // two; so they are remembered first, and the rest is not left to a caller who may hang up.
-        let (worker, actor, contents) = (Arc::clone(inner), actor.clone(), plan.contents);
-        let work = tokio::spawn(async move {
-            worker.remember_sessions(actor.tenant, &found);
-            let accepted = worker.erase(&actor, targets, Vec::new(), contents, text, true).await;
-            let purge = accepted.as_ref().ok().and_then(|accepted| accepted.id);
-            worker.settle_sessions(actor.tenant, purge, &found);
-            accepted
-        });
-        let accepted = work.await.map_err(VaultError::internal)??;
+        let accepted = inner.erase(actor, targets, Vec::new(), plan.contents, text, true).await?;
         Ok((accepted.id, plan))
     }
 
@@ -217,19 +204,6 @@ impl Vault {
     /// Waits until an erasure is sealed; `StillDue` when `limit` runs out.
     pub async fn wait_sealed(&self, id: Uuid, limit: Duration) -> Result<(), VaultError> {
         self.inner.wait_for(&[id], limit).await
-    }
-
-    /// Whether this session id names an interaction that is hidden but not yet sealed (a purge under way), for dialects
-    /// whose status keeps its value until then: its id, the state it had, its play time in milliseconds.
-    pub fn session_being_erased(&self, actor: &Actor, session: &str) -> Option<(PublicId, State, Option<u64>)> {
-        let mut sessions = self.inner.erasing_sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (actor.tenant, session.to_owned());
-        let found = sessions.get(&key)?;
-        if found.purge.is_some_and(|purge| self.inner.shared.awaiting(purge).is_none()) {
-            sessions.remove(&key);
-            return None;
-        }
-        Some((found.id, found.state, found.duration_ms))
     }
 }
 
@@ -416,7 +390,7 @@ impl Inner {
                 Err(error) => return Err(error),
             };
             let session_id = interaction.meta.session_id;
-            found.push(Found { id: interaction.id, session_id, duration_ms: interaction.meta.duration_ms, row });
+            found.push(Found { id: interaction.id, session_id, row });
             if count % ROWS == ROWS - 1 {
                 tokio::task::yield_now().await;
             }
@@ -452,36 +426,6 @@ impl Inner {
             contents: each.get(&found.row.group).copied().unwrap_or(0),
         });
         Ok(Plan { items: items.collect(), missing, contents, hash: digest })
-    }
-
-    fn remember_sessions(&self, tenant: TenantId, found: &[Found]) {
-        let mut sessions = self.erasing_sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.retain(|_, session| session.purge.is_none_or(|purge| self.shared.awaiting(purge).is_some()));
-        for found in found {
-            let Some(session) = &found.session_id else { continue };
-            if sessions.len() >= MAX_ERASING_SESSIONS {
-                return;
-            }
-            let erasing =
-                ErasingSession { id: found.id, state: found.row.state, duration_ms: found.duration_ms, purge: None };
-            sessions.insert((tenant, session.clone()), erasing);
-        }
-    }
-
-    /// Ties remembered sessions to the erasure that took them, or forgets them when none did.
-    fn settle_sessions(&self, tenant: TenantId, purge: Option<Uuid>, found: &[Found]) {
-        let mut sessions = self.erasing_sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        for found in found {
-            let Some(session) = &found.session_id else { continue };
-            let key = (tenant, session.clone());
-            match (sessions.get_mut(&key).filter(|erasing| erasing.id == found.id), purge) {
-                (Some(erasing), Some(purge)) => erasing.purge = Some(purge),
-                (Some(_), None) => {
-                    sessions.remove(&key);
-                }
-                (None, _) => {}
-            }
-        }
     }
 
     async fn purge_of(&self, actor: &Actor, id: Uuid) -> Result<PurgeRow, VaultError> {

@@ -7,6 +7,7 @@ mod blocks;
 mod committer;
 mod credentials;
 mod erase;
+mod erasing;
 mod error;
 mod hidden;
 mod ingest;

@@ -15,6 +15,9 @@ use crate::ports::{ContentRow, InteractionRow};
 
 /// Rows read in one go.
 pub(super) const ROWS: usize = 500;
+/// Any of these allows a look-up by a personal key.
+pub(super) const LOOK_UP: &[Scope] =
+    &[Scope::InteractionRead, Scope::MetadataWrite, Scope::InteractionWrite, Scope::InteractionPurge];
 /// Interactions one look-up may give.
 const MAX_FOUND: usize = 1_000_000;
 
@@ -39,10 +42,7 @@ impl Vault {
     /// InteractionWrite or InteractionPurge.
     pub async fn lookup(&self, actor: &Actor, key: &Lookup) -> Result<Vec<Interaction>, VaultError> {
         let inner = &self.inner;
-        inner.allow(
-            actor,
-            &[Scope::InteractionRead, Scope::MetadataWrite, Scope::InteractionWrite, Scope::InteractionPurge],
-        )?;
+        inner.allow(actor, LOOK_UP)?;
         Ok(inner.find_by_key(actor.tenant, key).await?.into_iter().map(|(_, interaction)| interaction).collect())
     }
 

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::VaultError;
+use super::erasing::ErasingSessions;
 use super::hidden::{ActiveKeys, Hidden};
 use crate::ports::{Clock, Lease, PurgeSet};
 
@@ -53,6 +54,8 @@ pub struct Shared {
     pub probe: Arc<dyn Probe>,
     /// Hidden sets.
     pub hidden: Hidden,
+    /// Sessions of hidden interactions.
+    pub erasing: ErasingSessions,
     /// Keys in use by streams.
     pub active: ActiveKeys,
     /// Held for reading while a derived key is on some thread's stack; the sealer takes it for writing before it says
@@ -99,6 +102,7 @@ impl Shared {
             lease,
             probe,
             hidden: Hidden::default(),
+            erasing: ErasingSessions::default(),
             active: ActiveKeys::default(),
             key_gate: RwLock::new(()),
             waiting: Mutex::default(),
@@ -359,6 +363,7 @@ fn seal_once(shared: &Shared, batch: &Batch) -> Result<(), SealError> {
         shared.unmarked.lock().unwrap_or_else(PoisonError::into_inner).push(unmarked);
         for purge in &batch.purges {
             shared.hidden.remove(purge.id, &purge.set);
+            shared.erasing.forget(purge.id);
             if let Some(position) = purge.journal {
                 shared.journalled.lock().unwrap_or_else(PoisonError::into_inner).remove(&position);
             }

@@ -20,7 +20,7 @@ use super::{PublicId, Readiness, Status, VaultError, VaultParts, VaultSettings};
 use crate::crypto::record;
 use crate::directory::LookupMap;
 use crate::ids::IdCipher;
-use crate::model::{Actor, InteractionMeta, Scope, State, TenantId};
+use crate::model::{Actor, InteractionMeta, Scope, TenantId};
 use crate::ports::{Blobs, Clock, InteractionRow, Metadata, PortError, PortErrorKind};
 use crate::secrets::Secrets;
 
@@ -47,15 +47,6 @@ pub struct Vault {
     pub(super) inner: Arc<Inner>,
 }
 
-/// A purge under way as its session sees it.
-pub(super) struct ErasingSession {
-    pub id: PublicId,
-    pub state: State,
-    pub duration_ms: Option<u64>,
-    /// `None` while the order is being accepted.
-    pub purge: Option<Uuid>,
-}
-
 pub(super) struct Inner {
     pub metadata: Arc<dyn Metadata>,
     pub blobs: Arc<dyn Blobs>,
@@ -77,7 +68,6 @@ pub(super) struct Inner {
     pub running: Mutex<std::collections::HashSet<Group>>,
     pub recent_extra: Mutex<HashMap<Group, Vec<Group>>>,
     pub unanswered: Unanswered,
-    pub erasing_sessions: Mutex<HashMap<(TenantId, String), ErasingSession>>,
     pub instance: Uuid,
     pub closing: watch::Sender<bool>,
     pub sweep: tokio::sync::Notify,
@@ -130,7 +120,6 @@ impl Vault {
             running: Mutex::default(),
             recent_extra: Mutex::default(),
             unanswered: Unanswered::default(),
-            erasing_sessions: Mutex::default(),
             instance: instance.instance,
             closing: watch::Sender::new(false),
             sweep: tokio::sync::Notify::new(),

@@ -71,12 +71,13 @@ async fn many(app: &App, caller: &Caller, request: Request, names: Names) -> Ans
 async fn one(app: &App, caller: &Caller, session: &str, names: Names) -> Result<Value, Failure> {
     let actor = caller.asking();
     let found = match app.vault.lookup(&actor, &Lookup::Session(session.to_owned())).await?.pop() {
-        Some(found) => {
-            let length = found.meta.ended_at.map(|end| between(found.meta.started_at, end));
-            Some((found.id, found.state, found.meta.duration_ms.or(length)))
-        }
-        None => app.vault.session_being_erased(&actor, session),
+        Some(found) => Some(found),
+        None => app.vault.session_being_erased(&actor, session).await?,
     };
+    let found = found.map(|found| {
+        let length = found.meta.ended_at.map(|end| between(found.meta.started_at, end));
+        (found.id, found.state, found.meta.duration_ms.or(length))
+    });
     Ok(entry(session, found, names.id))
 }
 
