@@ -5,40 +5,32 @@ use oubliette::http::route::Access;
 use oubliette_core::model::{CredentialKind, Scope};
 
 use super::*;
+use crate::support::refusals::{Bad, Refusals};
 
 const BOUNDARY: &str = "multipart/form-data; boundary=b";
 
-/// A request and the code it must get. `{id}` stands for an interaction that waits for its upload.
-struct Bad {
-    name: &'static str,
-    method: &'static str,
-    path: String,
-    content_type: &'static str,
-    body: Vec<u8>,
-    code: u16,
-}
-
-fn bad() -> Vec<Bad> {
-    let declare = |name, content_type, body: &[u8], code| Bad {
-        name,
+/// `{id}` stands for an interaction that waits for its upload.
+fn bad(id: &str) -> Vec<Bad> {
+    let declare = |name: &str, content_type, body: &[u8], code| Bad {
+        name: name.to_owned(),
         method: "POST",
         path: "/v1/interactions".to_owned(),
         content_type,
         body: body.to_vec(),
         code,
     };
-    let upload = |name, content_type, body: &str| Bad {
-        name,
+    let upload = |name: &str, content_type, body: &str| Bad {
+        name: name.to_owned(),
         method: "POST",
-        path: "/v1/interactions/{id}/upload".to_owned(),
+        path: format!("/v1/interactions/{id}/upload"),
         content_type,
         body: body.as_bytes().to_vec(),
         code: 400,
     };
-    let other = |name, method, path: &str, code| Bad {
-        name,
+    let other = |name: &str, method, path: &str, code| Bad {
+        name: name.to_owned(),
         method,
-        path: path.to_owned(),
+        path: path.replace("{id}", id),
         content_type: "application/json",
         body: Vec::new(),
         code,
@@ -88,23 +80,14 @@ fn bad() -> Vec<Bad> {
 async fn bad_requests_get_their_code_and_change_nothing() {
     let vault = TestVault::start().await;
     let id = declare_audio(&vault).await;
-    for bad in bad() {
-        let head = format!(
-            "{} {} HTTP/1.1\nX-API-Token: {}\nContent-Type: {}",
-            bad.method,
-            bad.path.replace("{id}", &id),
-            vault.first.elevateai,
-            bad.content_type
-        );
-        let answer = support::raw::send(vault.address, &head, &bad.body).await;
-        assert_eq!(answer.status, bad.code, "{}: {}", bad.name, answer.body);
-        assert_eq!(answer.header("content-type"), Some("application/json"), "{}", bad.name);
-        let body: Value = serde_json::from_str(&answer.body).unwrap();
-        assert!(body["errorMessage"].as_str().is_some_and(|text| !text.is_empty()), "{}", bad.name);
-        assert!(bad.code != 405 || answer.header("allow").is_some(), "{}", bad.name);
-        assert_eq!(vault.count().await, 1, "{}", bad.name);
-        assert_eq!(vault.keys(&id).await, Some(vec![]), "{}", bad.name);
-    }
+    let headers = format!("X-API-Token: {}", vault.first.elevateai);
+    let refusals = Refusals { vault: &vault, root: "", headers, message: "errorMessage" };
+    refusals
+        .check(bad(&id), async |name| {
+            assert_eq!(vault.count().await, 1, "{name}");
+            assert_eq!(vault.keys(&id).await, Some(vec![]), "{name}");
+        })
+        .await;
     assert_eq!(upload(&vault, &id, b"RIFF").await, 201);
 }
 

@@ -1,6 +1,7 @@
 //! A real vault behind a real listener: embedded stores in a temporary folder, two tenants with credentials of every kind.
 
 pub mod raw;
+pub mod refusals;
 
 use std::path::Path;
 use std::sync::Arc;

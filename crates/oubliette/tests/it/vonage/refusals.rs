@@ -6,6 +6,7 @@ use oubliette::http::route::Access;
 use oubliette_core::model::{CredentialKind, Scope};
 
 use super::*;
+use crate::support::refusals::{Bad, Refusals};
 
 const TWO: &str = "Invalid api-version! Valid values: 'application/vnd.newvoicemedia.v2+json', \
                    'application/vnd.newvoicemedia.v3+json'";
@@ -126,7 +127,7 @@ async fn bad_requests_get_their_code_and_change_nothing() {
     let long = "x".repeat(4_000);
     let json_type = "application/json";
     let good = format!("{{\"guids\":[\"{id}\"]}}");
-    let table: Vec<(&str, String, &str, String, u16)> = vec![
+    let table: Vec<(&'static str, String, &'static str, String, u16)> = vec![
         ("GET", "/interactions".into(), json_type, String::new(), 400),
         ("GET", "/interactions?start=2020-05-01".into(), json_type, String::new(), 400),
         ("GET", "/interactions?start=2020-05-01&end=2020-06-01".into(), json_type, String::new(), 400),
@@ -162,19 +163,13 @@ async fn bad_requests_get_their_code_and_change_nothing() {
         ("GET", "/interactions/delete-batch/x".into(), json_type, String::new(), 404),
         ("GET", "/nothing".into(), json_type, String::new(), 404),
     ];
-    for (method, path, kind, body, code) in table {
-        let head = format!(
-            "{method} /interaction-content{path} HTTP/1.1\nAuthorization: Bearer {token}\nAccept: {V3}\nContent-Type: {kind}"
-        );
-        let answer = support::raw::send(vault.address, &head, body.as_bytes()).await;
+    let bad = table.into_iter().map(|(method, path, content_type, body, code)| {
         let name = format!("{method} {} {}", &path[..path.len().min(120)], &body[..body.len().min(40)]);
-        assert_eq!(answer.status, code, "{name}: {}", answer.body);
-        assert_eq!(answer.header("content-type"), Some("application/json"), "{name}");
-        let body: Value = serde_json::from_str(&answer.body).unwrap();
-        assert!(body["message"].as_str().is_some_and(|text| !text.is_empty()), "{name}");
-        assert!(code != 405 || answer.header("allow").is_some(), "{name}");
-        assert_eq!(vault.keys(&id).await.map(|keys| keys.len()), Some(2), "{name}");
-    }
+        Bad { name, method, path, content_type, body: body.into_bytes(), code }
+    });
+    let headers = format!("Authorization: Bearer {token}\nAccept: {V3}");
+    let refusals = Refusals { vault: &vault, root: "/interaction-content", headers, message: "message" };
+    refusals.check(bad, async |name| assert_eq!(vault.keys(&id).await.map(|keys| keys.len()), Some(2), "{name}")).await;
     let answer = vault.request("GET", "/Auth/connect/token").send().await.unwrap();
     assert_eq!(support::json(answer).await.0, 405);
 }
