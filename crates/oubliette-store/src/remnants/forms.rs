@@ -17,7 +17,7 @@ const FEWEST_DIGITS: usize = 7;
 /// What to look for. Personal: no `Debug`.
 #[derive(Clone)]
 pub enum Marker {
-    /// A text: in upper, lower and mixed case; as a number too when it reads like a phone number.
+    /// A text: in upper, lower and mixed case; as a number too, however it is grouped, when it reads like a phone number.
     Text(String),
     /// Bytes, as they are (a piece of a recording).
     Bytes(Vec<u8>),
@@ -31,6 +31,14 @@ impl Marker {
             Self::Bytes(bytes) => bytes.len(),
         }
     }
+
+    /// Its digits when it reads like a phone number.
+    pub(super) fn digits(&self) -> Option<String> {
+        match self {
+            Self::Text(text) => digits_of(text),
+            Self::Bytes(_) => None,
+        }
+    }
 }
 
 /// In which form a marker was found.
@@ -38,6 +46,8 @@ impl Marker {
 pub enum Encoding {
     /// The bytes as given, or the text in UTF-8.
     Plain,
+    /// The digits of a number with separators between them, also in UTF-16.
+    SeparatedDigits,
     /// UTF-16, little-endian.
     Utf16Le,
     /// UTF-16, big-endian.
@@ -64,6 +74,7 @@ impl fmt::Display for Encoding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Plain => "plain",
+            Self::SeparatedDigits => "digits with separators",
             Self::Utf16Le => "utf-16le",
             Self::Utf16Be => "utf-16be",
             Self::PackedDigits => "packed digits",

@@ -1,8 +1,9 @@
 //! The remnant scanner: is a text still found anywhere below a folder, in any common dress.
 //!
 //! It reads every file (database, write-ahead log, packs, blobs, temporary files, logs), in pieces of [`PIECE`] bytes with an
-//! overlap, and looks for each marker in all its forms at once ([`Encoding`]); names of files are looked at too. What it tells
-//! is the file, the offset and the form: never the bytes around, which would be a remnant of their own.
+//! overlap, and looks for each marker in all its forms at once ([`Encoding`]), for a number however its digits are grouped too;
+//! names of files are looked at as well. What it tells is the file, the offset and the form: never the bytes around, which would
+//! be a remnant of their own.
 //!
 //! Not found are compressed or encrypted forms. A short marker is found in random bytes by chance: a form of `n` bits turns
 //! up about once in 2^n bytes, so forms under 32 bits are left out and markers under 4 bytes are refused.
@@ -10,6 +11,7 @@
 //! All calls block.
 
 mod forms;
+mod separated;
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -20,6 +22,7 @@ use thiserror::Error;
 
 use self::forms::{Case, Form};
 pub use self::forms::{Encoding, Marker};
+use self::separated::Separated;
 
 /// Bytes read at once.
 pub const PIECE: usize = 1 << 20;
@@ -74,8 +77,17 @@ pub struct Report {
 /// A search for a set of markers. Build it once, scan with it often.
 pub struct Scanner {
     searches: Vec<Search>,
+    numbers: Option<Separated>,
     /// Bytes that two pieces share, so that no form is cut.
     overlap: usize,
+}
+
+/// A form in a piece of bytes.
+struct Hit {
+    start: usize,
+    end: usize,
+    marker: usize,
+    encoding: Encoding,
 }
 
 struct Search {
@@ -100,11 +112,14 @@ impl Scanner {
                 return Err(ScannerError::TooShort(number));
             }
         }
+        let digits = markers.iter().enumerate().filter_map(|(number, marker)| Some((number, marker.digits()?)));
+        let numbers = Separated::new(digits.collect())?;
+        let longest = forms.iter().map(|form| form.bytes.len()).max().unwrap_or(0);
         // A nibble on either side of a form is looked at too.
-        let overlap = forms.iter().map(|form| form.bytes.len()).max().unwrap_or(0) + 2;
+        let overlap = longest.max(numbers.as_ref().map_or(0, Separated::reach)) + 2;
         let (exact, folded): (Vec<_>, Vec<_>) = forms.into_iter().partition(|form| form.case == Case::Exact);
         let searches = [exact, folded].into_iter().filter(|forms| !forms.is_empty());
-        Ok(Self { searches: searches.map(Search::new).collect::<Result<_, _>>()?, overlap })
+        Ok(Self { searches: searches.map(Search::new).collect::<Result<_, _>>()?, numbers, overlap })
     }
 
     /// Scans everything below `folder`. Links are not followed; what goes away meanwhile is passed over. `progress` is told the
@@ -140,11 +155,20 @@ impl Scanner {
     }
 
     fn scan_name(&self, path: &Path, name: &[u8], report: &mut Report) {
-        let mut found = |_, form: &Form| {
-            let finding = Finding { file: path.to_owned(), offset: None, encoding: form.encoding, marker: form.marker };
+        self.look(name, &mut |hit| {
+            let finding = Finding { file: path.to_owned(), offset: None, encoding: hit.encoding, marker: hit.marker };
             report.findings.push(finding);
-        };
-        self.searches.iter().for_each(|search| search.look(name, &mut found));
+        });
+    }
+
+    fn look(&self, bytes: &[u8], found: &mut dyn FnMut(Hit)) {
+        for search in &self.searches {
+            search.look(bytes, found);
+        }
+        if let Some(numbers) = &self.numbers {
+            let encoding = Encoding::SeparatedDigits;
+            numbers.look(bytes, &mut |start, end, marker| found(Hit { start, end, marker, encoding }));
+        }
     }
 
     fn scan_file(&self, path: PathBuf, buffer: &mut Vec<u8>, report: &mut Report, progress: &mut dyn FnMut(u64)) {
@@ -193,15 +217,12 @@ impl Scanner {
             }
             // The last byte may be needed to judge what ends before it.
             let until = if at_end { start + held as u64 } else { start + held as u64 - 1 };
-            for search in &self.searches {
-                search.look(&buffer[..held], &mut |at, form: &Form| {
-                    let offset = start + at as u64;
-                    let end = offset + form.bytes.len() as u64;
-                    if told < end && end <= until {
-                        found(offset, form.marker, form.encoding);
-                    }
-                });
-            }
+            self.look(&buffer[..held], &mut |hit| {
+                let end = start + hit.end as u64;
+                if told < end && end <= until {
+                    found(start + hit.start as u64, hit.marker, hit.encoding);
+                }
+            });
             told = until;
             progress(start + held as u64);
             if at_end {
@@ -231,12 +252,12 @@ impl Search {
         Ok(Self { automaton, forms })
     }
 
-    fn look(&self, bytes: &[u8], found: &mut dyn FnMut(usize, &Form)) {
+    fn look(&self, bytes: &[u8], found: &mut dyn FnMut(Hit)) {
         for hit in self.automaton.find_overlapping_iter(bytes) {
             let form = &self.forms[hit.pattern().as_usize()];
             let before = hit.start().checked_sub(1).and_then(|at| bytes.get(at));
             if form.fits(before.copied(), bytes.get(hit.end()).copied()) {
-                found(hit.start(), form);
+                found(Hit { start: hit.start(), end: hit.end(), marker: form.marker, encoding: form.encoding });
             }
         }
     }

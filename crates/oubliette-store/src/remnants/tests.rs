@@ -89,6 +89,62 @@ fn a_phone_number_is_found_as_its_digits_alone_and_as_an_integer() {
 }
 
 #[test]
+fn a_number_is_found_however_its_digits_are_grouped() {
+    for marker in ["15125551234", "+15125551234", "1-512-555-1234", "5125551234"] {
+        for written in [
+            "1 512 555 1234",
+            "+1 (512) 555-1234",
+            "1.512.555.12.34",
+            "+1\u{a0}512\u{2011}555\u{2013}1234",
+            "1/5/1/2/5/5/5/1/2/3/4",
+        ] {
+            assert_found(marker, written.as_bytes(), Encoding::SeparatedDigits);
+            let units = || written.encode_utf16();
+            let wide: Vec<u8> = units().flat_map(u16::to_le_bytes).collect();
+            if !written.contains('\u{2011}') {
+                assert_found(marker, &wide, Encoding::SeparatedDigits);
+            }
+        }
+    }
+}
+
+#[test]
+fn digits_of_two_numbers_are_not_drawn_together() {
+    let scanner = Scanner::new(&[text("15125551234")]).unwrap();
+    for other in [
+        "1512555,1234",
+        "151255 and 51234",
+        "1512555\n1234",
+        "1512555         1234",
+        "1 512 555 1235",
+        "x1 512 555 123",
+        "a plain 1 and 512 555 1234",
+    ] {
+        assert_eq!(scan(&scanner, other.as_bytes()), [], "{other}");
+    }
+    // Without separators it is the plain form alone.
+    let found = scan(&scanner, b"call 15125551234 now");
+    assert_eq!(found, [(5, 0, Encoding::Plain)]);
+    // What is no number is not taken apart: these digits are of an id.
+    let scanner = Scanner::new(&[text("session-15125551234")]).unwrap();
+    assert_eq!(scan(&scanner, b"1 512 555 1234"), []);
+}
+
+#[test]
+fn a_grouped_number_on_the_border_of_two_pieces_is_seen_once() {
+    let scanner = Scanner::new(&[text("15125551234")]).unwrap();
+    let border = scanner.overlap + PIECE;
+    let written = b"1 (512)  555 - 1234";
+    let mut bytes = vec![b'.'; 3 * PIECE];
+    for at in border - 40..border + 40 {
+        bytes[at - 1] = b'x';
+        bytes[at..at + written.len()].copy_from_slice(written);
+        assert_eq!(scan(&scanner, &bytes), [(at as u64, 0, Encoding::SeparatedDigits)], "at {at}");
+        bytes[at - 1..at + written.len()].fill(b'.');
+    }
+}
+
+#[test]
 fn text_is_found_in_hex_of_either_case() {
     let marker = "ann@example.com";
     assert_found(marker, hex::encode(marker).as_bytes(), Encoding::Hex);
