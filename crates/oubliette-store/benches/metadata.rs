@@ -67,6 +67,7 @@ fn erasure(number: u64) -> Transaction {
         sealed_at: None,
         sealed_epoch: None,
         removed_at: None,
+        retained_until: None,
     };
     let checks = vec![Check::Interaction(Group(number)), Check::NotErased(Group(number).leaf(0))];
     Transaction { name: "bench", checks, writes: vec![Write::InsertPurge(purge)] }

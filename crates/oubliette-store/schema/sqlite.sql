@@ -149,7 +149,7 @@ CREATE TABLE purges (
     -- Epoch whose seal destroyed its keys.
     sealed_epoch INTEGER CHECK (sealed_epoch >= 0),
     -- When its rows were deleted and its blobs were seen removed.
-    removed_at INTEGER,
+    removed_at INTEGER, retained_until INTEGER,
     -- Sealed has both a time and an epoch; nothing is removed before it is sealed.
     CHECK ((state = 3) = (sealed_at IS NOT NULL)),
     CHECK ((state = 3) = (sealed_epoch IS NOT NULL)),
@@ -164,7 +164,8 @@ CREATE INDEX purges_covering ON purges (serial) WHERE removed_at IS NULL;
 
 CREATE INDEX purges_unsealed ON purges (accepted_at, serial) WHERE state < 3;
 
-CREATE INDEX purges_unswept ON purges (accepted_at, serial) WHERE state = 3 AND removed_at IS NULL;
+CREATE INDEX purges_unswept ON purges (coalesce(retained_until, -9223372036854775808), accepted_at, serial)
+    WHERE state = 3 AND removed_at IS NULL;
 
 CREATE TABLE schema_migrations (
     -- Number of the migration.

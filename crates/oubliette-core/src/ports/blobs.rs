@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use super::PortError;
 
@@ -34,6 +35,11 @@ pub trait BlobWriter: Send {
 pub enum Removal {
     /// It is not there (any more).
     Removed,
+    /// The backend keeps it and lets nobody remove it before this time (a write-once bucket). Ask again then, not before.
+    Retained {
+        /// The backend's own promise; it may be prolonged there.
+        until: Timestamp,
+    },
     /// It could not be removed now; try again.
     Failed(&'static str),
 }
@@ -47,6 +53,12 @@ pub struct SweepReport {
     pub segments: u64,
     /// Bytes given back.
     pub bytes: u64,
+    /// References whose bytes are not there, or not all of them: damage, seen while looking for orphans.
+    pub missing: u64,
+    /// What could not be removed because the backend retains it.
+    pub retained: u64,
+    /// More is left to be looked at: call again soon.
+    pub unfinished: bool,
 }
 
 /// A store of sealed blobs.
@@ -69,8 +81,9 @@ pub trait Blobs: Send + Sync {
     /// reference was switched; only then the old place is given up. Does a bounded amount of work.
     async fn compact(&self, live: &dyn LiveBlobs) -> Result<SweepReport, PortError>;
 
-    /// Removes what no content refers to: leftovers of crashes. `live` tells what is referred to. Never touches a blob
-    /// younger than this process.
+    /// Removes what no content refers to: leftovers of crashes. `live` tells what is referred to. Never touches a blob of
+    /// this process, nor one that another process sharing the backend may still be about to refer to. Does a bounded amount
+    /// of work and says when more is left.
     async fn sweep_orphans(&self, live: &dyn LiveBlobs) -> Result<SweepReport, PortError>;
 }
 

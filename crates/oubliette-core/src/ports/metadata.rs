@@ -213,6 +213,8 @@ pub struct PurgeRow {
     pub sealed_epoch: Option<u64>,
     /// When its rows were deleted and its blobs were seen removed.
     pub removed_at: Option<Timestamp>,
+    /// Some of its blobs are (or were) kept by the backend until then: ciphertext without a key.
+    pub retained_until: Option<Timestamp>,
 }
 
 /// Something that must hold for a transaction to happen.
@@ -260,6 +262,8 @@ pub enum Write {
     SealPurges(Vec<Uuid>, u64, Timestamp),
     /// Marks a sealed erasure's rows and blobs removed.
     RemovedPurge(Uuid, Timestamp),
+    /// Notes that a sealed erasure's blobs cannot be removed before this time; a later note replaces it.
+    RetainPurge(Uuid, Timestamp),
     /// A new credential.
     InsertCredential(CredentialRow),
     /// Revokes a credential.
@@ -335,8 +339,10 @@ pub trait Metadata: Send + Sync {
     /// Erasures not yet sealed, oldest first.
     async fn unsealed_purges(&self) -> Result<Vec<PurgeRow>, PortError>;
 
-    /// Erasures sealed whose rows and blobs are not yet removed, oldest first, at most `limit`.
-    async fn unswept_purges(&self, limit: usize) -> Result<Vec<PurgeRow>, PortError>;
+    /// Erasures sealed whose rows and blobs are not yet removed, at most `limit`. With `due` only those whose retention (see
+    /// [`Write::RetainPurge`]) is over by then. Those never retained come first, by time of acceptance; then by the end of
+    /// the retention.
+    async fn unswept_purges(&self, due: Option<Timestamp>, limit: usize) -> Result<Vec<PurgeRow>, PortError>;
 
     /// One erasure.
     async fn purge(&self, id: Uuid) -> Result<Option<PurgeRow>, PortError>;

@@ -413,6 +413,7 @@ async fn purge_row(inner: &Arc<Inner>, plan: &mut Planned, now: Timestamp) -> Re
         sealed_at: None,
         sealed_epoch: None,
         removed_at: None,
+        retained_until: None,
     })
 }
 

@@ -455,6 +455,7 @@ impl Inner {
             sealed_at: row.sealed_at.or(unmarked.map(|seal| seal.0)),
             sealed_epoch: row.sealed_epoch.or(unmarked.map(|seal| seal.1)),
             removed_at: row.removed_at,
+            retained_until: row.retained_until,
             reference,
             reason,
         }

@@ -118,6 +118,7 @@ async fn replay_journal(inner: &Arc<Inner>) -> Result<(), VaultError> {
                 sealed_at: None,
                 sealed_epoch: None,
                 removed_at: None,
+                retained_until: None,
             };
             inner.apply_unchecked("purge.replay", vec![Write::InsertPurge(row)]).await?;
         }

@@ -1,14 +1,17 @@
 //! After the seal: telling the metadata, removing rows and blobs. Privacy never waits for any of this.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
 use keyforest::{Group, Leaf};
+use uuid::Uuid;
 
 use super::VaultError;
 use super::vault::Inner;
-use crate::ports::{BlobRef, LiveBlobs, PortError, PurgeRow, Removal, Write};
+use crate::ports::{BlobRef, ContentRow, LiveBlobs, PortError, PortErrorKind, PurgeRow, Removal, SweepReport, Write};
 
 /// Named moments of the sweeper.
 pub const CRASH_POINTS: &[&str] = &["sweep.blobs_removed", "sweep.rows_removed"];
@@ -19,6 +22,14 @@ const NOTE_AFTER: Duration = Duration::from_millis(250);
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// Segments are looked at for compaction this many sweeps apart.
 const COMPACT_EVERY: u32 = 60;
+/// Leftovers are looked for at the start and then this often.
+const ORPHANS_EVERY: SignedDuration = SignedDuration::from_hours(24);
+/// An erasure (or a look for leftovers) that failed is left alone for this long, so that it does not stand before others.
+const TRY_AGAIN_AFTER: SignedDuration = SignedDuration::from_secs(60);
+/// Failing erasures remembered; with more of them the blob store is down rather than they are special.
+const MAX_FAILING: usize = 2_000;
+/// Erasures looked at together.
+const LOOK_AT: usize = 200;
 /// Interactions whose rows and blobs are removed in one step.
 const STEP: usize = 500;
 
@@ -42,20 +53,29 @@ pub async fn mark_seals(inner: Weak<Inner>) {
     }
 }
 
-/// Removes rows and blobs of sealed erasures, segments that are mostly dead, and at the start leftovers of crashes.
+/// What the sweeper remembers from round to round.
+struct Sweeper {
+    round: u32,
+    /// When leftovers are looked for next.
+    orphans_at: Timestamp,
+    /// Erasures whose blobs could not be removed, and when they are tried again.
+    failing: HashMap<Uuid, Timestamp>,
+}
+
+/// Removes rows and blobs of sealed erasures, segments that are mostly dead, and leftovers of crashes.
 pub async fn sweep(inner: Weak<Inner>) {
-    let mut round = 0_u32;
+    let mut sweeper = Sweeper { round: 0, orphans_at: Timestamp::MIN, failing: HashMap::new() };
     loop {
         let Some(strong) = inner.upgrade() else { return };
         if *strong.closing.borrow() {
             return;
         }
         if strong.settings.sweeping
-            && let Err(error) = strong.sweep_once(round).await
+            && let Err(error) = strong.sweep_once(&mut sweeper).await
         {
             tracing::warn!(error = &error as &dyn std::error::Error, "sweeping is delayed");
         }
-        round = round.wrapping_add(1);
+        sweeper.round = sweeper.round.wrapping_add(1);
         let mut closing = strong.closing.subscribe();
         let nudged = Arc::clone(&strong);
         drop(strong);
@@ -86,35 +106,62 @@ impl Inner {
         noted.map(|_| ())
     }
 
-    async fn sweep_once(&self, round: u32) -> Result<(), VaultError> {
+    async fn sweep_once(&self, sweeper: &mut Sweeper) -> Result<(), VaultError> {
         let live = Live(self);
-        if round == 0 {
-            self.blobs.sweep_orphans(&live).await.map_err(|error| self.port(error))?;
+        if sweeper.orphans_at <= self.clock.now() {
+            let again = self.sweep_orphans(&live).await?;
+            sweeper.orphans_at = self.after(again);
         }
         loop {
-            let purges = self.metadata.unswept_purges(200).await.map_err(|error| self.port(error))?;
+            let now = self.clock.now();
+            sweeper.failing.retain(|_, again| *again > now);
+            if sweeper.failing.len() >= MAX_FAILING {
+                break;
+            }
+            let limit = LOOK_AT + sweeper.failing.len();
+            let due = self.metadata.unswept_purges(Some(now), limit).await;
+            let mut purges = due.map_err(|error| self.port(error))?;
+            purges.retain(|purge| !sweeper.failing.contains_key(&purge.id));
             if purges.is_empty() {
                 break;
             }
-            let mut progress = false;
             let (large, small): (Vec<_>, Vec<_>) = purges.into_iter().partition(|purge| size(purge) > STEP);
-            progress |= self.sweep_small(&small).await?;
+            self.sweep_small(&small, &mut sweeper.failing).await?;
             for purge in &large {
-                progress |= self.sweep_large(purge).await?;
+                self.sweep_large(purge, &mut sweeper.failing).await?;
             }
-            if !progress || *self.closing.borrow() {
+            // Every erasure looked at is through, retained or failing now, so this ends.
+            if *self.closing.borrow() {
                 break;
             }
         }
-        if round % COMPACT_EVERY == COMPACT_EVERY - 1 {
-            self.blobs.compact(&live).await.map_err(|error| self.port(error))?;
+        if sweeper.round % COMPACT_EVERY == COMPACT_EVERY - 1 {
+            let report = self.blobs.compact(&live).await.map_err(|error| self.port(error))?;
+            tell(&report);
         }
         Ok(())
     }
 
-    /// Many small erasures in few transactions.
-    async fn sweep_small(&self, purges: &[PurgeRow]) -> Result<bool, VaultError> {
-        let mut swept = false;
+    /// Looks for leftovers; tells when to look again. That they cannot be looked for holds up nothing else.
+    async fn sweep_orphans(&self, live: &Live<'_>) -> Result<SignedDuration, VaultError> {
+        match self.blobs.sweep_orphans(live).await {
+            Ok(report) => {
+                tell(&report);
+                Ok(if report.unfinished { SignedDuration::ZERO } else { ORPHANS_EVERY })
+            }
+            Err(error) => {
+                let error = self.port(error);
+                if self.shared.is_poisoned() {
+                    return Err(error);
+                }
+                tracing::warn!(error = &error as &dyn std::error::Error, "looking for leftover blobs is delayed");
+                Ok(TRY_AGAIN_AFTER)
+            }
+        }
+    }
+
+    /// Many small erasures in few transactions. One whose blobs cannot be removed now holds up none of the others.
+    async fn sweep_small(&self, purges: &[PurgeRow], failing: &mut HashMap<Uuid, Timestamp>) -> Result<(), VaultError> {
         let mut from = 0;
         while from < purges.len() {
             let mut to = from;
@@ -126,34 +173,71 @@ impl Inner {
             let some = &purges[from..to];
             let groups: Vec<Group> = some.iter().flat_map(groups_of).collect();
             let leaves: Vec<Leaf> = some.iter().flat_map(|purge| purge.set.leaves.iter()).collect();
-            let now = self.clock.now();
-            let done = some.iter().map(|purge| Write::RemovedPurge(purge.id, now)).collect();
-            swept |= self.remove(groups, leaves, done).await?;
+            let removed = self.remove_blobs(&groups, &leaves).await?;
+            let (mut groups, mut leaves, mut marks) = (Vec::new(), Vec::new(), Vec::new());
+            for purge in some {
+                let mut outcome = Removal::Removed;
+                for (_, removal) in removed.iter().filter(|(row, _)| covers(purge, row)) {
+                    outcome = worse(outcome, removal.clone());
+                }
+                if let Some(mark) = self.settle(purge.id, outcome, failing) {
+                    if matches!(mark, Write::RemovedPurge(..)) {
+                        groups.extend(groups_of(purge));
+                        leaves.extend(purge.set.leaves.iter());
+                    }
+                    marks.push(mark);
+                }
+            }
+            self.remove_rows(groups, leaves, marks).await?;
             from = to;
         }
-        Ok(swept)
+        Ok(())
     }
 
     /// One large erasure, step by step; rows removed in an earlier step are simply not there any more.
-    async fn sweep_large(&self, purge: &PurgeRow) -> Result<bool, VaultError> {
+    async fn sweep_large(&self, purge: &PurgeRow, failing: &mut HashMap<Uuid, Timestamp>) -> Result<(), VaultError> {
         let groups: Vec<Group> = groups_of(purge).collect();
-        for some in groups.chunks(STEP) {
-            if !self.remove(some.to_vec(), Vec::new(), Vec::new()).await? {
-                return Ok(false);
-            }
-        }
         let leaves: Vec<Leaf> = purge.set.leaves.iter().collect();
-        for some in leaves.chunks(STEP) {
-            if !self.remove(Vec::new(), some.to_vec(), Vec::new()).await? {
-                return Ok(false);
+        let of_groups = groups.chunks(STEP).map(|groups| (groups, &[] as &[Leaf]));
+        let of_leaves = leaves.chunks(STEP).map(|leaves| (&[] as &[Group], leaves));
+        let mut outcome = Removal::Removed;
+        for (groups, leaves) in of_groups.chain(of_leaves) {
+            let step = self.remove_blobs(groups, leaves).await?.into_iter().map(|(_, removal)| removal);
+            let step = step.fold(Removal::Removed, worse);
+            if step == Removal::Removed {
+                self.remove_rows(groups.to_vec(), leaves.to_vec(), Vec::new()).await?;
+            }
+            outcome = worse(outcome, step);
+            if matches!(outcome, Removal::Failed(_)) {
+                break;
             }
         }
-        self.apply_unchecked("purge.removed", vec![Write::RemovedPurge(purge.id, self.clock.now())]).await?;
-        Ok(true)
+        match self.settle(purge.id, outcome, failing) {
+            Some(mark) => self.apply_unchecked("purge.removed", vec![mark]).await.map(|_| ()),
+            None => Ok(()),
+        }
     }
 
-    /// Removes blobs first, then rows; `false` when some blob could not be removed now.
-    async fn remove(&self, groups: Vec<Group>, leaves: Vec<Leaf>, mut done: Vec<Write>) -> Result<bool, VaultError> {
+    fn after(&self, wait: SignedDuration) -> Timestamp {
+        self.clock.now().checked_add(wait).unwrap_or(Timestamp::MAX)
+    }
+
+    /// What is to be written of an erasure whose blobs came out like this; one that failed is tried again later.
+    fn settle(&self, id: Uuid, outcome: Removal, failing: &mut HashMap<Uuid, Timestamp>) -> Option<Write> {
+        let now = self.clock.now();
+        match outcome {
+            Removal::Removed => return Some(Write::RemovedPurge(id, now)),
+            Removal::Retained { until } if until > now => return Some(Write::RetainPurge(id, until)),
+            // Over by this clock, not yet by the backend's.
+            Removal::Retained { .. } => {}
+            Removal::Failed(why) => tracing::warn!(why, "blobs of an erasure could not be removed yet"),
+        }
+        failing.insert(id, self.after(TRY_AGAIN_AFTER));
+        None
+    }
+
+    /// Removes the blobs of these interactions and contents; says what came of each.
+    async fn remove_blobs(&self, groups: &[Group], leaves: &[Leaf]) -> Result<Vec<(ContentRow, Removal)>, VaultError> {
         let mut rows = Vec::new();
         for some in groups.chunks(STEP) {
             rows.extend(self.metadata.contents(some).await.map_err(|error| self.port(error))?);
@@ -161,24 +245,64 @@ impl Inner {
         for some in leaves.chunks(STEP) {
             rows.extend(self.metadata.contents_by_leaf(some).await.map_err(|error| self.port(error))?);
         }
-        let blobs: Vec<BlobRef> = rows.into_iter().map(|row| row.blob).collect();
+        let blobs: Vec<BlobRef> = rows.iter().map(|row| row.blob.clone()).collect();
         let outcomes = self.blobs.remove(&blobs).await.map_err(|error| self.port(error))?;
-        if outcomes.iter().any(|outcome| *outcome != Removal::Removed) {
-            return Ok(false);
+        if outcomes.len() != rows.len() {
+            return Err(VaultError::internal(PortError::bare(PortErrorKind::Refused, "remove blobs")));
         }
         self.shared.probe.reached("sweep.blobs_removed");
-        let mut writes = Vec::with_capacity(done.len() + 2);
+        Ok(rows.into_iter().zip(outcomes).collect())
+    }
+
+    /// Removes rows whose blobs are gone, with the marks that say so.
+    async fn remove_rows(
+        &self,
+        groups: Vec<Group>,
+        leaves: Vec<Leaf>,
+        mut marks: Vec<Write>,
+    ) -> Result<(), VaultError> {
+        let mut writes = Vec::with_capacity(marks.len() + 2);
         if !groups.is_empty() {
             writes.push(Write::DeleteInteractions(groups));
         }
         if !leaves.is_empty() {
             writes.push(Write::DeleteContents(leaves));
         }
-        writes.append(&mut done);
+        writes.append(&mut marks);
+        if writes.is_empty() {
+            return Ok(());
+        }
         self.apply_unchecked("purge.sweep", writes).await?;
         self.shared.probe.reached("sweep.rows_removed");
-        Ok(true)
+        Ok(())
     }
+}
+
+/// Tells operators what they should know of a sweep. No names.
+fn tell(report: &SweepReport) {
+    if report.missing > 0 {
+        tracing::error!(missing = report.missing, "stored contents are not in the blob store, or not all of them");
+    }
+    if report.orphans > 0 || report.segments > 0 || report.retained > 0 {
+        let SweepReport { orphans, segments, bytes, retained, .. } = report;
+        tracing::info!(orphans, segments, bytes, retained, "swept the blob store");
+    }
+}
+
+/// The outcome of two together: one failed is failed, one retained is retained, for the longer time.
+fn worse(one: Removal, other: Removal) -> Removal {
+    match (one, other) {
+        (Removal::Failed(why), _) | (_, Removal::Failed(why)) => Removal::Failed(why),
+        (Removal::Retained { until: one }, Removal::Retained { until: other }) => {
+            Removal::Retained { until: one.max(other) }
+        }
+        (retained @ Removal::Retained { .. }, _) | (_, retained @ Removal::Retained { .. }) => retained,
+        (Removal::Removed, Removal::Removed) => Removal::Removed,
+    }
+}
+
+fn covers(purge: &PurgeRow, row: &ContentRow) -> bool {
+    purge.set.interactions.contains(Leaf(row.interaction.0)) || purge.set.leaves.contains(row.leaf)
 }
 
 fn groups_of(purge: &PurgeRow) -> impl Iterator<Item = Group> + '_ {

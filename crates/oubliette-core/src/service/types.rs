@@ -321,6 +321,8 @@ pub struct ErasureView {
     pub sealed_epoch: Option<u64>,
     /// When rows and blobs were removed.
     pub removed_at: Option<Timestamp>,
+    /// The key is destroyed, but the blob store keeps ciphertext until then.
+    pub retained_until: Option<Timestamp>,
     /// Reference and reason while the order is not sealed; they die with it.
     pub reference: Option<String>,
     /// See `reference`.
@@ -408,6 +410,7 @@ mod tests {
             sealed_at: None,
             sealed_epoch: None,
             removed_at: None,
+            retained_until: None,
             reference: Some("ticket of Ada".to_owned()),
             reason: Some("Ada asked".to_owned()),
         };

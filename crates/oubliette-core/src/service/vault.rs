@@ -188,7 +188,7 @@ impl Vault {
             interactions: inner.metadata.count_interactions().await.map_err(port)?,
             unsealed: waiting.len() as u64,
             oldest_unsealed_seconds: u64::try_from(oldest).unwrap_or(0),
-            unswept: inner.metadata.unswept_purges(1_000).await.map_err(port)?.len() as u64,
+            unswept: inner.metadata.unswept_purges(None, 1_000).await.map_err(port)?.len() as u64,
             seals: inner.shared.seals.load(Ordering::Relaxed),
             punctured: inner.shared.punctured.load(Ordering::Relaxed),
             seal_micros: inner.shared.seal_micros.load(Ordering::Relaxed),

@@ -33,6 +33,8 @@ struct State {
     removed: HashSet<Vec<u8>>,
     violations: Vec<String>,
     fault: Option<PortErrorKind>,
+    /// Blobs that cannot be removed, and what a removal of them answers.
+    kept: HashMap<String, Removal>,
 }
 
 impl Default for JudgeBlobs {
@@ -60,6 +62,16 @@ impl JudgeBlobs {
     /// From now on writing fails with this kind; `None` heals it.
     pub fn set_fault(&self, fault: Option<PortErrorKind>) {
         self.0.lock().fault = fault;
+    }
+
+    /// From now on removing this blob answers `outcome` and leaves it there; `Removed` heals it.
+    pub fn keep(&self, blob: &BlobRef, outcome: Removal) {
+        let mut state = self.0.lock();
+        if outcome == Removal::Removed {
+            state.kept.remove(&blob.0);
+        } else {
+            state.kept.insert(blob.0.clone(), outcome);
+        }
     }
 
     /// How many blobs there are.
@@ -151,9 +163,15 @@ impl Blobs for JudgeBlobs {
     }
 
     async fn remove(&self, blobs: &[BlobRef]) -> Result<Vec<Removal>, PortError> {
+        let mut outcomes = Vec::with_capacity(blobs.len());
         for blob in blobs {
             let rightful = (self.0.witness)(blob);
             let mut state = self.0.lock();
+            if let Some(kept) = state.kept.get(&blob.0) {
+                outcomes.push(kept.clone());
+                continue;
+            }
+            outcomes.push(Removal::Removed);
             if let Some(bytes) = state.blobs.remove(&blob.0) {
                 if !rightful {
                     state.violations.push(format!("{} was removed before its key was destroyed", blob.0));
@@ -161,7 +179,7 @@ impl Blobs for JudgeBlobs {
                 state.removed.insert(fingerprint(&bytes));
             }
         }
-        Ok(vec![Removal::Removed; blobs.len()])
+        Ok(outcomes)
     }
 
     async fn compact(&self, _live: &dyn LiveBlobs) -> Result<SweepReport, PortError> {

@@ -69,6 +69,7 @@ fn erasure(group: u64) -> PurgeRow {
         sealed_at: None,
         sealed_epoch: None,
         removed_at: None,
+        retained_until: None,
     }
 }
 

@@ -9,7 +9,7 @@ use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 use keyforest::{Forest, ForestConfig, NoProbe, Stores};
 use oubliette_core::model::*;
-use oubliette_core::ports::{Clock, Lease, Metadata, PurgeState, SystemClock, Unbounded};
+use oubliette_core::ports::{Clock, Lease, Metadata, PurgeState, Removal, SystemClock, Unbounded};
 use oubliette_core::service::*;
 use oubliette_core::testing::blobs::JudgeBlobs;
 use oubliette_store::media::Folder;
@@ -253,6 +253,57 @@ async fn an_order_hides_at_once_is_sealed_without_help_and_forgets_its_words() {
     assert!(again.is_none() && plan.items.is_empty());
     let left = setup.vault.lookup(&setup.actor, &Lookup::Phone("5125550002".to_owned())).await.unwrap();
     assert_eq!(left.len(), 20);
+}
+
+/// Orders the erasure of one session.
+async fn order(setup: &Setup, session: &str) -> uuid::Uuid {
+    let selector = Selector { sessions: vec![session.to_owned()], ..Selector::default() };
+    let order = Order { selector, reference: None, reason: None, plan_hash: None };
+    setup.vault.order(&setup.actor, order).await.unwrap().0.unwrap()
+}
+
+async fn eventually(setup: &Setup, id: uuid::Uuid, holds: impl Fn(&ErasureView) -> bool) -> ErasureView {
+    for _ in 0..1_000 {
+        let view = setup.vault.erasure(&setup.actor, id).await.unwrap();
+        if holds(&view) {
+            return view;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("never came: {:?}", setup.vault.erasure(&setup.actor, id).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retained_blob_shows_until_when_is_removed_after_it_and_holds_up_no_other_erasure() {
+    let root = tempfile::tempdir().unwrap();
+    let blobs = JudgeBlobs::new();
+    let setup = setup(root.path(), &blobs).await;
+    let mut places = Vec::new();
+    for session in ["locked", "failing", "plain"] {
+        let group = capture(&setup, session, "+1 512 555 0001").await.group;
+        places.push(setup.metadata.contents(&[group]).await.unwrap()[0].blob.clone());
+    }
+    let until = SystemClock.now() + SignedDuration::from_secs(3);
+    blobs.keep(&places[0], Removal::Retained { until });
+    blobs.keep(&places[1], Removal::Failed("for the test"));
+    let mut ids = Vec::new();
+    for session in ["locked", "failing", "plain"] {
+        ids.push(order(&setup, session).await);
+    }
+    let plain = eventually(&setup, ids[2], |view| view.removed_at.is_some()).await;
+    assert_eq!(plain.retained_until, None);
+    let locked = eventually(&setup, ids[0], |view| view.retained_until.is_some()).await;
+    assert_eq!((locked.state, locked.removed_at), (PurgeState::Sealed, None));
+    assert_eq!(locked.retained_until, Some(until));
+    let failing = setup.vault.erasure(&setup.actor, ids[1]).await.unwrap();
+    assert_eq!((failing.removed_at, failing.retained_until), (None, None));
+    assert_eq!(setup.vault.status().await.unwrap().unswept, 2);
+
+    blobs.keep(&places[0], Removal::Removed);
+    let locked = eventually(&setup, ids[0], |view| view.removed_at.is_some()).await;
+    assert!(locked.removed_at.unwrap() >= until, "removed while it was retained");
+    assert_eq!(locked.retained_until, Some(until));
+    assert!(blobs.stored(&places[0]).is_none() && blobs.stored(&places[1]).is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -120,6 +120,10 @@ impl Apply<'_> {
                 self.erased.remove(purge);
                 named_row(changed, "mark an erasure removed that is not sealed")
             }
+            Write::RetainPurge(purge, until) => {
+                let changed = self.execute(sql::RETAIN_PURGE, (purge, to_nanos(until)))?;
+                named_row(changed, "mark an erasure retained that is not sealed")
+            }
             Write::InsertCredential(row) => self.insert_credential(&row),
             Write::RevokeCredential(credential, at) => {
                 let changed = self.execute(sql::REVOKE_CREDENTIAL, (credential, to_nanos(at)))?;
@@ -241,6 +245,7 @@ impl Apply<'_> {
             row.sealed_at.map(to_nanos),
             row.sealed_epoch,
             row.removed_at.map(to_nanos),
+            row.retained_until.map(to_nanos),
         );
         self.execute(sql::INSERT_PURGE, values)?;
         let serial = self.connection.last_insert_rowid();

@@ -24,8 +24,10 @@ struct Migration {
 }
 
 /// All steps, oldest first.
-const MIGRATIONS: &[Migration] =
-    &[Migration { number: 1, name: "0001_initial", sql: include_str!("../../../migrations/sqlite/0001_initial.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { number: 1, name: "0001_initial", sql: include_str!("../../../migrations/sqlite/0001_initial.sql") },
+    Migration { number: 2, name: "0002_retained", sql: include_str!("../../../migrations/sqlite/0002_retained.sql") },
+];
 
 /// Where applied migrations are recorded.
 const CREATE_RECORD: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

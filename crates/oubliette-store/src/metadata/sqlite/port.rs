@@ -100,8 +100,8 @@ impl Metadata for SqliteMetadata {
         self.ask("read unsealed erasures", read::unsealed_purges).await
     }
 
-    async fn unswept_purges(&self, limit: usize) -> Result<Vec<PurgeRow>, PortError> {
-        self.ask("read unswept erasures", move |connection| read::unswept_purges(connection, limit)).await
+    async fn unswept_purges(&self, due: Option<Timestamp>, limit: usize) -> Result<Vec<PurgeRow>, PortError> {
+        self.ask("read unswept erasures", move |connection| read::unswept_purges(connection, due, limit)).await
     }
 
     async fn purge(&self, id: Uuid) -> Result<Option<PurgeRow>, PortError> {

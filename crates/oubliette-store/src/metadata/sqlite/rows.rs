@@ -139,6 +139,7 @@ pub(super) fn purge(row: &Row<'_>) -> Result<PurgeRow> {
         sealed_at: time(row, 9)?,
         sealed_epoch: row.get(10)?,
         removed_at: time(row, 11)?,
+        retained_until: time(row, 14)?,
         set: known(12, PurgeSet::decode(&set))?,
         sealed_order: row.get::<_, Option<Vec<u8>>>(13)?.unwrap_or_default(),
     })

@@ -133,7 +133,8 @@ statements! {
         FROM purges INDEXED BY purges_covering JOIN purge_sets USING (serial) WHERE purges.removed_at IS NULL";
     /// A new erasure.
     INSERT_PURGE = "INSERT INTO purges (purge, tenant, credential, kind, state, interactions, contents, order_leaf,
-        accepted_at, sealed_at, sealed_epoch, removed_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+        accepted_at, sealed_at, sealed_epoch, removed_at, retained_until)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
     /// What it covers.
     INSERT_PURGE_SET = "INSERT INTO purge_sets (serial, leaf_set) VALUES (?1, ?2)";
     /// Its sealed words.
@@ -150,6 +151,8 @@ statements! {
     COUNT_PURGES = "SELECT count(*) FROM purges WHERE purge IN rarray(?1)";
     /// Marks an erasure swept; a repeated mark keeps the first time.
     REMOVED_PURGE = "UPDATE purges SET removed_at = coalesce(removed_at, ?2) WHERE purge = ?1 AND state = 3";
+    /// Notes that the blob store keeps what an erasure's blobs were.
+    RETAIN_PURGE = "UPDATE purges SET retained_until = ?2 WHERE purge = ?1 AND state = 3";
 
     /// Groups of interactions in a range.
     USED_BY_INTERACTIONS = "SELECT interaction FROM interactions WHERE interaction BETWEEN ?1 AND ?2";

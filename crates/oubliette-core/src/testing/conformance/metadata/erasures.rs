@@ -17,6 +17,7 @@ pub async fn an_erasure_is_read_back_as_written<F: Fixture>() {
         sealed_at: Some(at(400)),
         sealed_epoch: Some(12),
         removed_at: Some(at(500)),
+        retained_until: Some(at(600)),
         ..erasure(4, &[6], &[])
     };
     for row in [full, upkeep, planned, sealed] {
@@ -27,7 +28,10 @@ pub async fn an_erasure_is_read_back_as_written<F: Fixture>() {
         assert_eq!((&found.set, found.interactions, found.contents), (&row.set, row.interactions, row.contents));
         assert_eq!((found.order_leaf, &found.sealed_order), (row.order_leaf, &row.sealed_order));
         assert_eq!((found.accepted_at, found.sealed_at), (row.accepted_at, row.sealed_at));
-        assert_eq!((found.sealed_epoch, found.removed_at), (row.sealed_epoch, row.removed_at));
+        assert_eq!(
+            (found.sealed_epoch, found.removed_at, found.retained_until),
+            (row.sealed_epoch, row.removed_at, row.retained_until)
+        );
         refused(store, vec![Write::InsertPurge(row)]).await;
     }
     assert!(store.purge(Uuid::from_u128(99)).await.unwrap().is_none());
@@ -199,10 +203,35 @@ pub async fn unswept_erasures_come_oldest_first_up_to_the_limit<F: Fixture>() {
     let ids: Vec<_> = (1..=4).map(Uuid::from_u128).collect();
     write(store, vec![Write::SealPurges(ids, 2, at(9)), Write::RemovedPurge(Uuid::from_u128(2), at(10))]).await;
     let found = async |limit| -> Vec<u128> {
-        store.unswept_purges(limit).await.unwrap().iter().map(|row| row.id.as_u128()).collect()
+        store.unswept_purges(None, limit).await.unwrap().iter().map(|row| row.id.as_u128()).collect()
     };
     assert_eq!(found(10).await, [1, 3, 4]);
     assert_eq!(found(2).await, [1, 3]);
+}
+
+/// An erasure whose blobs are retained is not due before that ends, stands behind those that never were, and may be retained
+/// for longer.
+pub async fn a_retained_erasure_is_due_when_its_retention_ends<F: Fixture>() {
+    let fixture = F::fresh().await;
+    let store = &*fixture.metadata();
+    write(store, (1..=4).map(|id| Write::InsertPurge(erasure(id, &[id as u64], &[]))).collect()).await;
+    let id = Uuid::from_u128;
+    refused(store, vec![Write::RetainPurge(id(1), at(50))]).await;
+    refused(store, vec![Write::RetainPurge(id(9), at(50))]).await;
+    write(store, vec![Write::SealPurges((1..=4).map(id).collect(), 2, at(9))]).await;
+    write(store, vec![Write::RetainPurge(id(1), at(50)), Write::RetainPurge(id(2), at(30))]).await;
+    let due = async |due| -> Vec<u128> {
+        store.unswept_purges(due, 10).await.unwrap().iter().map(|row| row.id.as_u128()).collect()
+    };
+    assert_eq!(due(Some(at(29))).await, [3, 4]);
+    assert_eq!(due(Some(at(30))).await, [3, 4, 2]);
+    assert_eq!(due(Some(at(50))).await, [3, 4, 2, 1]);
+    assert_eq!(due(None).await, [3, 4, 2, 1]);
+    write(store, vec![Write::RetainPurge(id(2), at(80))]).await;
+    assert_eq!(due(Some(at(79))).await, [3, 4, 1]);
+    write(store, vec![Write::RemovedPurge(id(2), at(81))]).await;
+    assert_eq!(due(None).await, [3, 4, 1]);
+    assert_eq!(store.purge(id(2)).await.unwrap().unwrap().retained_until, Some(at(80)));
 }
 
 /// Page by page: before (accepted time, id), also among equal times; other tenants' are not in it.

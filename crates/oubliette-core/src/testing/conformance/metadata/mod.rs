@@ -109,6 +109,7 @@ macro_rules! metadata_conformance {
             only_sealed_erasures_are_marked_removed
             unsealed_erasures_come_oldest_first
             unswept_erasures_come_oldest_first_up_to_the_limit
+            a_retained_erasure_is_due_when_its_retention_ends
             erasures_of_a_tenant_come_newest_first_in_pages
             a_new_store_says_who_it_is
             the_epoch_never_goes_back
@@ -179,6 +180,7 @@ fn erasure(id: u128, interactions: &[u64], leaves: &[u64]) -> PurgeRow {
         sealed_at: None,
         sealed_epoch: None,
         removed_at: None,
+        retained_until: None,
     }
 }
 

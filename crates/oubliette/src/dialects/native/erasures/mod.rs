@@ -40,6 +40,10 @@ pub struct ErasureBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     removed_at: Option<Timestamp>,
+    /// The keys are destroyed, but the blob store keeps ciphertext until then and lets nobody remove it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    retained_until: Option<Timestamp>,
     /// The orderer's reference; it dies with the seal.
     #[serde(skip_serializing_if = "Option::is_none")]
     reference: Option<String>,
@@ -65,6 +69,7 @@ impl From<ErasureView> for ErasureBody {
             sealed_at: view.sealed_at,
             sealed_epoch: view.sealed_epoch,
             removed_at: view.removed_at,
+            retained_until: view.retained_until,
             reference: view.reference,
             reason: view.reason,
         }
