@@ -1,5 +1,7 @@
 //! Where sealed bytes lie: adapters of [`oubliette_core::ports::Blobs`].
 
+mod format;
 pub mod local;
+mod moved;
 
 pub use local::{LocalBlobs, LocalOptions};

@@ -18,8 +18,9 @@ use oubliette_core::ports::{BlobRef, LiveBlobs, PortError, PortErrorKind, SweepR
 use super::files::blocking;
 use super::flush::{not_done, unknown};
 use super::place::{FileName, Place, SegmentName, Stretch, folder_path};
-use super::segments::{self, ENTRY_HEADER, Entry, Info, SEGMENT_HEADER};
+use super::segments::{self, Info};
 use super::{Shared, removal};
+use crate::blobs::format::{ENTRY_HEADER, Entry, SEGMENT_HEADER};
 
 /// Segments looked at in one call.
 const LOOK_AT: usize = 64;

@@ -43,8 +43,10 @@ pub use self::flush::{Flush, SystemFlush};
 use self::flush::{Folders, not_done, unknown};
 use self::handles::Handles;
 use self::place::{FileName, Place, Run, SegmentName, Stretch, folder_path};
-use self::segments::{Entry, Info, Segments};
+use self::segments::{Info, Segments};
 use self::writer::LocalWriter;
+use super::format::Entry;
+use super::moved::Moved;
 
 /// Named moments at which a crash is tested; told to [`LocalOptions::probe`].
 pub const CRASH_POINTS: &[&str] = &[
@@ -99,7 +101,7 @@ struct Shared {
     files: Handles<FileName>,
     segment_files: Handles<SegmentName>,
     segments: Segments,
-    moved: removal::Moved,
+    moved: Moved<Stretch>,
     marking: Mutex<()>,
     compact_cursor: AtomicUsize,
     /// Locked as long as it is open.
@@ -137,7 +139,7 @@ impl LocalBlobs {
             files: Handles::new(handles),
             segment_files: Handles::new(handles),
             segments: Segments::default(),
-            moved: removal::Moved::default(),
+            moved: Moved::default(),
             marking: Mutex::new(()),
             compact_cursor: AtomicUsize::new(0),
             _lock: lock,

@@ -1,62 +1,15 @@
-//! Removing, and where blobs went that compaction moved.
+//! Removing: files are unlinked, entries of segments are marked.
 
-use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use oubliette_core::ports::{BlobRef, PortError, Removal};
 
 use super::Shared;
 use super::files::{self, blocking};
 use super::place::{Place, Stretch};
-use super::segments::{self, ENTRY_HEADER, Entry};
-
-/// Moves remembered; older ones are forgotten. A reader that still holds an older reference fails and reads its row again.
-const MOVES: usize = 1 << 18;
-
-/// Where compaction moved blobs: for readers and removals that still hold the old reference.
-#[derive(Default)]
-pub(super) struct Moved(Mutex<Moves>);
-
-#[derive(Default)]
-struct Moves {
-    to: HashMap<Stretch, Stretch>,
-    order: VecDeque<Stretch>,
-}
-
-impl Moved {
-    fn lock(&self) -> MutexGuard<'_, Moves> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn insert(&self, from: Stretch, to: Stretch) {
-        let mut moves = self.lock();
-        if moves.to.insert(from, to).is_none() {
-            moves.order.push_back(from);
-        }
-        if moves.order.len() > MOVES
-            && let Some(oldest) = moves.order.pop_front()
-        {
-            moves.to.remove(&oldest);
-        }
-    }
-
-    pub(super) fn forget(&self, from: Stretch) {
-        let mut moves = self.lock();
-        moves.to.remove(&from);
-        moves.order.retain(|other| *other != from);
-    }
-
-    /// Where it lies now, if it was moved.
-    pub(super) fn follow(&self, from: Stretch) -> Option<Stretch> {
-        let moves = self.lock();
-        let mut at = *moves.to.get(&from)?;
-        while let Some(next) = moves.to.get(&at) {
-            at = *next;
-        }
-        Some(at)
-    }
-}
+use super::segments;
+use crate::blobs::format::{ENTRY_HEADER, Entry};
 
 /// See [`oubliette_core::ports::Blobs::remove`].
 pub(super) async fn remove(shared: &Arc<Shared>, blobs: &[BlobRef]) -> Result<Vec<Removal>, PortError> {

@@ -1,10 +1,6 @@
 //! Small contents: appended to segments, many to one flush.
 //!
-//! ```text
-//! segment: header 64 B: "OUBS", version u32, lane u64, zeros, SHA-256 of the first 32 bytes; then entries
-//! entry:   "OUBE", length u32, state u8 (0 = there, 1 = removed), 7 zeros; then the blob
-//! ```
-//! Numbers are big-endian. Each lane appends to one segment at a time, and only to segments of this run. Whoever finishes a
+//! `format` says how a segment looks. Each lane appends to one segment at a time, and only to segments of this run. Whoever finishes a
 //! blob queues it; one worker a lane takes everything queued, writes it and flushes once for all. Bytes of a write or flush
 //! that failed are never referred to; after a failed flush the segment takes no more.
 //!
@@ -18,7 +14,6 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use oubliette_core::ports::{PortError, PortErrorKind};
 use tokio::sync::oneshot;
@@ -27,18 +22,14 @@ use tokio::task::spawn_blocking;
 use super::Shared;
 use super::flush::{not_done, unknown};
 use super::place::{SegmentName, Stretch};
+use crate::blobs::format::{
+    ENTRY_HEADER, Entry, SEGMENT_HEADER, entry_header, parse_entry, parse_segment_header, segment_header,
+};
 
-/// Bytes in front of a segment's first entry.
-pub(super) const SEGMENT_HEADER: u64 = 64;
-/// Bytes in front of an entry's blob.
-pub(super) const ENTRY_HEADER: u64 = 16;
 /// Most bytes that one flush covers.
 const BATCH_BYTES: u64 = 16 << 20;
 /// Bytes gathered for one write.
 const WRITE_BYTES: usize = 1 << 20;
-
-const SEGMENT_MAGIC: &[u8; 8] = b"OUBS\0\0\0\x01";
-const ENTRY_MAGIC: &[u8; 4] = b"OUBE";
 
 /// What is known of a segment.
 #[derive(Clone, Copy)]
@@ -313,53 +304,11 @@ fn write_entries(file: &File, mut at: u64, batch: &[Pending]) -> io::Result<()> 
     file.write_all_at(&buffer, at)
 }
 
-fn segment_header(lane: u64) -> [u8; SEGMENT_HEADER as usize] {
-    let mut header = [0; SEGMENT_HEADER as usize];
-    header[..8].copy_from_slice(SEGMENT_MAGIC);
-    header[8..16].copy_from_slice(&lane.to_be_bytes());
-    let sum = digest(&SHA256, &header[..32]);
-    header[32..].copy_from_slice(sum.as_ref());
-    header
-}
-
 /// The lane of a segment, read from its header.
 pub(super) fn read_lane(file: &File) -> io::Result<u64> {
     let mut header = [0; SEGMENT_HEADER as usize];
     file.read_exact_at(&mut header, 0)?;
-    let lane: [u8; 8] = std::array::from_fn(|i| header[8 + i]);
-    let lane = u64::from_be_bytes(lane);
-    if header == segment_header(lane) { Ok(lane) } else { Err(io::ErrorKind::InvalidData.into()) }
-}
-
-fn entry_header(length: u64) -> [u8; ENTRY_HEADER as usize] {
-    let mut header = [0; ENTRY_HEADER as usize];
-    header[..4].copy_from_slice(ENTRY_MAGIC);
-    header[4..8].copy_from_slice(&(length as u32).to_be_bytes());
-    header
-}
-
-/// What stands in front of an entry.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Entry {
-    /// A blob of this length.
-    There(u64),
-    /// A blob of this length that was removed.
-    Removed(u64),
-}
-
-/// Reads an entry's header.
-pub(super) fn parse_entry(header: &[u8]) -> Option<Entry> {
-    let (magic, rest) = header.split_first_chunk::<4>()?;
-    let (length, rest) = rest.split_first_chunk::<4>()?;
-    let length = u64::from(u32::from_be_bytes(*length));
-    if magic != ENTRY_MAGIC || rest.get(1..8)? != [0; 7] {
-        return None;
-    }
-    match rest[0] {
-        0 => Some(Entry::There(length)),
-        1 => Some(Entry::Removed(length)),
-        _ => None,
-    }
+    parse_segment_header(&header).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 /// Opens a segment, from the cache of open files.
