@@ -3,5 +3,7 @@
 mod format;
 pub mod local;
 mod moved;
+pub mod object;
 
 pub use local::{LocalBlobs, LocalOptions};
+pub use object::{ObjectBlobs, ObjectOptions};

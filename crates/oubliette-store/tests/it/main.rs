@@ -4,6 +4,7 @@
 mod blobs;
 mod media;
 mod metadata;
+mod object;
 mod postgres;
 mod roots;
 mod schema;
