@@ -1,4 +1,12 @@
-//! The place of what an outsider checks: log entries, the hash tree, checkpoints, receipts, certificates and the verifier.
+//! What an outsider checks: formats and rules by which an erasure is proven. No I/O: functions over bytes, none of which
+//! panics on what it is given.
 //!
-//! Nothing of it exists yet, and nothing here pretends to. The crate stands in the workspace so that its layering holds from
-//! the start: it may depend on the crypto provider and on nothing of ours.
+//! - [`tree`]: Merkle tree hashing (RFC 6962, RFC 9162), proofs, the tiles in which a log is stored (C2SP tlog-tiles).
+//!
+//! All keys and hashes are aws-lc's.
+
+pub mod tree;
+
+mod hash;
+
+pub use hash::{Hash, sha256};
