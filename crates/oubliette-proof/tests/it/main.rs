@@ -1,4 +1,5 @@
 //! Integration tests: formats against other implementations, and everything that can be given wrong.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod notes;
 mod trees;
