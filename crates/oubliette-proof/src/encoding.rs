@@ -10,6 +10,14 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
     BASE64_STANDARD.encode(bytes)
 }
 
+/// Appends a hash in base64 without allocating.
+pub(crate) fn push_base64(out: &mut Vec<u8>, hash: &[u8; 32]) {
+    let mut text = [0; 44];
+    // 32 bytes are 44 characters: there is room.
+    let length = BASE64_STANDARD.encode_slice(hash, &mut text).unwrap_or_default();
+    out.extend_from_slice(&text[..length]);
+}
+
 /// Reads what [`base64`] writes: padding as it must be, unused bits zero.
 pub(crate) fn from_base64(text: &str) -> Option<Vec<u8>> {
     BASE64_STANDARD.decode(text).ok()

@@ -24,6 +24,7 @@ mod trust;
 mod witness;
 
 pub use checkpoint::{Checkpoint, closing_note, read_closing_note};
+pub(crate) use key::holds;
 pub use key::{KeyKind, SigningKey, VerifierKey};
 pub use proof_file::TlogProof;
 pub use signed::{SignatureLine, SignedNote, UnknownKeys, VerifiedLine};

@@ -1,5 +1,9 @@
 //! Integration tests: formats against other implementations, and everything that can be given wrong.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod certificates;
+mod entries;
+mod fixture;
+mod golden;
 mod notes;
 mod trees;
