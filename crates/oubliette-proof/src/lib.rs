@@ -7,9 +7,11 @@
 //! - [`entry`]: what the log's entries say.
 //! - [`receipt`]: salted commitments under an entry's root.
 //! - [`certificate`]: a receipt with all that is needed to check it offline, one or a million; and what it means in words.
+//! - [`audit`]: whether a log has only grown.
 //!
-//! All keys and hashes are aws-lc's.
+//! `docs/proof.md` describes the same for readers who check by hand. All keys and hashes are aws-lc's.
 
+pub mod audit;
 pub mod certificate;
 pub mod entry;
 pub mod note;

@@ -1,0 +1,170 @@
+//! Following a log over time: whether a newer state continues an older one, from the log's files.
+
+use std::collections::BTreeMap;
+
+use crate::entry::Entry;
+use crate::hash::Hash;
+use crate::tree::{
+    MemoryTree, Ranges, TILE_WIDTH, Tile, TileError, TileKind, TileReader, TileTree, TreeHead, empty_root,
+    entries_of_bundle, leaf_hash, node_hash, verify_consistency,
+};
+
+/// What is wrong with a log.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError<E> {
+    /// The newer state has fewer entries.
+    #[error("the log SHRANK: it had {old} entries, and has {new}")]
+    Shrunk {
+        /// Entries before.
+        old: u64,
+        /// Entries after.
+        new: u64,
+    },
+    /// The newer state does not continue the older one.
+    #[error("the log was FORKED: its first {0} entries are not those that were signed before")]
+    Forked(u64),
+    /// The files are not those of the newer state.
+    #[error("the files of the log do not lead to the root that was signed for {0} entries")]
+    NotTheRoot(u64),
+    /// A file cannot be read or is damaged.
+    #[error(transparent)]
+    Tile(#[from] TileError<E>),
+}
+
+/// What a log holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditReport {
+    /// Entries by kind.
+    pub kinds: BTreeMap<&'static str, u64>,
+    /// Entries of no kind or version that is known here.
+    pub unknown: u64,
+}
+
+/// Whether `newer` continues `older`, shown by hashes of the tiles alone: enough for two signed states, in a few reads.
+pub fn continues<R: TileReader>(reader: &R, older: &TreeHead, newer: &TreeHead) -> Result<(), AuditError<R::Error>> {
+    compare(older, newer)?;
+    let tree = TileTree::new(reader, newer.size);
+    let proof = tree.prove_consistency(older.size, newer.size)?.unwrap_or_default();
+    if verify_consistency(older, newer, &proof) {
+        return Ok(());
+    }
+    if tree.root()? == newer.root {
+        Err(AuditError::Forked(older.size))
+    } else {
+        Err(AuditError::NotTheRoot(newer.size))
+    }
+}
+
+/// Reads the whole log once: every entry hashes to its tile, every tile to the one above, the first `older.size` entries to
+/// the older root, all of them to the newer one. Keeps a few kilobytes in memory.
+pub fn audit<R: TileReader>(
+    reader: &R,
+    older: &TreeHead,
+    newer: &TreeHead,
+) -> Result<AuditReport, AuditError<R::Error>> {
+    compare(older, newer)?;
+    let mut report = AuditReport::default();
+    let mut levels = Levels { reader, size: newer.size, pending: Vec::new() };
+    let mut peaks = Peaks::default();
+    let mut forked = older.size == 0 && older.root != empty_root();
+    for index in 0..newer.size.div_ceil(TILE_WIDTH) {
+        let Some(tile) = Tile::at(TileKind::Entries, index, newer.size) else { break };
+        let bundle = reader.read(tile).map_err(|error| TileError::Read(tile, error))?;
+        for entry in entries_of_bundle(&bundle, tile.width).ok_or(TileError::Damaged(tile))? {
+            match Entry::decode(entry) {
+                Ok(entry) => *report.kinds.entry(entry.body.name()).or_default() += 1,
+                Err(_) => report.unknown += 1,
+            }
+            let hash = leaf_hash(entry);
+            levels.push(0, hash)?;
+            peaks.push(hash);
+            forked |= peaks.size == older.size && peaks.root() != older.root;
+        }
+    }
+    levels.finish()?;
+    // Whoever changes an early entry has changed both roots: what was signed first decides the name.
+    if forked {
+        return Err(AuditError::Forked(older.size));
+    }
+    if peaks.root() != newer.root {
+        return Err(AuditError::NotTheRoot(newer.size));
+    }
+    Ok(report)
+}
+
+/// What needs no files.
+fn compare<E>(older: &TreeHead, newer: &TreeHead) -> Result<(), AuditError<E>> {
+    if newer.size < older.size {
+        return Err(AuditError::Shrunk { old: older.size, new: newer.size });
+    }
+    if newer.size == older.size && newer.root != older.root {
+        return Err(AuditError::Forked(older.size));
+    }
+    Ok(())
+}
+
+/// Hash tiles as they should be, compared with those there are.
+struct Levels<'a, R> {
+    reader: &'a R,
+    size: u64,
+    /// For each level: tiles done, and the hashes of the one that is being filled.
+    pending: Vec<(u64, Vec<Hash>)>,
+}
+
+impl<R: TileReader> Levels<'_, R> {
+    fn push(&mut self, level: usize, hash: Hash) -> Result<(), TileError<R::Error>> {
+        if self.pending.len() == level {
+            self.pending.push((0, Vec::new()));
+        }
+        let (index, hashes) = &mut self.pending[level];
+        hashes.push(hash);
+        if hashes.len() as u64 == TILE_WIDTH {
+            let (index, hashes) = (*index, std::mem::take(hashes));
+            self.pending[level].0 += 1;
+            self.same(level, index, &hashes)?;
+            let Ok(above) = MemoryTree::new(hashes).root();
+            self.push(level + 1, above)?;
+        }
+        Ok(())
+    }
+
+    fn finish(&self) -> Result<(), TileError<R::Error>> {
+        let partial = self.pending.iter().enumerate().filter(|(_, (_, hashes))| !hashes.is_empty());
+        partial.into_iter().try_for_each(|(level, (index, hashes))| self.same(level, *index, hashes))
+    }
+
+    fn same(&self, level: usize, index: u64, hashes: &[Hash]) -> Result<(), TileError<R::Error>> {
+        let kind = TileKind::Hashes(u8::try_from(level).unwrap_or(u8::MAX));
+        let tile = Tile::at(kind, index, self.size).unwrap_or(Tile { kind, index, width: hashes.len() as u16 });
+        let bytes = self.reader.read(tile).map_err(|error| TileError::Read(tile, error))?;
+        let expected: Vec<u8> = hashes.iter().flat_map(|hash| hash.0).collect();
+        if bytes.starts_with(&expected) { Ok(()) } else { Err(TileError::Damaged(tile)) }
+    }
+}
+
+/// The complete sub-trees of a growing tree, largest first.
+#[derive(Default)]
+struct Peaks {
+    size: u64,
+    hashes: Vec<Hash>,
+}
+
+impl Peaks {
+    fn push(&mut self, mut hash: Hash) {
+        // As many merges as the number of leaves has ones at its end.
+        for _ in 0..self.size.trailing_ones() {
+            if let Some(left) = self.hashes.pop() {
+                hash = node_hash(&left, &hash);
+            }
+        }
+        self.hashes.push(hash);
+        self.size += 1;
+    }
+
+    fn root(&self) -> Hash {
+        let last = self.hashes.split_last();
+        last.map_or_else(empty_root, |(last, rest)| {
+            rest.iter().rev().fold(*last, |right, left| node_hash(left, &right))
+        })
+    }
+}

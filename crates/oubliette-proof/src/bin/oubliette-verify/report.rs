@@ -1,0 +1,106 @@
+//! What came of it, for people and for programs.
+
+use std::path::Path;
+
+use oubliette_proof::certificate::{CertificateError, Explanation, Statement};
+use oubliette_proof::note::NoteError;
+use serde_json::{Value, json};
+
+/// The verdict, and the exit code with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Everything holds.
+    Valid,
+    /// Something does not.
+    Invalid,
+    /// It holds, and is about something else.
+    NotThisItem,
+    /// A file could not be read, or is no key and no checkpoint.
+    BadInput,
+}
+
+impl Verdict {
+    /// The exit code. 2 is wrong use.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Valid => 0,
+            Self::Invalid => 1,
+            Self::NotThisItem => 3,
+            Self::BadInput => 4,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Valid => "valid",
+            Self::Invalid => "invalid",
+            Self::NotThisItem => "not-this-item",
+            Self::BadInput => "bad-input",
+        }
+    }
+}
+
+/// Verdict and words.
+pub struct Outcome {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// One sentence.
+    pub summary: String,
+    /// What it means, when it holds.
+    pub explanation: Option<Box<Explanation>>,
+    /// Further facts for programs.
+    pub facts: Value,
+}
+
+impl Outcome {
+    /// An outcome without more to say.
+    pub fn new(verdict: Verdict, summary: impl Into<String>) -> Self {
+        Self { verdict, summary: summary.into(), explanation: None, facts: Value::Null }
+    }
+
+    /// A file that cannot be used.
+    pub fn unusable(file: &Path, why: impl std::fmt::Display) -> Self {
+        Self::new(Verdict::BadInput, format!("{}: {why}", file.display()))
+    }
+
+    /// For programs: one line of JSON.
+    pub fn to_json(&self) -> String {
+        let list = |statements: &[Statement]| -> Vec<Value> {
+            statements.iter().map(|said| json!({"code": said.code, "text": said.text})).collect()
+        };
+        let mut value = json!({"result": self.verdict.name(), "summary": self.summary, "facts": self.facts});
+        if let Some(explanation) = &self.explanation {
+            value["proven"] = list(&explanation.proven).into();
+            value["stated"] = list(&explanation.stated).into();
+            value["not_proven"] = list(&explanation.not_proven).into();
+        }
+        value.to_string()
+    }
+
+    /// For people.
+    pub fn to_text(&self) -> String {
+        let mut text = format!("{}: {}", self.verdict.name().to_uppercase().replace('-', " "), self.summary);
+        if let Some(explanation) = &self.explanation {
+            let parts = [
+                ("Proven", &explanation.proven),
+                ("Stated by the operator at that time, and unchanged since", &explanation.stated),
+                ("Not proven", &explanation.not_proven),
+            ];
+            for (title, statements) in parts {
+                text.push_str(&format!("\n\n{title}:"));
+                statements.iter().for_each(|said| text.push_str(&format!("\n  - {}", said.text)));
+            }
+        }
+        text
+    }
+}
+
+impl From<CertificateError> for Outcome {
+    fn from(error: CertificateError) -> Self {
+        let mut summary = error.to_string();
+        if let CertificateError::Note(NoteError::UnknownKey(name)) = &error {
+            summary.push_str(&format!(". If {name} is a witness you know, add its key to the key file"));
+        }
+        Self::new(Verdict::Invalid, summary)
+    }
+}
