@@ -7,4 +7,5 @@ mod entries;
 mod fixture;
 mod golden;
 mod notes;
+mod python;
 mod trees;
