@@ -51,7 +51,8 @@ step_tools() {
     local missing=() want
     # command:package
     for want in cc:gcc curl:curl mkfs.ext4:e2fsprogs mkfs.xfs:xfsprogs xfs_io:xfsprogs losetup:mount setpriv:util-linux \
-        qemu-storage-daemon:qemu-system-common nbdkit:nbdkit nbdfuse:libnbd-bin fusermount3:fuse3 strace:strace python3:python3; do
+        qemu-storage-daemon:qemu-system-common nbdkit:nbdkit nbdfuse:libnbd-bin fusermount3:fuse3 strace:strace python3:python3 \
+        openssl:openssl sha256sum:coreutils; do
         command -v "${want%%:*}" >/dev/null || missing+=("${want##*:}")
     done
     python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)

@@ -3,6 +3,7 @@
 
 mod certificates;
 mod command;
+mod document;
 mod entries;
 mod fixture;
 mod golden;
