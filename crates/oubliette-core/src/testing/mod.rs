@@ -3,3 +3,4 @@
 pub mod blobs;
 pub mod conformance;
 pub mod live;
+pub mod machine;

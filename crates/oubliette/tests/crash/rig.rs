@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use oubliette_core::testing::machine::cannot_run;
+
 pub use crate::figures::figure;
 use crate::figures::rigs;
 
@@ -62,7 +64,7 @@ pub fn has_loop_devices(test: &str) -> bool {
     } else {
         return true;
     };
-    skip(test, reason);
+    cannot_run(test, reason);
     false
 }
 
@@ -70,19 +72,11 @@ pub fn has_loop_devices(test: &str) -> bool {
 pub fn has_commands(test: &str, commands: &[&str]) -> bool {
     for command in commands {
         if run("sh", ["-c", &format!("command -v {command}")]).is_err() {
-            skip(test, &format!("needs {command}"));
+            cannot_run(test, &format!("needs {command}"));
             return false;
         }
     }
     true
-}
-
-fn skip(test: &str, reason: &str) {
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "{test} {reason}: must run in CI");
-    let folder = rigs().join("skipped");
-    let _ = fs::create_dir_all(&folder);
-    let _ = fs::write(folder.join(test), reason);
-    eprintln!("SKIPPED {test}: {reason}");
 }
 
 /// Runs a command to its end; its output, or what went wrong.
