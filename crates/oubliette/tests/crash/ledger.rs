@@ -99,6 +99,9 @@ impl Item {
 /// Number of an item in the ledger.
 pub type Number = usize;
 
+/// Erased items that count as recent.
+const RECENT: usize = 40;
+
 /// Tells how much has happened, for a ledger that is asked later what held at some moment.
 pub type Meter = Box<dyn Fn() -> u64 + Send + Sync>;
 
@@ -132,10 +135,12 @@ impl Ledger {
         Self { items: Mutex::default(), meter: Some(meter) }
     }
 
-    /// What was known when the meter showed `moment`: answered by then, or in doubt if only sent by then.
+    /// What was known when the meter showed `moment`: answered by then, or in doubt if only sent by then. What was erased
+    /// some time before counts as seen gone: such things grow without end, and are looked at now and then.
     pub fn as_of(&self, moment: u64) -> Self {
         let book = self.book();
         let mut items = BTreeMap::new();
+        let mut erased = Vec::new();
         for (number, history) in &book.history {
             let known = history.partition_point(|entry| entry.answered <= moment);
             let Some(mut item) = known.checked_sub(1).map(|last| history[last].item.clone()) else { continue };
@@ -143,7 +148,14 @@ impl Ledger {
                 item.doubt(&next.item);
             }
             item.busy = false;
+            if matches!(item.fate, Fate::Deleted | Fate::Accepted) {
+                erased.push((history[known - 1].answered, *number));
+            }
             items.insert(*number, item);
+        }
+        erased.sort_unstable();
+        for (_, number) in erased.iter().rev().skip(RECENT) {
+            items.get_mut(number).expect("put there above").settled = true;
         }
         Self { items: Mutex::new(Book { items, next: book.next, ..Book::default() }), meter: None }
     }

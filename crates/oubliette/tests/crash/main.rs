@@ -9,6 +9,7 @@ mod dying_disk;
 #[path = "../figures/mod.rs"]
 mod figures;
 mod flushes;
+mod images;
 mod kills;
 mod ledger;
 mod load;

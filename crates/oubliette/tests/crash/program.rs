@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::clients::{Clients, Keys};
@@ -36,6 +37,16 @@ pub fn binary() -> &'static Path {
     &BINARY
 }
 
+/// A port that nobody listens on, outside the range from which the system takes ports of outgoing connections: a program
+/// is started on it again and again, and must find it free each time.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = (std::process::id() % 10_000) as u16;
+    let ports = std::iter::repeat_with(|| 10_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000);
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    ports.take(12_000).find(free).expect("one of so many ports is free")
+}
+
 impl<'w> Program<'w> {
     /// A program on these folders; makes the vault and a credential of every dialect.
     pub async fn create(workspace: &'w Workspace, data: &Path, register: &Path) -> Self {
@@ -49,9 +60,7 @@ impl<'w> Program<'w> {
 
     /// A program on folders that hold a vault already (a copy of another one's).
     pub fn on(workspace: &'w Workspace, data: &Path, register: &Path, keys: Keys) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = listener.local_addr().expect("a bound address").port();
-        drop(listener);
+        let port = free_port();
         let config = workspace.path(&format!("oubliette-{port}.toml"));
         // Where overwriting in place is known to work the program must say so, also after every crash.
         let parent = register.parent().unwrap_or(register);

@@ -76,9 +76,9 @@ fn a_logged_disk_can_be_rebuilt_as_it_was_at_a_flush() {
     for (moment, wanted) in [(first, "first"), (second, "second")] {
         let mut replay = Replay::begin(&log, &image, size).unwrap();
         let mut last = 0;
-        while let Some(entry) = replay.next_flush().unwrap() {
-            last = entry;
-            if entry >= moment {
+        while let Some(state) = replay.next_state().unwrap() {
+            last = state.entry;
+            if last >= moment {
                 break;
             }
         }

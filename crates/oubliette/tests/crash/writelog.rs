@@ -175,10 +175,29 @@ pub fn meter(log: WriteLog) -> impl Fn() -> u64 + Send + Sync {
     }
 }
 
+/// Bytes shown on both sides of a write: longer than any page of keys.
+const AROUND: u64 = 32 << 10;
+
 /// Rebuilds a disk from its log, flush by flush.
 pub struct Replay {
     log: WriteLog,
     image: File,
+    /// The first write of the next state, read already.
+    ahead: Option<Entry>,
+}
+
+/// Is shown bytes.
+pub type See<'s> = &'s mut dyn FnMut(&[u8]);
+
+/// A state of the disk, with nothing under way.
+#[derive(Clone, Copy, Debug)]
+pub struct State {
+    /// Entries after which the disk was in this state.
+    pub first: u64,
+    /// Entries after which it still was.
+    pub entry: u64,
+    /// Flushes in a row that found the disk like this: at least one.
+    pub flushes: u64,
 }
 
 impl Replay {
@@ -186,26 +205,66 @@ impl Replay {
     pub fn begin(log: &Path, image: &Path, size: u64) -> io::Result<Self> {
         let image = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(image)?;
         image.set_len(size)?;
-        Ok(Self { log: WriteLog::open(log)?, image })
+        Ok(Self { log: WriteLog::open(log)?, image, ahead: None })
     }
 
-    /// Goes on to the next flush: the disk holds all that was written before it. The entries so far, or `None` at the end.
-    pub fn next_flush(&mut self) -> io::Result<Option<u64>> {
-        while let Some(entry) = self.log.read()? {
-            if let Some(mut from) = entry.data {
-                let (mut to, mut left) = (entry.at, entry.length);
-                let mut buffer = vec![0; 1 << 20];
-                while left > 0 {
-                    let piece = usize::try_from(left.min(1 << 20)).expect("at most a MiB");
-                    self.log.file.read_exact_at(&mut buffer[..piece], from)?;
-                    self.image.write_all_at(&buffer[..piece], to)?;
-                    (from, to, left) = (from + piece as u64, to + piece as u64, left - piece as u64);
-                }
+    /// Goes on to the next flush that has something to flush: the disk holds all that was written before it. Flushes that
+    /// follow it with nothing written between are the same state. `None` at the end.
+    pub fn next_state(&mut self) -> io::Result<Option<State>> {
+        self.advance(None)
+    }
+
+    /// Like [`Replay::next_state`], and shows every single write with what lies around it on the disk at that moment.
+    pub fn next_state_seeing(&mut self, see: See<'_>) -> io::Result<Option<State>> {
+        self.advance(Some(see))
+    }
+
+    fn advance(&mut self, mut see: Option<See<'_>>) -> io::Result<Option<State>> {
+        let mut state: Option<State> = None;
+        while let Some(entry) = self.next_entry()? {
+            if state.is_some() && entry.length > 0 {
+                self.ahead = Some(entry);
+                return Ok(state);
+            }
+            self.write(entry)?;
+            if let (Some(see), Some(_)) = (&mut see, entry.data) {
+                see(&self.around(entry)?);
             }
             if entry.flush {
-                return Ok(Some(self.log.position()));
+                let at = self.log.position();
+                let (first, flushes) = state.map_or((at, 1), |state| (state.first, state.flushes + 1));
+                state = Some(State { first, entry: at, flushes });
             }
         }
-        Ok(None)
+        Ok(state)
+    }
+
+    /// The written bytes and their neighbours: what is longer than a block is seen whole wherever it was cut.
+    fn around(&self, entry: Entry) -> io::Result<Vec<u8>> {
+        let from = entry.at.saturating_sub(AROUND);
+        let to = (entry.at + entry.length + AROUND).min(self.image.metadata()?.len());
+        let mut bytes = vec![0; usize::try_from(to - from).expect("a write fits into memory")];
+        self.image.read_exact_at(&mut bytes, from)?;
+        Ok(bytes)
+    }
+
+    fn next_entry(&mut self) -> io::Result<Option<Entry>> {
+        match self.ahead.take() {
+            Some(entry) => Ok(Some(entry)),
+            None => self.log.read(),
+        }
+    }
+
+    fn write(&self, entry: Entry) -> io::Result<()> {
+        let Some(mut from) = entry.data else { return Ok(()) };
+        let (mut to, mut left) = (entry.at, entry.length);
+        let mut buffer = vec![0; 1 << 20];
+        while left > 0 {
+            let piece = usize::try_from(left.min(1 << 20)).expect("at most a MiB");
+            self.log.file.read_exact_at(&mut buffer[..piece], from)?;
+            self.image.write_all_at(&buffer[..piece], to)?;
+            (from, to, left) = (from + piece as u64, to + piece as u64, left - piece as u64);
+        }
+        Ok(())
     }
 }
