@@ -1,8 +1,10 @@
 //! The attacker of `docs/threat-model.md`, built on our own formats.
 //!
 //! He owns every archived state of the data folder and one register, and opens whatever these open: he follows the key
-//! pages from the register's root through all packs that ever existed, derives every leaf he can, and tries every sealed
-//! record and every blob of every archived state.
+//! pages from the register's root through all packs that ever existed, and through every page he found anywhere else;
+//! derives every leaf he can, and tries every sealed record and every blob of every archived state.
+
+pub mod planting;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -10,6 +12,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use futures::StreamExt as _;
+use keyforest::attack::Closure;
 use keyforest::{Forest, ForestConfig, Leaf, LeafKey, NoProbe, Stores};
 use oubliette_core::crypto::record::{self, Place};
 use oubliette_core::crypto::{BlobContext, BlobRead, KeyCell, open_range};
@@ -57,6 +60,26 @@ impl Archive {
         self.snapshots.push(Snapshot { files });
     }
 
+    /// The state of this number alone, with the key pages of all states.
+    pub fn only(&self, number: usize) -> Self {
+        let mut only = self.clone();
+        for (other, snapshot) in only.snapshots.iter_mut().enumerate() {
+            if other != number {
+                snapshot.files.retain(|path, _| path.starts_with("packs"));
+            }
+        }
+        only
+    }
+
+    /// Every state of every pack.
+    pub fn packs(&self) -> impl Iterator<Item = &[u8]> {
+        let files = self.snapshots.iter().flat_map(|snapshot| &snapshot.files);
+        let mut seen = HashSet::new();
+        files
+            .filter(move |(path, bytes)| path.starts_with("packs") && seen.insert(Arc::as_ptr(bytes) as usize))
+            .map(|(_, bytes)| bytes.as_slice())
+    }
+
     /// Numbers of the markers that any archived file holds in clear, in whatever common form.
     pub fn remnants(&self, markers: &[Marker]) -> BTreeSet<usize> {
         let scanner = Scanner::new(markers).unwrap();
@@ -72,30 +95,50 @@ impl Archive {
     }
 }
 
+/// A plaintext: metadata, a description, a directory block, an order, a content.
+pub struct Opened {
+    /// The leaf it was sealed under.
+    pub leaf: Leaf,
+    /// What it says.
+    pub text: String,
+}
+
 /// What the attacker opened.
 #[derive(Default)]
 pub struct Loot {
-    /// Plaintexts: metadata, descriptions, directory blocks, orders, contents.
-    pub opened: Vec<String>,
+    /// All plaintexts.
+    pub opened: Vec<Opened>,
     /// Leaves of sealed things he could not open.
     pub closed: BTreeSet<u64>,
+    /// What opened of each state, as numbers of plaintexts; equal databases are looked at once.
+    states: Vec<BTreeSet<usize>>,
 }
 
 impl Loot {
     /// Whether a marker stands in anything he opened.
     pub fn has(&self, marker: &str) -> bool {
-        self.opened.iter().any(|text| text.contains(marker))
+        self.opened.iter().any(|opened| opened.text.contains(marker))
+    }
+
+    /// Whether a marker stands in anything he opened of the archived state of this number.
+    pub fn state_has(&self, number: usize, marker: &str) -> bool {
+        self.states[number].iter().any(|opened| self.opened[*opened].text.contains(marker))
+    }
+
+    /// Leaves under which a marker stood.
+    pub fn leaves_of(&self, marker: &str) -> BTreeSet<Leaf> {
+        self.opened.iter().filter(|opened| opened.text.contains(marker)).map(|opened| opened.leaf).collect()
     }
 }
 
-/// Attacks all archived states with the register in `register` (a copy; opening it changes it).
-pub async fn attack(archive: &Archive, register: &Path) -> Loot {
+/// Attacks all archived states with the register in `register` (a copy is opened), and with the keys he found elsewhere.
+pub async fn attack(archive: &Archive, register: &Path, elsewhere: &Closure) -> Loot {
     // Hundreds of states are put back and thrown away: in memory where the system has a place for that.
     let memory = Path::new("/dev/shm");
     let room = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
     let forest = all_keys(archive, register, room.path());
-    let mut attack = Attack { forest, seen: HashSet::new(), loot: Loot::default() };
-    let mut databases = HashSet::new();
+    let mut attack = Attack { forest, elsewhere, known: HashMap::new(), here: BTreeSet::new(), loot: Loot::default() };
+    let mut databases: HashMap<Vec<_>, usize> = HashMap::new();
     for (number, snapshot) in archive.snapshots.iter().enumerate() {
         let state: Vec<_> = snapshot
             .files
@@ -103,13 +146,19 @@ pub async fn attack(archive: &Archive, register: &Path) -> Loot {
             .filter(|(path, _)| !path.starts_with("packs") && !path.starts_with("blobs"))
             .map(|(path, bytes)| (path.clone(), Arc::as_ptr(bytes) as usize))
             .collect();
-        if state.is_empty() || !databases.insert(state) {
-            continue;
-        }
-        let folder = room.path().join(format!("state-{number}"));
-        restore(snapshot, &folder);
-        attack.state(&folder).await;
-        std::fs::remove_dir_all(&folder).unwrap();
+        let opened = match databases.get(&state) {
+            _ if state.is_empty() => BTreeSet::new(),
+            Some(earlier) => attack.loot.states[*earlier].clone(),
+            None => {
+                databases.insert(state, number);
+                let folder = room.path().join(format!("state-{number}"));
+                restore(snapshot, &folder);
+                attack.state(&folder).await;
+                std::fs::remove_dir_all(&folder).unwrap();
+                std::mem::take(&mut attack.here)
+            }
+        };
+        attack.loot.states.push(opened);
     }
     attack.loot
 }
@@ -162,13 +211,17 @@ fn restore(snapshot: &Snapshot, folder: &Path) {
     }
 }
 
-struct Attack {
+struct Attack<'a> {
     forest: Forest,
-    seen: HashSet<(u64, Vec<u8>)>,
+    elsewhere: &'a Closure,
+    /// Sealed records and contents that were tried, and the plaintext if they opened.
+    known: HashMap<(u64, Vec<u8>), Option<usize>>,
+    /// What opened of the state at hand.
+    here: BTreeSet<usize>,
     loot: Loot,
 }
 
-impl Attack {
+impl Attack<'_> {
     /// Everything sealed in one state.
     async fn state(&mut self, folder: &Path) {
         let database =
@@ -214,46 +267,68 @@ impl Attack {
         if !self.record(row.leaf, place, &row.sealed_meta) {
             return;
         }
-        let Some(key) = self.key(row.leaf) else { return };
-        let meta = record::open(&key, place, &row.sealed_meta).unwrap();
-        let meta: ContentMeta = serde_json::from_slice(&meta).unwrap();
-        let read = BlobRead {
-            blobs: Arc::clone(blobs),
-            blob: row.blob.clone(),
-            context: BlobContext { tenant: owner.tenant, interaction: row.interaction, leaf: row.leaf, part: 0 },
-            commitment: row.commitment,
-            length: meta.length,
-        };
-        let Ok(mut stream) = open_range(&KeyCell::new(key, Arc::new(Unbounded)), read, 0..meta.length).await else {
-            return;
-        };
-        let mut whole = Vec::new();
-        while let Some(piece) = stream.next().await {
-            let Ok(piece) = piece else { return };
-            whole.extend_from_slice(&piece);
+        // Read in every state anew: its blob must be there, too.
+        let name = (row.leaf.0, [b"content", &row.commitment[..]].concat());
+        for key in self.keys(row.leaf) {
+            let Ok(meta) = record::open(&key, place, &row.sealed_meta) else { continue };
+            let meta: ContentMeta = serde_json::from_slice(&meta).unwrap();
+            let read = BlobRead {
+                blobs: Arc::clone(blobs),
+                blob: row.blob.clone(),
+                context: BlobContext { tenant: owner.tenant, interaction: row.interaction, leaf: row.leaf, part: 0 },
+                commitment: row.commitment,
+                length: meta.length,
+            };
+            if let Some(whole) = read_whole(key, read, meta.length).await {
+                match self.known.get(&name) {
+                    Some(Some(text)) => drop(self.here.insert(*text)),
+                    _ => {
+                        let text = self.opened(row.leaf, &whole);
+                        self.known.insert(name, Some(text));
+                    }
+                }
+                return;
+            }
         }
-        self.loot.opened.push(String::from_utf8_lossy(&whole).into_owned());
     }
 
-    /// Tries one sealed record; `false` when he could not open it or has tried it before.
+    /// Tries one sealed record; `false` when he cannot open it.
     fn record(&mut self, leaf: Leaf, place: Place, sealed: &[u8]) -> bool {
-        if !self.seen.insert((leaf.0, sealed.to_vec())) {
-            return false;
-        }
-        let opened = self.key(leaf).and_then(|key| record::open(&key, place, sealed).ok());
-        match opened {
-            Some(text) => {
-                self.loot.opened.push(String::from_utf8_lossy(&text).into_owned());
-                true
-            }
+        let name = (leaf.0, sealed.to_vec());
+        let text = match self.known.get(&name) {
+            Some(known) => *known,
             None => {
-                self.loot.closed.insert(leaf.0);
-                false
+                let plain = self.keys(leaf).iter().find_map(|key| record::open(key, place, sealed).ok());
+                let text = plain.map(|plain| self.opened(leaf, &plain));
+                if text.is_none() {
+                    self.loot.closed.insert(leaf.0);
+                }
+                self.known.insert(name, text);
+                text
             }
-        }
+        };
+        self.here.extend(text);
+        text.is_some()
     }
 
-    fn key(&self, leaf: Leaf) -> Option<LeafKey> {
-        self.forest.key(leaf).ok()
+    fn opened(&mut self, leaf: Leaf, plain: &[u8]) -> usize {
+        self.loot.opened.push(Opened { leaf, text: String::from_utf8_lossy(plain).into_owned() });
+        let text = self.loot.opened.len() - 1;
+        self.here.insert(text);
+        text
     }
+
+    /// Every key he has for a leaf.
+    fn keys(&self, leaf: Leaf) -> Vec<LeafKey> {
+        self.forest.key(leaf).ok().into_iter().chain(self.elsewhere.keys(leaf)).collect()
+    }
+}
+
+async fn read_whole(key: LeafKey, read: BlobRead, length: u64) -> Option<Vec<u8>> {
+    let mut stream = open_range(&KeyCell::new(key, Arc::new(Unbounded)), read, 0..length).await.ok()?;
+    let mut whole = Vec::new();
+    while let Some(piece) = stream.next().await {
+        whole.extend_from_slice(&piece.ok()?);
+    }
+    Some(whole)
 }

@@ -75,6 +75,11 @@ impl<'w> Program<'w> {
         Self { workspace, config, log, base: format!("http://127.0.0.1:{port}"), keys }
     }
 
+    /// Where it listens.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     /// Its credentials.
     pub fn keys(&self) -> &Keys {
         &self.keys

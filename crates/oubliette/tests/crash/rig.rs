@@ -184,6 +184,11 @@ impl Process {
         panic!("a process does not stop");
     }
 
+    /// Lets it go on after [`Process::freeze`].
+    pub fn thaw(&self) {
+        must("kill", ["-CONT", &self.id().to_string()]);
+    }
+
     /// Asks it to stop.
     pub fn terminate(&mut self) {
         let _ = run("kill", ["-TERM", &self.id().to_string()]);
@@ -249,13 +254,19 @@ impl Disk {
     }
 
     /// The file system that an image already has.
+    #[track_caller]
     pub fn open(workspace: &Workspace, name: &str, kind: Kind, image: &Path) -> Self {
+        Self::try_open(workspace, name, kind, image).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The file system that an image may have.
+    pub fn try_open(workspace: &Workspace, name: &str, kind: Kind, image: &Path) -> Result<Self, String> {
         let mount = workspace.path(name);
         fs::create_dir_all(&mount).expect("a mount point can be made");
         let mut disk = Self { device: None, backing: image.to_owned(), mount, kind };
         disk.attach();
-        disk.mount();
-        disk
+        disk.try_mount()?;
+        Ok(disk)
     }
 
     /// Where it is mounted.
@@ -269,11 +280,16 @@ impl Disk {
         device
     }
 
+    #[track_caller]
     fn mount(&self) {
+        self.try_mount().unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    fn try_mount(&self) -> Result<(), String> {
         let device = self.device.as_deref().expect("attached");
         // Two images copied from one have the same id, which xfs refuses without being told.
         let options = if self.kind == Kind::Xfs { "nouuid,noatime" } else { "noatime" };
-        must("mount", [OsStr::new("-o"), OsStr::new(options), OsStr::new(device), self.mount.as_os_str()]);
+        run("mount", [OsStr::new("-o"), OsStr::new(options), OsStr::new(device), self.mount.as_os_str()]).map(drop)
     }
 
     /// Power off: from this moment nothing reaches the disk, and what was not flushed is lost.

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test that unwraps nothing fails the test where it should")]
 
+#[allow(dead_code, reason = "the binaries use different parts of it")]
 #[path = "../attacker/mod.rs"]
 mod attacker;
 mod cli;
