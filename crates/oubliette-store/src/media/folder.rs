@@ -11,6 +11,7 @@ use keyforest::media::Medium;
 use rustix::fs::{Advice, FallocateFlags, OFlags};
 
 use crate::media::align::Aligned;
+use crate::media::ground::Ground;
 
 /// Files of the folder are readable by the vault's user alone: page ciphertexts need no secrecy, but nobody else has any
 /// business here.
@@ -20,6 +21,7 @@ const MODE: u32 = 0o600;
 pub struct Folder {
     path: PathBuf,
     directory: File,
+    ground: Ground,
     open: Mutex<HashMap<String, Handles>>,
 }
 
@@ -36,7 +38,8 @@ impl Folder {
         let path = path.into();
         make_directory(&path)?;
         let directory = File::open(&path)?;
-        Ok(Self { path, directory, open: Mutex::new(HashMap::new()) })
+        let ground = Ground::of(&path);
+        Ok(Self { path, directory, ground, open: Mutex::new(HashMap::new()) })
     }
 
     /// The directory.
@@ -99,7 +102,8 @@ impl Medium for Folder {
             let _ = fs::remove_file(&path);
             return Err(error);
         }
-        file.sync_all().and_then(|()| self.directory.sync_all()).map_err(failed_flush)?;
+        let flushed = file.sync_all().and_then(|()| self.directory.sync_all());
+        flushed.and_then(|()| self.ground.holds()).map_err(failed_flush)?;
         let handles = Handles { file: Arc::new(file), direct: None };
         self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), handles);
         Ok(())
@@ -110,7 +114,7 @@ impl Medium for Folder {
     }
 
     fn flush(&self, name: &str) -> io::Result<()> {
-        self.file(name)?.sync_data().map_err(failed_flush)
+        self.file(name)?.sync_data().and_then(|()| self.ground.holds()).map_err(failed_flush)
     }
 
     fn read_at(&self, name: &str, offset: u64, len: usize) -> io::Result<Vec<u8>> {
@@ -152,7 +156,7 @@ impl Medium for Folder {
     fn remove(&self, name: &str) -> io::Result<()> {
         fs::remove_file(self.at(name)?)?;
         self.forget(name);
-        self.directory.sync_all().map_err(failed_flush)
+        self.directory.sync_all().and_then(|()| self.ground.holds()).map_err(failed_flush)
     }
 }
 

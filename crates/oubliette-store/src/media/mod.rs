@@ -2,5 +2,6 @@
 
 pub(crate) mod align;
 pub(crate) mod folder;
+pub(crate) mod ground;
 
 pub use folder::Folder;

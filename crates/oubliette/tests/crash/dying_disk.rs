@@ -101,8 +101,9 @@ async fn a_disk_that_dies_under_load_loses_nothing_that_was_answered() {
         let mut load = load_for(&world, &mut running, &mut random, span).await;
         dying.die();
         // It must end by itself: nobody knows what is on the disk.
-        let ended = running.process.wait(Duration::ZERO).is_some() || load.fell_silent(Duration::from_secs(20)).await;
-        if !ended {
+        if load.fell_silent(Duration::from_secs(20)).await {
+            running.media_failed().unwrap_or_else(|how| world.complain(how));
+        } else {
             world.complain("the program goes on serving changes on a disk that takes none".to_owned());
         }
         running.process.kill();

@@ -20,6 +20,7 @@ mod load;
 mod points;
 mod program;
 mod random;
+mod read_only;
 mod rig;
 mod rig_works;
 mod session;

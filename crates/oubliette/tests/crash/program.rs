@@ -29,6 +29,20 @@ pub struct Running {
     pub clients: Clients,
 }
 
+/// The code of a process whose medium failed, as the manual has it.
+const MEDIUM_FAILED: i32 = 74;
+
+impl Running {
+    /// Waits until the program ends by itself, with the code of a failed medium; else tells how it went.
+    pub fn media_failed(&mut self) -> Result<(), String> {
+        match self.process.wait(Duration::from_secs(10)) {
+            Some(status) if status.code() == Some(MEDIUM_FAILED) => Ok(()),
+            Some(status) => Err(format!("a program whose medium failed ended with {status}")),
+            None => Err("a program whose medium failed goes on and is silent".to_owned()),
+        }
+    }
+}
+
 /// The binary: the one built with the tests, or the one that `OUBLIETTE_BINARY` names.
 pub fn binary() -> &'static Path {
     static BINARY: LazyLock<PathBuf> = LazyLock::new(|| {

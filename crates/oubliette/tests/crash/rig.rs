@@ -303,6 +303,14 @@ impl Disk {
         self.mount();
     }
 
+    /// The kernel finds the file system damaged and makes it read-only under whoever uses it, as `errors=remount-ro` asks
+    /// for. For good, until [`Disk::restore`]. Only ext4 can be asked for that.
+    pub fn turn_read_only(&self) {
+        must("mount", [OsStr::new("-o"), OsStr::new("remount,errors=remount-ro"), self.mount.as_os_str()]);
+        let device = self.device.as_deref().expect("attached").trim_start_matches("/dev/");
+        fs::write(format!("/sys/fs/ext4/{device}/trigger_fs_error"), "for a test").expect("ext4 can be told of damage");
+    }
+
     /// Mounts it read-only or writable again.
     pub fn read_only(&self, on: bool) -> Result<(), String> {
         let options = if on { "remount,ro" } else { "remount,rw" };

@@ -30,6 +30,8 @@ use oubliette_core::ports::{PortError, PortErrorKind};
 use tokio::sync::{Semaphore, oneshot};
 use uuid::Uuid;
 
+use crate::media::ground::Ground;
+
 pub use migrate::MigrationError;
 use readers::Readers;
 use wal::Wal;
@@ -96,8 +98,15 @@ impl SqliteMetadata {
         prepare(&mut connection);
 
         let stopped = Arc::new(AtomicBool::new(false));
-        let writer =
-            Writer { connection, erased, wal, commit_counter, probe: options.probe, stopped: Arc::clone(&stopped) };
+        let writer = Writer {
+            connection,
+            erased,
+            wal,
+            commit_counter,
+            probe: options.probe,
+            ground: Ground::of(folder_of(path)),
+            stopped: Arc::clone(&stopped),
+        };
         let (queue, jobs) = mpsc::channel();
         let run = move || {
             writer.run(&jobs);
@@ -176,10 +185,13 @@ fn lock(path: &Path) -> Result<File, PortError> {
     }
 }
 
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// SQLite flushes the folder for its log but not for a new database file.
 fn sync_folder(path: &Path) -> Result<(), PortError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)
+    File::open(folder_of(path))
         .and_then(|folder| folder.sync_all())
         .map_err(|error| PortError::new(PortErrorKind::Unknown, "flush the metadata's folder", error))
 }

@@ -22,6 +22,7 @@ use super::erased::Erased;
 use super::error::{commit_certainly_failed, flush_failed, port_error};
 use super::statements as sql;
 use super::wal::Wal;
+use crate::media::ground::Ground;
 
 /// The moments around a durable commit, in order; see [`keyforest::Probe`].
 pub const CRASH_POINTS: &[&str] = &[BEFORE_COMMIT, AFTER_COMMIT];
@@ -76,6 +77,8 @@ pub(super) struct Writer {
     pub(super) wal: Wal,
     pub(super) commit_counter: u64,
     pub(super) probe: Arc<dyn Probe>,
+    /// Asked after every commit; the blobs it names were flushed to the same file system before.
+    pub(super) ground: Ground,
     /// Set when a flush failed.
     pub(super) stopped: Arc<AtomicBool>,
 }
@@ -192,6 +195,10 @@ impl Writer {
         self.probe.reached(BEFORE_COMMIT);
         match self.execute(sql::COMMIT) {
             Ok(()) => {
+                if let Err(error) = self.ground.holds() {
+                    self.stop(&PortError::new(PortErrorKind::Unknown, "commit the metadata", error));
+                    return Ended::Unknown;
+                }
                 self.probe.reached(AFTER_COMMIT);
                 self.commit_counter += 1;
                 tell_counter(waiting, self.commit_counter);
