@@ -1,6 +1,7 @@
 //! What is SQLite's own: durability of a killed process, group commit, full and read-only disks, files that are not ours.
 
 use std::io::{BufRead, BufReader, Read, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -281,9 +282,9 @@ struct Small(tempfile::TempDir);
 
 impl Small {
     /// `None` where this process may not mount.
-    fn mount(test: &str) -> Option<Self> {
+    fn mount(test: &str, size: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
-        if mount(&["-t", "tmpfs", "-o", "size=2m", "tmpfs"], folder.path()) {
+        if mount(&["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"], folder.path()) {
             return Some(Self(folder));
         }
         cannot_run(test, "needs the right to mount");
@@ -308,7 +309,7 @@ fn mount(arguments: &[&str], folder: &Path) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_answers_unavailable_and_heals() {
-    let Some(disk) = Small::mount("a_full_disk_answers_unavailable_and_heals") else { return };
+    let Some(disk) = Small::mount("a_full_disk_answers_unavailable_and_heals", "2m") else { return };
     let store = open(&disk.path());
     insert(&store, 500_000).await.unwrap();
     let ballast = disk.0.path().join("ballast");
@@ -334,8 +335,36 @@ async fn a_full_disk_answers_unavailable_and_heals() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_erasure_is_written_on_a_full_disk_and_the_space_for_it_comes_back() {
+    let Some(disk) = Small::mount("an_erasure_is_written_on_a_full_disk", "40m") else { return };
+    let store = open(&disk.path());
+    insert(&store, 500_000).await.unwrap();
+    let ballast = disk.0.path().join("ballast");
+    let copied = std::io::copy(&mut std::io::repeat(1).take(60 << 20), &mut std::fs::File::create(&ballast).unwrap());
+    copied.unwrap_err();
+    fill(&store).await;
+    let reserve = disk.0.path().join("metadata.db.reserve");
+    let set_aside = || std::fs::metadata(&reserve).is_ok_and(|file| file.blocks() > 0);
+    assert!(set_aside(), "space is kept back, and others are refused before it is touched");
+
+    write(&store, vec![Write::InsertPurge(erasure(7))]).await.unwrap();
+    assert!(!set_aside(), "the space is what the erasure was written with");
+
+    std::fs::remove_file(&ballast).unwrap();
+    insert(&store, 700_000).await.unwrap();
+    for _ in 0..500 {
+        if set_aside() {
+            store.close().await;
+            return assert_eq!(complaints(&disk.path()), Vec::<String>::new());
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("there is space, but none is kept back for the next erasure");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_read_only_disk_is_refused_at_open_and_heals() {
-    let Some(disk) = Small::mount("a_read_only_disk_is_refused_at_open_and_heals") else { return };
+    let Some(disk) = Small::mount("a_read_only_disk_is_refused_at_open_and_heals", "2m") else { return };
     let store = open(&disk.path());
     insert(&store, 1).await.unwrap();
     store.close().await;

@@ -14,6 +14,7 @@ mod migrate;
 mod port;
 mod read;
 mod readers;
+mod reserve;
 mod rows;
 mod statements;
 mod wal;
@@ -34,6 +35,7 @@ use crate::media::ground::Ground;
 
 pub use migrate::MigrationError;
 use readers::Readers;
+use reserve::Reserve;
 use wal::Wal;
 pub use writer::CRASH_POINTS;
 use writer::{Job, Work, Writer};
@@ -105,6 +107,7 @@ impl SqliteMetadata {
             commit_counter,
             probe: options.probe,
             ground: Ground::of(folder_of(path)),
+            reserve: Reserve::of(path),
             stopped: Arc::clone(&stopped),
         };
         let (queue, jobs) = mpsc::channel();

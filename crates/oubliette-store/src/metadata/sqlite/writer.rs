@@ -13,13 +13,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use keyforest::Probe;
-use oubliette_core::ports::{Applied, PortError, PortErrorKind, Transaction};
+use oubliette_core::ports::{Applied, PortError, PortErrorKind, Transaction, Write};
 use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::apply::{self, Stop};
 use super::erased::Erased;
 use super::error::{commit_certainly_failed, flush_failed, port_error};
+use super::reserve::Reserve;
 use super::statements as sql;
 use super::wal::Wal;
 use crate::media::ground::Ground;
@@ -45,6 +46,13 @@ pub(super) enum Work {
     Apply(Transaction, oneshot::Sender<Result<Applied, PortError>>),
     /// Switch a blob's place (from, to).
     Switch(String, String, oneshot::Sender<Result<bool, PortError>>),
+}
+
+impl Work {
+    fn erases(&self) -> bool {
+        let erases = |write: &Write| matches!(write, Write::InsertPurge(_));
+        matches!(self, Self::Apply(transaction, _) if transaction.writes.iter().any(erases))
+    }
 }
 
 /// Work with its place in the bounded queue.
@@ -79,6 +87,8 @@ pub(super) struct Writer {
     pub(super) probe: Arc<dyn Probe>,
     /// Asked after every commit; the blobs it names were flushed to the same file system before.
     pub(super) ground: Ground,
+    /// Given up before an erasure on a full disk.
+    pub(super) reserve: Reserve,
     /// Set when a flush failed.
     pub(super) stopped: Arc<AtomicBool>,
 }
@@ -110,6 +120,7 @@ impl Writer {
         if let Err(error) = how(&mut self.wal, &self.connection) {
             self.stop(&error);
         }
+        self.reserve.refill();
     }
 
     fn batch(&mut self, batch: Vec<Work>) {
@@ -131,6 +142,9 @@ impl Writer {
     }
 
     fn run_batch(&mut self, batch: Vec<Work>, waiting: &mut Vec<Waiting>) -> Ended {
+        if batch.iter().any(Work::erases) {
+            self.reserve.spend_if_full();
+        }
         let mut begun = self.execute(sql::BEGIN_COMMIT);
         let mut wrote = false;
         for work in batch {
