@@ -176,14 +176,15 @@ impl Planter {
 
     /// Deletes in the Vonage dialect: an interaction or a content of one, by its path. Returns once that is answered.
     pub async fn vonage_delete(&self, path: &str) {
-        let status = self.vonage("DELETE", path).send().await.unwrap().status();
+        let status = patiently(|| self.vonage("DELETE", path)).await.status();
         assert_eq!(status, if path.contains("/content/") { 204 } else { 200 });
     }
 
     /// Deletes several in the Vonage dialect; returns once that is answered as done.
     pub async fn vonage_delete_batch(&self, ids: &[String]) {
-        let request = self.vonage("POST", "/interactions/delete-batch").json(&json!({"guids": ids}));
-        let (status, failures) = answer(request.send().await.unwrap()).await;
+        let guids = json!({"guids": ids});
+        let request = || self.vonage("POST", "/interactions/delete-batch").json(&guids);
+        let (status, failures) = answer(patiently(request).await).await;
         assert_eq!((status, &failures["failures"]), (200, &json!([])));
     }
 
@@ -301,6 +302,17 @@ impl Story {
     /// What must be nowhere in clear, live or not.
     pub fn markers(&self) -> Vec<Marker> {
         self.doomed.iter().chain(&self.live).flat_map(Marks::markers).collect()
+    }
+}
+
+/// Asks again while it is told that there were too many requests: others may use the same client.
+async fn patiently(request: impl Fn() -> RequestBuilder) -> Response {
+    loop {
+        let response = request().send().await.unwrap();
+        if response.status() != 429 {
+            return response;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 

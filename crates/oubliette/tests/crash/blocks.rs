@@ -68,7 +68,7 @@ async fn with_every_block_ever_written_and_the_current_register_nothing_erased_o
     assert!(blocks.found.is_empty(), "something personal was written to a block in clear: {:?}", blocks.found);
 
     // The disk as it was at its flushes.
-    let chosen = choose(&states, &stories, count("IMAGES", 80, usize::MAX));
+    let chosen = choose(&states, &stories, count("IMAGES", 80, 500));
     let archive = archive(&workspace, &images, &log, size, &chosen);
     for pack in archive.packs() {
         blocks.attacker.archive(pack);

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -76,7 +77,8 @@ async fn what_was_answered_holds_on_the_disk_as_it_was_at_every_flush() {
     figure(
         test,
         &format!(
-            "recovered at {recovered} flushes ({states} different states) of a logged run with {} live and {} erased items at its end, {:.0} s",
+            "recovered at {recovered} flushes ({states} different states) of a logged run with {} changes answered, {} live and {} erased items at its end, {:.0} s",
+            world.answered.load(Ordering::Relaxed),
             tally.live,
             tally.deleted + tally.accepted,
             begun.elapsed().as_secs_f64()
