@@ -13,4 +13,5 @@ pub mod http;
 pub mod import;
 pub mod running;
 pub mod telemetry;
+pub mod wipe;
 pub mod work;

@@ -2,6 +2,9 @@
 
 use std::process::ExitCode;
 
+#[global_allocator]
+static ALLOCATOR: oubliette::wipe::Wiping = oubliette::wipe::Wiping;
+
 fn main() -> ExitCode {
     oubliette::cli::main()
 }

@@ -17,6 +17,7 @@ mod images;
 mod kills;
 mod ledger;
 mod load;
+mod memory;
 mod points;
 mod program;
 mod random;
