@@ -3,4 +3,8 @@
 //! All of them pass the same conformance suite (`oubliette_core::testing::conformance::metadata`) and use the same numbers
 //! and names of migrations and, where it makes sense, of files.
 
+mod erased;
+mod migration;
 pub mod sqlite;
+
+pub use migration::MigrationError;

@@ -8,7 +8,8 @@ use oubliette_core::ports::{
 };
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Params};
 
-use super::erased::Erased;
+use crate::metadata::erased::Erased;
+
 use super::error::{port_error, refused};
 use super::rows::{ids, numbers, purge_kind_number, purge_state_number, to_nanos};
 use super::statements as sql;

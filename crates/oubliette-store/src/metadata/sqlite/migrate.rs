@@ -3,25 +3,15 @@
 //! Each migration is a numbered file; its number and the SHA-256 of its text are recorded. A database with a number we do
 //! not know was made by a newer program and is refused, as is one whose recorded migration is not ours.
 
-use aws_lc_rs::digest;
 use oubliette_core::ports::{PortError, PortErrorKind};
 use rusqlite::{Connection, TransactionBehavior};
-use thiserror::Error;
 use uuid::Uuid;
+
+use crate::metadata::migration::{Migration, MigrationError, check, sha256};
 
 use super::connection::APPLICATION_ID;
 use super::error::port_error;
 use super::statements;
-
-/// One step of the schema.
-struct Migration {
-    /// Number from 1, without gaps.
-    number: u32,
-    /// The file's name.
-    name: &'static str,
-    /// Its text.
-    sql: &'static str,
-}
 
 /// All steps, oldest first.
 const MIGRATIONS: &[Migration] = &[
@@ -38,36 +28,6 @@ const CREATE_RECORD: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
     -- SHA-256 of its text.
     sha256 BLOB NOT NULL CHECK (length(sha256) = 32)
 ) STRICT";
-
-/// Why a database is not ours to use.
-#[derive(Debug, Error)]
-pub enum MigrationError {
-    /// Another program's file.
-    #[error("the file is not the metadata of a vault")]
-    Foreign,
-    /// Made by a newer program.
-    #[error("the database has schema {found}, this program knows schemas up to {known}: use the newer program")]
-    Newer {
-        /// Highest number in the database.
-        found: u32,
-        /// Highest number known here.
-        known: u32,
-    },
-    /// A migration was applied whose text is not ours.
-    #[error("migration {number} ({name}) in the database is not the one this program knows")]
-    Changed {
-        /// Its number.
-        number: u32,
-        /// Its name here.
-        name: &'static str,
-    },
-    /// A migration is recorded while an earlier one is not.
-    #[error("migration {number} is missing in the database although a later one was applied")]
-    Gap {
-        /// The missing number.
-        number: u32,
-    },
-}
 
 /// Applies what is missing, all of it in one transaction, and writes the instance row of a new database.
 pub(super) fn migrate(connection: &mut Connection, new_instance: Uuid) -> Result<(), PortError> {
@@ -116,30 +76,6 @@ fn run(connection: &mut Connection, migrations: &[Migration], new_instance: Uuid
 fn recorded(connection: &Connection) -> rusqlite::Result<Vec<(u32, [u8; 32])>> {
     let mut statement = connection.prepare("SELECT number, sha256 FROM schema_migrations ORDER BY number")?;
     statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
-}
-
-fn check(recorded: &[(u32, [u8; 32])], migrations: &[Migration]) -> Result<(), MigrationError> {
-    let known = migrations.last().map_or(0, |migration| migration.number);
-    if let Some((found, _)) = recorded.last()
-        && *found > known
-    {
-        return Err(MigrationError::Newer { found: *found, known });
-    }
-    for (migration, (number, hash)) in migrations.iter().zip(recorded) {
-        if migration.number != *number {
-            return Err(MigrationError::Gap { number: migration.number });
-        }
-        if sha256(migration.sql) != *hash {
-            return Err(MigrationError::Changed { number: *number, name: migration.name });
-        }
-    }
-    Ok(())
-}
-
-fn sha256(text: &str) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
-    hash
 }
 
 #[cfg(test)]

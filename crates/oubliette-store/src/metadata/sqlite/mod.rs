@@ -8,7 +8,6 @@
 
 mod apply;
 mod connection;
-mod erased;
 mod error;
 mod migrate;
 mod port;
@@ -31,9 +30,8 @@ use oubliette_core::ports::{PortError, PortErrorKind};
 use tokio::sync::{Semaphore, oneshot};
 use uuid::Uuid;
 
+pub use super::migration::MigrationError;
 use crate::media::ground::Ground;
-
-pub use migrate::MigrationError;
 use readers::Readers;
 use reserve::Reserve;
 use wal::Wal;

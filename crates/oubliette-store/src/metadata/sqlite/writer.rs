@@ -17,8 +17,9 @@ use oubliette_core::ports::{Applied, PortError, PortErrorKind, Transaction, Writ
 use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use crate::metadata::erased::Erased;
+
 use super::apply::{self, Stop};
-use super::erased::Erased;
 use super::error::{commit_certainly_failed, flush_failed, port_error};
 use super::reserve::Reserve;
 use super::statements as sql;

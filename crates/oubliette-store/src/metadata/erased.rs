@@ -15,7 +15,7 @@ const SPREAD: usize = 64;
 
 /// Covered leaves with an undo log.
 #[derive(Default)]
-pub(super) struct Erased {
+pub(in crate::metadata) struct Erased {
     sets: HashMap<Uuid, Arc<PurgeSet>>,
     large: HashMap<Uuid, Arc<PurgeSet>>,
     /// How many small sets name the group.
@@ -32,36 +32,36 @@ enum Change {
 
 /// A place in the undo log.
 #[derive(Clone, Copy)]
-pub(super) struct Mark(usize);
+pub(in crate::metadata) struct Mark(usize);
 
 impl Erased {
     /// Whether any erasure covers the leaf.
-    pub(super) fn contains(&self, leaf: Leaf) -> bool {
+    pub(in crate::metadata) fn contains(&self, leaf: Leaf) -> bool {
         self.groups.contains_key(&Group::of(leaf).0)
             || self.leaves.contains_key(&leaf.0)
             || self.large.values().any(|set| set.contains(leaf))
     }
 
     /// Takes an erasure in.
-    pub(super) fn add(&mut self, id: Uuid, set: Arc<PurgeSet>) {
+    pub(in crate::metadata) fn add(&mut self, id: Uuid, set: Arc<PurgeSet>) {
         self.insert(id, set);
         self.undo.push(Change::Added(id));
     }
 
     /// Lets an erasure go; one that is not known changes nothing.
-    pub(super) fn remove(&mut self, id: Uuid) {
+    pub(in crate::metadata) fn remove(&mut self, id: Uuid) {
         if let Some(set) = self.take(id) {
             self.undo.push(Change::Removed(id, set));
         }
     }
 
     /// Where the undo log stands.
-    pub(super) fn mark(&self) -> Mark {
+    pub(in crate::metadata) fn mark(&self) -> Mark {
         Mark(self.undo.len())
     }
 
     /// Undoes everything since the mark.
-    pub(super) fn undo_to(&mut self, mark: Mark) {
+    pub(in crate::metadata) fn undo_to(&mut self, mark: Mark) {
         while self.undo.len() > mark.0 {
             match self.undo.pop() {
                 Some(Change::Added(id)) => drop(self.take(id)),
@@ -72,12 +72,12 @@ impl Erased {
     }
 
     /// Undoes everything that was not settled.
-    pub(super) fn undo_all(&mut self) {
+    pub(in crate::metadata) fn undo_all(&mut self) {
         self.undo_to(Mark(0));
     }
 
     /// Makes everything so far final.
-    pub(super) fn settle(&mut self) {
+    pub(in crate::metadata) fn settle(&mut self) {
         self.undo.clear();
     }
 
