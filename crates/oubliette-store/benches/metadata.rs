@@ -1,7 +1,8 @@
-//! Figures of the SQLite metadata: `cargo bench -p oubliette-store --bench metadata [-- FOLDER]`.
+//! Figures of the metadata: `cargo bench -p oubliette-store --bench metadata [-- FOLDER | URL]`.
 //!
-//! Prints one line a figure; asserts nothing about time. The folder (default: the temporary one) should lie on the disk that
-//! is meant, since most of a small transaction is the flush.
+//! Prints one line a figure; asserts nothing about time. With a folder (default: the temporary one) on SQLite, with the URL of
+//! an empty database on PostgreSQL. The folder should lie on the disk that is meant, since most of a small transaction is the
+//! flush.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on should say where")]
 
@@ -15,7 +16,9 @@ use oubliette_core::model::{ContentKind, InteractionKind, SizeClass, State, Tena
 use oubliette_core::ports::{
     BlobRef, Check, ContentRow, InteractionRow, Metadata, PurgeKind, PurgeRow, PurgeSet, PurgeState, Transaction, Write,
 };
+use oubliette_store::metadata::postgres::{PostgresMetadata, PostgresOptions};
 use oubliette_store::metadata::sqlite::{SqliteMetadata, SqliteOptions};
+use oubliette_store::postgres::Options;
 use uuid::Uuid;
 
 /// Interactions loaded before reads are measured, and contents of each.
@@ -106,30 +109,48 @@ fn say(what: &str, figure: impl std::fmt::Display) {
 
 #[tokio::main]
 async fn main() {
-    let parent = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
-    let folder = match parent {
+    let argument = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    if let Some(url) = argument.as_deref().filter(|argument| argument.contains("://")) {
+        return on_postgres(url).await;
+    }
+    let folder = match argument {
         Some(parent) => tempfile::tempdir_in(parent).unwrap(),
         None => tempfile::tempdir().unwrap(),
     };
     say("flush of 8 KiB, median", format!("{:?}", flush(folder.path())));
-    let store = Arc::new(SqliteMetadata::open(&folder.path().join("metadata.db"), SqliteOptions::default()).unwrap());
-
-    load(&store).await;
-    concurrency(&store).await;
-    reads(&store).await;
+    let open = || SqliteMetadata::open(&folder.path().join("metadata.db"), SqliteOptions::default()).unwrap();
+    figures(Arc::new(open())).await;
 
     let start = Instant::now();
-    store.close().await;
-    say("close", format!("{:?}", start.elapsed()));
-    let start = Instant::now();
-    let store = SqliteMetadata::open(&folder.path().join("metadata.db"), SqliteOptions::default()).unwrap();
+    let store = open();
     say("open", format!("{:?}", start.elapsed()));
     store.close().await;
     let bytes = std::fs::metadata(folder.path().join("metadata.db")).unwrap().len();
     say("database file", format!("{} MiB", bytes >> 20));
 }
 
-async fn load(store: &SqliteMetadata) {
+async fn on_postgres(url: &str) {
+    let open = async || {
+        let server = Options { url: url.to_owned(), ..Options::default() };
+        PostgresMetadata::open(PostgresOptions { server, ..PostgresOptions::default() }).await.unwrap()
+    };
+    figures(Arc::new(open().await)).await;
+    let start = Instant::now();
+    let store = open().await;
+    say("open", format!("{:?}", start.elapsed()));
+    store.close().await;
+}
+
+async fn figures(store: Arc<dyn Metadata>) {
+    load(&*store).await;
+    concurrency(&store).await;
+    reads(&*store).await;
+    let start = Instant::now();
+    store.close().await;
+    say("close", format!("{:?}", start.elapsed()));
+}
+
+async fn load(store: &dyn Metadata) {
     let start = Instant::now();
     for first in (0..INTERACTIONS).step_by(1_000) {
         let rows = (first..first + 1_000).flat_map(|group| {
@@ -144,7 +165,7 @@ async fn load(store: &SqliteMetadata) {
     say("rows in the same", format!("{:.0}/s", (INTERACTIONS * (1 + CONTENTS)) as f64 / taken));
 }
 
-async fn concurrency(store: &Arc<SqliteMetadata>) {
+async fn concurrency(store: &Arc<dyn Metadata>) {
     let mut next = 0;
     for lanes in [1_u64, 8, 64] {
         let each = if lanes == 1 { 1_000 } else { 20_000 / lanes };
@@ -173,7 +194,7 @@ async fn concurrency(store: &Arc<SqliteMetadata>) {
     }
 }
 
-async fn reads(store: &SqliteMetadata) {
+async fn reads(store: &dyn Metadata) {
     let one = timed(2_000, async || store.interaction(Group(77)).await.unwrap()).await;
     say("interaction(), median", format!("{one:?}"));
     let groups: Vec<_> = (0..1_000).map(|number| Group(number * 97)).collect();

@@ -1,5 +1,5 @@
--- The schema as all migrations leave it. Made by the test `the_dump_of_the_schema_is_current`;
--- run it with OUBLIETTE_UPDATE=1 after adding a migration.
+-- The schema as all migrations leave it. Made by the tests `the_dump_of_…_is_current`;
+-- run them with OUBLIETTE_UPDATE=1 after adding a migration.
 
 CREATE TABLE contents (
     -- Leaf that seals its bytes and its description. A purge of the content or its interaction removes the row.

@@ -5,6 +5,7 @@
 
 mod erased;
 mod migration;
+pub mod postgres;
 pub mod sqlite;
 
 pub use migration::MigrationError;

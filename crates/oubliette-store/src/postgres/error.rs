@@ -71,6 +71,25 @@ pub enum PostgresError {
     /// A stored value this program does not know.
     #[error("a stored value cannot be read: {0}")]
     Unreadable(&'static str),
+    /// The database lacks commits that were seen.
+    #[error(
+        "the database went back: it holds {found} commits where {known} were seen; a server that lacked them took over"
+    )]
+    WentBack {
+        /// What it counts.
+        found: u64,
+        /// What was seen.
+        known: u64,
+    },
+    /// Another database than the one that was opened.
+    #[error("the database is another vault's")]
+    OtherVault,
+    /// It went back, or is another one, and was given up.
+    #[error("the database was given up because it is not what it was")]
+    Stopped,
+    /// Committed on one server only, perhaps.
+    #[error("the commit was not confirmed by the servers it has to reach")]
+    Unconfirmed,
     /// Fewer or more rows changed than were named.
     #[error("{changed} rows were changed where {expected} were named")]
     Rows {
@@ -118,7 +137,7 @@ pub fn port_error(operation: &'static str, error: PostgresError) -> PortError {
 }
 
 impl PostgresError {
-    /// What the caller has to do, when no commit was under way.
+    /// What the caller has to do; for errors of the server and of connections, when no commit was under way.
     pub fn kind(&self) -> PortErrorKind {
         match self {
             Self::Url
@@ -128,7 +147,8 @@ impl PostgresError {
             | Self::Tls(_)
             | Self::Old(_)
             | Self::Unsafe { .. }
-            | Self::Encoding(_) => PortErrorKind::Refused,
+            | Self::Encoding(_)
+            | Self::OtherVault => PortErrorKind::Refused,
             Self::Server { code, .. } => match code.as_str() {
                 "XX001" | "XX002" => PortErrorKind::Corrupt,
                 // A value that does not fit, a constraint, a row beyond the server's limits.
@@ -138,6 +158,7 @@ impl PostgresError {
                 _ => PortErrorKind::Unavailable,
             },
             Self::Unreadable(_) => PortErrorKind::Corrupt,
+            Self::WentBack { .. } | Self::Stopped | Self::Unconfirmed => PortErrorKind::Unknown,
             Self::File { .. } | Self::Lost(_) | Self::Silent(_) | Self::Rows { .. } => PortErrorKind::Unavailable,
         }
     }

@@ -47,14 +47,14 @@ impl Pool {
             match job(&session).await {
                 Err(error) if error.is_lost() => {}
                 outcome => {
-                    self.put_back(session);
+                    self.put_back(session, &outcome);
                     return outcome.map_err(failed);
                 }
             }
         }
         let session = (self.open)().await.map_err(failed)?;
         let outcome = job(&session).await;
-        self.put_back(session);
+        self.put_back(session, &outcome);
         outcome.map_err(failed)
     }
 
@@ -82,9 +82,10 @@ impl Pool {
         idle.pop()
     }
 
-    /// A session whose call was dropped half-way never comes here and is closed.
-    fn put_back(&self, session: Session) {
-        if !session.is_closed() {
+    /// A session with an error may be in the middle of something and is closed, as is one whose call was dropped half-way: that
+    /// never comes here.
+    fn put_back<T>(&self, session: Session, outcome: &Result<T, PostgresError>) {
+        if outcome.is_ok() && !session.is_closed() {
             self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(session);
         }
     }

@@ -30,6 +30,18 @@ impl Cluster {
         cluster
     }
 
+    /// A standby that follows this server.
+    pub fn standby(&self, configuration: &str) -> Self {
+        let standby = Self::folder();
+        let data = standby.data();
+        let from = format!("host=127.0.0.1 port={} user=postgres application_name=standby", self.port);
+        standby.command("pg_basebackup").arg("-d").arg(from).arg("-D").arg(&data).args(["-R", "-c", "fast"]).run();
+        standby.append("postgresql.conf", &standby.settings());
+        standby.append("postgresql.conf", configuration);
+        standby.run();
+        standby
+    }
+
     /// Its URL as superuser.
     pub fn url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
@@ -65,6 +77,11 @@ impl Cluster {
     /// Stops it, `fast` or `immediate` (as a crash would).
     pub fn stop(&self, mode: &str) {
         self.command("pg_ctl").arg("-D").arg(self.data()).args(["-m", mode, "-w", "stop"]).run();
+    }
+
+    /// Makes a standby the primary.
+    pub fn promote(&self) {
+        self.command("pg_ctl").arg("-D").arg(self.data()).args(["-w", "promote"]).run();
     }
 
     fn folder() -> Self {

@@ -1,5 +1,14 @@
 //! Everything on PostgreSQL: connections, and what is its own in the metadata. `scripts/engines.sh` starts the server.
 
 mod cluster;
+mod commits;
 mod connect;
+mod failover;
+mod metadata;
+mod own;
+mod plans;
+mod proxy;
 mod support;
+mod together;
+
+pub use support::Database;

@@ -1,7 +1,15 @@
 //! A database of each test's own on the server that was started for the tests.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use keyforest::{Group, Leaf, LeafSet};
+use oubliette_core::model::{ContentKind, InteractionKind, SizeClass, State, TenantId};
+use oubliette_core::ports::{
+    Applied, BlobRef, Check, ContentRow, InteractionRow, Metadata, PortError, PurgeKind, PurgeRow, PurgeSet,
+    PurgeState, Transaction, Write,
+};
+use oubliette_store::metadata::postgres::{PostgresMetadata, PostgresOptions};
 use oubliette_store::postgres::Options;
 use tokio_postgres::{Client, NoTls};
 
@@ -83,4 +91,88 @@ impl Drop for Database {
         });
         let _ = dropping.join();
     }
+}
+
+/// A store on the database.
+pub async fn open(database: &Database) -> Arc<PostgresMetadata> {
+    let options = PostgresOptions { server: database.options(), ..PostgresOptions::default() };
+    Arc::new(PostgresMetadata::open(options).await.unwrap())
+}
+
+/// An interaction.
+pub fn interaction(group: u64) -> InteractionRow {
+    InteractionRow {
+        group: Group(group),
+        tenant: TenantId(1),
+        kind: InteractionKind::Call,
+        state: State::Processed,
+        start_hour: 490_000 + i64::try_from(group / 50).unwrap(),
+        next_leaf: 1,
+        extra_groups: Vec::new(),
+        directory_block: group / 32,
+        version: 0,
+        sealed_meta: vec![group as u8; 600],
+    }
+}
+
+/// A content.
+pub fn content(group: u64, index: u64) -> ContentRow {
+    let leaf = Group(group).leaf(index);
+    ContentRow {
+        leaf,
+        interaction: Group(group),
+        kind: ContentKind::CallRecording,
+        size_class: SizeClass(20),
+        sealed_meta: vec![index as u8; 200],
+        blob: BlobRef(format!("blobs/{leaf}")),
+        commitment: [index as u8; 32],
+    }
+}
+
+/// A planned erasure of these interactions.
+pub fn erasure(id: u64, groups: impl IntoIterator<Item = u64>) -> PurgeRow {
+    let interactions: LeafSet = groups.into_iter().map(Leaf).collect();
+    PurgeRow {
+        id: uuid::Uuid::from_u128(u128::from(id)),
+        tenant: Some(TenantId(1)),
+        credential: None,
+        kind: PurgeKind::Order,
+        state: PurgeState::Planned,
+        interactions: interactions.len() as u64,
+        set: PurgeSet { interactions, ..PurgeSet::default() },
+        contents: 0,
+        order_leaf: None,
+        sealed_order: Vec::new(),
+        accepted_at: jiff::Timestamp::UNIX_EPOCH,
+        sealed_at: None,
+        sealed_epoch: None,
+        removed_at: None,
+        retained_until: None,
+    }
+}
+
+/// A transaction.
+pub async fn apply(store: &PostgresMetadata, checks: Vec<Check>, writes: Vec<Write>) -> Result<Applied, PortError> {
+    store.apply(Transaction { name: "test", checks, writes }).await
+}
+
+/// Writes without checks.
+pub async fn write(store: &PostgresMetadata, writes: Vec<Write>) -> Result<Applied, PortError> {
+    apply(store, Vec::new(), writes).await
+}
+
+/// One new interaction.
+pub async fn insert(store: &PostgresMetadata, group: u64) -> Result<Applied, PortError> {
+    write(store, vec![Write::InsertInteraction(interaction(group))]).await
+}
+
+/// Tries until it works, within a minute.
+pub async fn until<T>(what: &str, mut work: impl AsyncFnMut() -> Option<T>) -> T {
+    for _ in 0..600 {
+        if let Some(found) = work().await {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{what} did not happen");
 }

@@ -1,0 +1,114 @@
+//! Brings a database to the newest schema. Forward only, by one node at a time.
+
+use oubliette_core::ports::{PortError, PortErrorKind};
+use uuid::Uuid;
+
+use super::SCHEMA;
+use super::rows::get;
+use super::statements as sql;
+use crate::metadata::migration::{Migration, MigrationError, check, sha256};
+use crate::postgres::{Connector, LOCKS, PostgresError, Session, port_error};
+
+/// All steps, oldest first: the same numbers and names as elsewhere.
+const MIGRATIONS: &[Migration] = &[
+    Migration { number: 1, name: "0001_initial", sql: include_str!("../../../migrations/postgres/0001_initial.sql") },
+    Migration { number: 2, name: "0002_retained", sql: include_str!("../../../migrations/postgres/0002_retained.sql") },
+];
+
+/// Second key of the lock under which a database is migrated.
+const LOCK: i32 = 1;
+
+/// Where applied migrations are recorded.
+const CREATE_RECORD: &str = "CREATE TABLE schema_migrations (
+    -- Number of the migration.
+    number INTEGER PRIMARY KEY,
+    -- Its name.
+    name TEXT COLLATE \"C\" NOT NULL,
+    -- SHA-256 of its text.
+    sha256 BYTEA NOT NULL CHECK (octet_length(sha256) = 32)
+)";
+
+const OWNER: &str = "SELECT to_regnamespace($1) IS NOT NULL,
+    EXISTS (SELECT FROM pg_class WHERE relnamespace = to_regnamespace($1)),
+    EXISTS (SELECT FROM pg_class WHERE relnamespace = to_regnamespace($1) AND relname = 'schema_migrations')";
+
+const RECORDED: &str = "SELECT number, sha256 FROM schema_migrations ORDER BY number";
+
+const RECORD: &str = "INSERT INTO schema_migrations (number, name, sha256) VALUES ($1, $2, $3)";
+
+/// Applies what is missing, all of it in one transaction, and writes the instance row of a new database.
+pub(super) async fn migrate(connector: &Connector, new_instance: Uuid) -> Result<(), PortError> {
+    const OPERATION: &str = "migrate the metadata";
+    let failed = |error| port_error(OPERATION, error);
+    let session = connector.connect(SCHEMA).await.map_err(failed)?;
+    let begin = format!(
+        "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; \
+         SELECT pg_advisory_xact_lock({LOCKS}, {LOCK})"
+    );
+    session.batch(&begin).await.map_err(failed)?;
+    let recorded = recorded(&session).await.map_err(failed)?;
+    let refused = |error| PortError::new(PortErrorKind::Refused, OPERATION, error);
+    let recorded = recorded.map_err(refused)?;
+    check(&recorded, MIGRATIONS).map_err(refused)?;
+    apply(&session, recorded.len(), new_instance).await.map_err(failed)?;
+    session.close().await;
+    Ok(())
+}
+
+/// What was applied to a database that is ours or empty.
+async fn recorded(session: &Session) -> Result<Result<Vec<(u32, [u8; 32])>, MigrationError>, PostgresError> {
+    let rows = session.query(OWNER, &[&SCHEMA]).await?;
+    let row = rows.first().ok_or(PostgresError::Unreadable("whose the database is"))?;
+    let (there, filled, ours): (bool, bool, bool) = (get(row, 0)?, get(row, 1)?, get(row, 2)?);
+    if filled && !ours {
+        return Ok(Err(MigrationError::Foreign));
+    }
+    if !there {
+        session.batch(&format!("CREATE SCHEMA {SCHEMA}")).await?;
+    }
+    if !ours {
+        session.batch(CREATE_RECORD).await?;
+    }
+    let mut recorded = Vec::new();
+    for row in session.query(RECORDED, &[]).await? {
+        let number: i32 = get(&row, 0)?;
+        let hash: &[u8] = get(&row, 1)?;
+        let number = u32::try_from(number).map_err(|_| PostgresError::Unreadable("a migration's number"))?;
+        recorded.push((number, hash.try_into().map_err(|_| PostgresError::Unreadable("a migration's hash"))?));
+    }
+    Ok(Ok(recorded))
+}
+
+async fn apply(session: &Session, applied: usize, new_instance: Uuid) -> Result<(), PostgresError> {
+    for migration in &MIGRATIONS[applied..] {
+        session.batch(migration.sql).await?;
+        let number = i32::try_from(migration.number).map_err(|_| PostgresError::Unreadable("a migration's number"))?;
+        let hash = sha256(migration.sql);
+        session.execute(RECORD, &[&number, &migration.name, &hash.as_slice()]).await?;
+    }
+    if applied == 0 {
+        session.execute(sql::INSERT_INSTANCE, &[&new_instance]).await?;
+    }
+    session.batch("COMMIT").await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What SQLite has, in the same order and under the same names.
+    #[test]
+    fn migrations_have_the_numbers_and_names_they_have_on_sqlite() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/sqlite");
+        let mut names: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|file| file.unwrap().file_name().into_string().unwrap().trim_end_matches(".sql").to_owned())
+            .collect();
+        names.sort_unstable();
+        assert_eq!(MIGRATIONS.iter().map(|migration| migration.name).collect::<Vec<_>>(), names);
+        for (position, migration) in MIGRATIONS.iter().enumerate() {
+            assert_eq!(migration.number as usize, position + 1);
+            assert!(migration.name.starts_with(&format!("{:04}_", migration.number)));
+        }
+    }
+}

@@ -1,0 +1,11 @@
+-- Erasures of a tenant, newest first. $1: tenant, $2: how many.
+SELECT purges.purge, purges.tenant, purges.credential, purges.kind, purges.state, purges.interactions, purges.contents,
+    purges.order_leaf, purges.accepted_at, purges.sealed_at, purges.sealed_epoch, purges.removed_at,
+    purge_sets.leaf_set,
+    (SELECT purge_orders.sealed_order FROM purge_orders WHERE purge_orders.serial = purges.serial),
+    purges.retained_until
+FROM purges
+JOIN purge_sets ON purge_sets.serial = purges.serial
+WHERE purges.tenant = $1
+ORDER BY purges.accepted_at DESC, purges.purge DESC
+LIMIT $2

@@ -1,0 +1,10 @@
+-- Erasures not yet sealed, oldest first.
+SELECT purges.purge, purges.tenant, purges.credential, purges.kind, purges.state, purges.interactions, purges.contents,
+    purges.order_leaf, purges.accepted_at, purges.sealed_at, purges.sealed_epoch, purges.removed_at,
+    purge_sets.leaf_set,
+    (SELECT purge_orders.sealed_order FROM purge_orders WHERE purge_orders.serial = purges.serial),
+    purges.retained_until
+FROM purges
+JOIN purge_sets ON purge_sets.serial = purges.serial
+WHERE purges.state < 3
+ORDER BY purges.accepted_at, purges.serial
