@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion};
-use keyforest::media::{Medium, SLOT_BYTES, SlotDevice};
+use keyforest::media::{Medium, SLOT_BYTES, SlotDevice, SlotError};
 use keyforest::{Change, Forest, ForestConfig, Leaf, LeafSet, NoProbe, Pins, Stores};
 
 const DIRECT: i32 = 0x4000;
@@ -83,8 +83,8 @@ impl Medium for Disk {
 struct Slots(File);
 
 impl SlotDevice for Slots {
-    fn class(&self) -> &'static str {
-        "file"
+    fn class(&self) -> std::borrow::Cow<'static, str> {
+        "file".into()
     }
     fn read_slot(&self, slot: usize) -> io::Result<Box<[u8; SLOT_BYTES]>> {
         let (mut bytes, start) = aligned(SLOT_BYTES);
@@ -93,10 +93,11 @@ impl SlotDevice for Slots {
         block.copy_from_slice(&bytes[start..start + SLOT_BYTES]);
         Ok(block)
     }
-    fn write_slot(&self, slot: usize, block: &[u8; SLOT_BYTES]) -> io::Result<()> {
+    fn write_slot(&self, slot: usize, block: &[u8; SLOT_BYTES]) -> Result<(), SlotError> {
         let (mut bytes, start) = aligned(SLOT_BYTES);
         bytes[start..start + SLOT_BYTES].copy_from_slice(block);
-        self.0.write_all_at(&bytes[start..start + SLOT_BYTES], (slot * SLOT_BYTES) as u64)
+        let written = self.0.write_all_at(&bytes[start..start + SLOT_BYTES], (slot * SLOT_BYTES) as u64);
+        written.map_err(SlotError::End)
     }
 }
 

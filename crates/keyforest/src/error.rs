@@ -74,6 +74,11 @@ pub enum SealError {
     /// Certainly not done: the old epoch is in force and the state in memory is unchanged. May be tried again.
     #[error("the seal was not made")]
     NotDone(#[source] ForestError),
+    /// The pages are durable and checked, but the register's store does not answer. The old epoch is in force, readers go
+    /// on, and whether the new root has arrived is left open: call [`Forest::finish_seal`](crate::Forest::finish_seal)
+    /// until it is done. A process that ends instead recovers.
+    #[error("the seal waits for the register")]
+    Stalled(#[source] ForestError),
     /// A flush failed at or after the point where the disk's state is unknown. The process must end and recover.
     #[error("a flush failed during the seal: the process must end and recover")]
     Unknown(#[source] ForestError),

@@ -1,5 +1,6 @@
 //! The forest: derive, allocate, puncture, seal, recover.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
@@ -17,8 +18,8 @@ use crate::probe::{Broken, broken};
 use crate::seal::{self, Sealer};
 use crate::state::State;
 use crate::{
-    Change, ForestConfig, ForestError, Group, KeyError, Lane, Leaf, LeafKey, LeafStatus, OpenReport, Pins, SealError,
-    Sealed, Stores,
+    Change, ForestConfig, ForestError, Group, KeyError, Lane, Leaf, LeafKey, LeafSet, LeafStatus, OpenReport, Pins,
+    SealError, Sealed, Stores,
 };
 
 /// The key forest of one vault. Share it behind an `Arc`; reads run beside a seal.
@@ -64,7 +65,7 @@ impl Forest {
             lanes: Mutex::new(Lanes::new(supply)),
             state: RwLock::new(opened.state),
             journal: Mutex::new(opened.journal),
-            sealer: Mutex::new(Sealer { packs: opened.packs, slot: opened.slot, under_way: false }),
+            sealer: Mutex::new(Sealer { packs: opened.packs, slot: opened.slot, under_way: false, unfinished: None }),
             ended: AtomicBool::new(false),
             run_from,
             stores,
@@ -180,22 +181,41 @@ impl Forest {
     /// and no memory of the forest holds a seed above a punctured leaf.
     ///
     /// # Errors
-    /// [`SealError::NotDone`]: nothing happened, try again. [`SealError::Unknown`]: the process must end; every further
-    /// seal and journal record is refused.
+    /// [`SealError::NotDone`]: nothing happened, try again. [`SealError::Stalled`]: go on with [`Forest::finish_seal`];
+    /// another seal is refused before. [`SealError::Unknown`]: the process must end; every further seal and journal record
+    /// is refused.
     pub fn seal(&self, change: &Change) -> Result<Sealed, SealError> {
+        self.sealing(|sealer| match sealer.unfinished {
+            Some(_) => Err(SealError::NotDone(ForestError::Refused { reason: "an earlier seal is not finished" })),
+            None => seal::seal(self, sealer, change),
+        })
+    }
+
+    /// Goes on with a seal that waits for the register, with the change it was begun with.
+    ///
+    /// # Errors
+    /// As [`Forest::seal`]; [`SealError::NotDone`] when no seal waits.
+    pub fn finish_seal(&self) -> Result<Sealed, SealError> {
+        self.sealing(|sealer| match sealer.unfinished.take() {
+            Some(unfinished) => seal::finish(self, sealer, unfinished),
+            None => Err(SealError::NotDone(ForestError::Refused { reason: "no seal waits to be finished" })),
+        })
+    }
+
+    fn sealing(&self, work: impl FnOnce(&mut Sealer) -> Result<Sealed, SealError>) -> Result<Sealed, SealError> {
         let mut sealer = lock(&self.sealer);
         if sealer.under_way {
             self.ended.store(true, Ordering::SeqCst);
         }
         self.refuse_after_the_end()?;
         sealer.under_way = true;
-        let sealed = seal::seal(self, &mut sealer, change);
+        let sealed = work(&mut sealer);
         sealer.under_way = false;
         self.end_if_unknown(sealed)
     }
 
     /// Register class named in status and certificates.
-    pub fn register_class(&self) -> &'static str {
+    pub fn register_class(&self) -> Cow<'static, str> {
         self.stores.register.class()
     }
 
@@ -234,7 +254,7 @@ impl Forest {
     }
 
     /// Puts a sealed state in force. When this returns, what it replaced is wiped.
-    pub(crate) fn install(&self, built: Built, change: &Change) {
+    pub(crate) fn install(&self, built: Built, puncture: &LeafSet) {
         let end = built.delta.root.buckets;
         let retired = {
             let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
@@ -249,7 +269,7 @@ impl Forest {
         };
         drop(retired);
         let mut lanes = lock(&self.lanes);
-        lanes.punctured(change.puncture.as_slice());
+        lanes.punctured(puncture.as_slice());
         lanes.provisioned(end);
     }
 }

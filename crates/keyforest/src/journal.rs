@@ -132,7 +132,7 @@ impl Journal {
         for (position, payload) in &records {
             let written = self.write(*position, payload);
             written.map_err(|error| match error {
-                SealError::NotDone(error) | SealError::Unknown(error) => error,
+                SealError::NotDone(error) | SealError::Stalled(error) | SealError::Unknown(error) => error,
             })?;
         }
         if !records.is_empty() {

@@ -2,7 +2,11 @@
 //!
 //! All calls block; callers run them off the asynchronous threads.
 
+use std::borrow::Cow;
 use std::io;
+
+use thiserror::Error;
+use zeroize::Zeroizing;
 
 /// Named, append-mostly files of one folder. Nothing is durable before [`Medium::flush`] returned `Ok`.
 ///
@@ -33,12 +37,50 @@ pub trait Medium: Send + Sync {
 /// Size of a register slot's block in bytes.
 pub const SLOT_BYTES: usize = 4096;
 
-/// Two blocks that are overwritten in place. The only medium whose overwritten bytes must be gone.
+/// What the forest uses of a block that it writes: the rest is zero, and a device may need that room for itself.
+pub const SLOT_RECORD: usize = 512;
+
+/// Why a change of a slot is not known to be done, by what to do next.
+#[derive(Debug, Error)]
+pub enum SlotError {
+    /// It may have happened or not. Make the same call again until it succeeds: that is safe, and nothing else may be
+    /// done to the register before. A store out of reach says this.
+    #[error(transparent)]
+    Again(io::Error),
+    /// What is there now is not known and cannot be found out by this process: it must end and recover. A failed flush.
+    #[error(transparent)]
+    End(io::Error),
+}
+
+impl From<SlotError> for io::Error {
+    fn from(error: SlotError) -> Self {
+        match error {
+            SlotError::Again(error) | SlotError::End(error) => error,
+        }
+    }
+}
+
+/// Two slots. The only medium whose overwritten and destroyed contents must be gone.
 pub trait SlotDevice: Send + Sync {
     /// The class named in status and certificates, for example `file`.
-    fn class(&self) -> &'static str;
-    /// Reads slot 0 or 1 from the device, never from the page cache.
+    fn class(&self) -> Cow<'static, str>;
+    /// Reads slot 0 or 1 from the device, never from the page cache. A slot that was destroyed, never written or written
+    /// only in part gives anything that is not a whole record; an error means that it could not be found out.
     fn read_slot(&self, slot: usize) -> io::Result<Box<[u8; SLOT_BYTES]>>;
-    /// Overwrites slot 0 or 1 in place; durable on return.
-    fn write_slot(&self, slot: usize, block: &[u8; SLOT_BYTES]) -> io::Result<()>;
+    /// Puts a block into slot 0 or 1. On `Ok` it is durable, reads back, and what the slot held before is gone for ever.
+    /// The other slot stays as it is, whatever happens. Only the first [`SLOT_RECORD`] bytes may be other than zero.
+    fn write_slot(&self, slot: usize, block: &[u8; SLOT_BYTES]) -> Result<(), SlotError>;
+    /// Makes durable what slot 0 or 1 holds and was read as `block`: a cache may have shown what the medium never got. The
+    /// root in force goes this way, so at no moment may the slot be without it. Overwriting a block with itself is that;
+    /// a device that stores a block in pieces has to rewrite each with itself.
+    fn rewrite_slot(&self, slot: usize, block: &[u8; SLOT_BYTES]) -> Result<(), SlotError> {
+        self.write_slot(slot, block)
+    }
+    /// Makes what slot 0 or 1 holds unreadable for ever; on `Ok` it is so. Unless a device has another way, its slot is
+    /// overwritten with random bytes.
+    fn destroy_slot(&self, slot: usize) -> Result<(), SlotError> {
+        let mut noise = Zeroizing::new([0; SLOT_BYTES]);
+        crate::secret::random(&mut noise[..]).map_err(|_| SlotError::Again(io::Error::other("no random numbers")))?;
+        self.write_slot(slot, &noise)
+    }
 }

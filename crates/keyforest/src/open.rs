@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use crate::build::{Frontiers, Plan, build};
 use crate::ggm::Frontier;
 use crate::journal::Journal;
-use crate::media::{Medium, SlotDevice};
+use crate::media::{Medium, SlotDevice, SlotError};
 use crate::packs::{Packs, io};
 use crate::page::{
     EntryView, FAN_OUT, LEVEL_ATTACHMENT, LEVEL_BUCKET, LEVEL_ROOT, PageRef, read_bucket, read_entries, read_references,
@@ -18,7 +18,7 @@ use crate::probe::{
     RECOVER_ROOT_REWRITTEN, broken,
 };
 use crate::readback::{PageError, ReadBack, read};
-use crate::root::{Block, RootPage, Slot, noise};
+use crate::root::{Block, RootPage, Slot};
 use crate::state::{Chunk, Group, State, height, pages_at};
 use crate::verify::Check;
 use crate::{Change, ForestConfig, ForestError, OpenReport, Pins, SealError, Stores, packs};
@@ -90,8 +90,8 @@ pub(crate) fn create(
     packs.committed(&written, &BTreeMap::new());
     let slot = Slot { epoch: 1, page: built.root, buckets: built.delta.root.buckets };
     let block = Block(slot.encode());
-    stores.register.write_slot(0, &block.0).map_err(io("writing the first root"))?;
-    stores.register.write_slot(1, &*noise()?).map_err(io("overwriting a slot"))?;
+    stores.register.write_slot(0, &block.0).map_err(slot_error("writing the first root"))?;
+    stores.register.destroy_slot(1).map_err(slot_error("destroying a slot"))?;
     stores.probe.reached(CREATE_ROOT_DURABLE);
     stores.packs.remove(CREATING).map_err(io("finishing the key state"))?;
     drop(state.install(built.delta));
@@ -139,11 +139,11 @@ pub(crate) fn open(stores: &Stores, config: &ForestConfig) -> Result<Opened, For
         return Err(ForestError::PagesDoNotOpen { epoch: state.root.epoch, reason: "the slot changed while reading" });
     }
     if !broken(&*stores.probe, Broken::RecoveryBelieves) {
-        stores.register.write_slot(chosen, &again.0).map_err(io("rewriting the root in force"))?;
+        stores.register.rewrite_slot(chosen, &again.0).map_err(slot_error("rewriting the root in force"))?;
     }
     stores.probe.reached(RECOVER_ROOT_REWRITTEN);
     if !broken(&*stores.probe, Broken::RecoveryKeepsOther) {
-        stores.register.write_slot(1 - chosen, &*noise()?).map_err(io("overwriting the other slot"))?;
+        stores.register.destroy_slot(1 - chosen).map_err(slot_error("destroying the other slot"))?;
     }
     stores.probe.reached(RECOVER_OTHER_DESTROYED);
 
@@ -161,8 +161,13 @@ pub(crate) fn open(stores: &Stores, config: &ForestConfig) -> Result<Opened, For
 
 fn cause(error: SealError) -> ForestError {
     match error {
-        SealError::NotDone(error) | SealError::Unknown(error) => error,
+        SealError::NotDone(error) | SealError::Stalled(error) | SealError::Unknown(error) => error,
     }
+}
+
+/// While opening, the caller starts again from the beginning whatever the kind.
+fn slot_error(operation: &'static str) -> impl FnOnce(SlotError) -> ForestError {
+    move |error| ForestError::Io { operation, source: error.into() }
 }
 
 fn read_slot(register: &dyn SlotDevice, slot: usize) -> Result<Block, ForestError> {

@@ -147,13 +147,6 @@ impl RootPage {
     }
 }
 
-/// A block of random bytes, written over a root that must die.
-pub(crate) fn noise() -> Result<Box<[u8; SLOT_BYTES]>, crate::ForestError> {
-    let mut block = Box::new([0; SLOT_BYTES]);
-    crate::secret::random(&mut block[..])?;
-    Ok(block)
-}
-
 /// A slot's block, wiped when dropped.
 pub(crate) struct Block(pub(crate) Box<[u8; SLOT_BYTES]>);
 

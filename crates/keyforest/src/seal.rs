@@ -5,15 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::build::{Built, Frontiers, Plan, build};
-use crate::packs::{Packs, unknown};
+use crate::media::SlotError;
+use crate::packs::{Packs, Written, unknown};
 use crate::page::PageRef;
 use crate::probe::{
     Broken, SEAL_BEGUN, SEAL_CLEANED, SEAL_INSTALLED, SEAL_NEW_ROOT_DURABLE, SEAL_OLD_ROOT_DESTROYED,
     SEAL_PAGES_DURABLE, SEAL_PAGES_WRITTEN, SEAL_VERIFIED, broken,
 };
-use crate::root::{Block, Slot, noise};
+use crate::root::{Block, Slot};
 use crate::verify::Check;
-use crate::{Change, Forest, ForestError, SealError, Sealed};
+use crate::{Change, Forest, ForestError, LeafSet, SealError, Sealed};
 
 /// Largest attachment: it is one page.
 const MAX_ATTACHMENT: usize = 16 << 20;
@@ -25,6 +26,24 @@ pub(crate) struct Sealer {
     pub(crate) slot: usize,
     /// A seal is under way. Found set at the start of another one, a panic cut it short.
     pub(crate) under_way: bool,
+    /// A seal whose pages are durable and checked and whose register did not answer.
+    pub(crate) unfinished: Option<Unfinished>,
+}
+
+/// A seal from its check to its end. Only the register still has to be written.
+pub(crate) struct Unfinished {
+    built: Built,
+    written: Written,
+    puncture: LeafSet,
+    old_hash: [u8; 32],
+    due: Due,
+}
+
+/// What the register is still to do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Due {
+    NewRoot,
+    OldRoot,
 }
 
 pub(crate) fn seal(forest: &Forest, sealer: &mut Sealer, change: &Change) -> Result<Sealed, SealError> {
@@ -33,9 +52,6 @@ pub(crate) fn seal(forest: &Forest, sealer: &mut Sealer, change: &Change) -> Res
     refuse_nonsense(forest, change).map_err(SealError::NotDone)?;
     sealer.packs.reserve.refill();
     let doomed: BTreeSet<u32> = sealer.packs.worst().into_iter().collect();
-    // Drawn before anything is committed, so that its failure is a seal not made.
-    let noise = noise().map_err(SealError::NotDone)?;
-
     // Nobody else writes the state, so this lock only keeps readers company.
     let state = forest.state_read();
     let plan = Plan {
@@ -52,7 +68,7 @@ pub(crate) fn seal(forest: &Forest, sealer: &mut Sealer, change: &Change) -> Res
     probe.reached(SEAL_PAGES_WRITTEN);
     let hasty = broken(probe, Broken::RootBeforePages);
     if hasty {
-        commit(forest, &built, 1 - sealer.slot)?;
+        commit(forest, &built, 1 - sealer.slot).map_err(|error| unknown("writing the new root", error.into()))?;
     }
     writer.flush()?;
     probe.reached(SEAL_PAGES_DURABLE);
@@ -65,27 +81,43 @@ pub(crate) fn seal(forest: &Forest, sealer: &mut Sealer, change: &Change) -> Res
             .run(&built.root, built.punctured)
             .map_err(SealError::NotDone)?;
         probe.reached(SEAL_VERIFIED);
-        commit(forest, &built, 1 - sealer.slot)?;
+    }
+    let due = if hasty { Due::OldRoot } else { Due::NewRoot };
+    let old_hash = state.root_hash;
+    drop(state);
+    finish(forest, sealer, Unfinished { built, written, puncture: change.puncture.clone(), old_hash, due })
+}
+
+/// The register's part. When its store does not answer, what is left is kept for the next call: the same root goes to the
+/// same slot again, so that it never matters whether the call before had arrived.
+pub(crate) fn finish(forest: &Forest, sealer: &mut Sealer, mut seal: Unfinished) -> Result<Sealed, SealError> {
+    let probe = &*forest.stores.probe;
+    if seal.due == Due::NewRoot {
+        if let Err(error) = commit(forest, &seal.built, 1 - sealer.slot) {
+            return put_off(sealer, seal, "writing the new root", error);
+        }
+        seal.due = Due::OldRoot;
     }
     probe.reached(SEAL_NEW_ROOT_DURABLE);
-    if !broken(probe, Broken::OldSlotKept) {
-        let overwritten = forest.stores.register.write_slot(sealer.slot, &noise);
-        overwritten.map_err(|source| unknown("overwriting the old root", source))?;
+    if !broken(probe, Broken::OldSlotKept)
+        && let Err(error) = forest.stores.register.destroy_slot(sealer.slot)
+    {
+        return put_off(sealer, seal, "destroying the old root", error);
     }
     probe.reached(SEAL_OLD_ROOT_DESTROYED);
 
+    let Unfinished { built, written, puncture, old_hash, .. } = seal;
     let sealed = Sealed {
         epoch: built.delta.root.epoch,
         punctured: built.punctured,
         bytes_written: written.bytes + 2 * crate::media::SLOT_BYTES as u64,
         flushes: written.flushes + 2,
-        state_hashes: [state.root_hash, built.delta.root_hash],
+        state_hashes: [old_hash, built.delta.root_hash],
     };
-    drop(state);
     sealer.slot = 1 - sealer.slot;
     let journal_done = built.delta.root.journal_done;
     sealer.packs.committed(&written, &built.freed);
-    forest.install(built, change);
+    forest.install(built, &puncture);
     probe.reached(SEAL_INSTALLED);
     sealer.packs.sweep();
     forest.journal_lock().done(journal_done);
@@ -93,12 +125,27 @@ pub(crate) fn seal(forest: &Forest, sealer: &mut Sealer, change: &Change) -> Res
     Ok(sealed)
 }
 
+fn put_off(
+    sealer: &mut Sealer,
+    seal: Unfinished,
+    operation: &'static str,
+    error: SlotError,
+) -> Result<Sealed, SealError> {
+    match error {
+        SlotError::Again(source) => {
+            sealer.unfinished = Some(seal);
+            Err(SealError::Stalled(ForestError::Io { operation, source }))
+        }
+        SlotError::End(source) => Err(unknown(operation, source)),
+    }
+}
+
 /// The commit point: the new root, durable in the spare slot.
-fn commit(forest: &Forest, built: &Built, spare: usize) -> Result<(), SealError> {
+fn commit(forest: &Forest, built: &Built, spare: usize) -> Result<(), SlotError> {
     let root = &built.delta.root;
     let page: PageRef = built.root.clone();
     let block = Block(Slot { epoch: root.epoch, page, buckets: root.buckets }.encode());
-    forest.stores.register.write_slot(spare, &block.0).map_err(|source| unknown("writing the new root", source))
+    forest.stores.register.write_slot(spare, &block.0)
 }
 
 fn refuse_nonsense(forest: &Forest, change: &Change) -> Result<(), ForestError> {

@@ -51,7 +51,7 @@ pub enum OpenError {
     )]
     Unverified {
         /// What it is.
-        class: &'static str,
+        class: String,
         /// Why.
         reason: String,
     },

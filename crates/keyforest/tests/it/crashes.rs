@@ -39,6 +39,15 @@ fn a_failed_flush_that_leaves_clean_cache_behind_loses_and_leaks_nothing() {
 }
 
 #[test]
+fn a_register_that_does_not_answer_makes_seals_wait_and_loses_and_leaks_nothing() {
+    let ways = Ways { register_stalls: true, ..Ways::default() };
+    let found = histories(200_000..200_000 + count(), ways, |_| {});
+    println!("{found:?}");
+    assert!(found.is_clean(), "{found:?}");
+    assert!(u64::from(found.waits) > count() / 2 && u64::from(found.crashes) > count() / 2, "{found:?}");
+}
+
+#[test]
 fn control_an_old_slot_that_is_not_overwritten_is_noticed() {
     let found = histories(0..20, Ways::default(), |sim| sim.broken = Some(Broken::OldSlotKept));
     assert!(found.leaks > 10, "{found:?}");

@@ -96,6 +96,28 @@ fn a_newest_root_whose_pages_do_not_open_stops_the_vault_and_nothing_is_overwrit
 }
 
 #[test]
+fn a_seal_that_waits_for_the_register_is_finished_once_and_nothing_overtakes_it() {
+    let sim = Sim::new(16);
+    let forest = fresh(&sim);
+    assert!(matches!(forest.finish_seal(), Err(SealError::NotDone(ForestError::Refused { .. }))));
+    sim.register_unanswered(3);
+    assert!(matches!(forest.seal(&erase(5)), Err(SealError::Stalled(_))));
+    assert!(matches!(forest.seal(&erase(6)), Err(SealError::NotDone(ForestError::Refused { .. }))));
+    assert_eq!((forest.epoch(), forest.status(Leaf(5)).unwrap()), (1, LeafStatus::Live));
+    forest.journal_append(b"accepted meanwhile").unwrap();
+    for _ in 0..2 {
+        assert!(matches!(forest.finish_seal(), Err(SealError::Stalled(_))));
+    }
+    assert_eq!(forest.finish_seal().unwrap().epoch, 2);
+    assert_eq!(forest.status(Leaf(5)).unwrap(), LeafStatus::Punctured);
+    assert!(forest.finish_seal().is_err());
+    assert_eq!(forest.seal(&erase(6)).unwrap().epoch, 3);
+    drop(forest);
+    sim.power_cycle();
+    assert_eq!(Forest::open(sim.stores(), config()).unwrap().1.epoch, 3);
+}
+
+#[test]
 fn a_register_believed_from_the_page_cache_would_lose_the_vault() {
     for broken in [None, Some(Broken::RecoveryBelieves)] {
         let mut sim = Sim::new(12);

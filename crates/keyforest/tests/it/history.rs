@@ -12,6 +12,8 @@ use crate::sim::{Dice, Sim};
 pub struct Findings {
     pub crashes: u32,
     pub checks: u32,
+    /// Seals that waited for the register and were finished.
+    pub waits: u32,
     /// Leaves answered as erased that the attacker derives, or that the forest itself gives out.
     pub leaks: u32,
     /// Live leaves whose key is gone or another.
@@ -28,6 +30,7 @@ impl Findings {
     pub fn add(&mut self, other: Self) {
         self.crashes += other.crashes;
         self.checks += other.checks;
+        self.waits += other.waits;
         self.leaks += other.leaks;
         self.losses += other.losses;
         self.unrecoverable += other.unrecoverable;
@@ -49,6 +52,8 @@ pub struct Ways {
     pub answers_early: bool,
     /// Flushes fail now and then; the process ends, the machine stays up.
     pub flush_errors: bool,
+    /// The register's store is out of reach now and then; the seal is finished when it answers again, or by a recovery.
+    pub register_stalls: bool,
 }
 
 pub fn config() -> ForestConfig {
@@ -69,6 +74,11 @@ pub fn live(sim: &Sim, seed: u64, epochs: u32, ways: Ways) -> Findings {
         let change = model.change(&forest, &mut dice);
         set_trap(sim, &mut dice, ways);
         let mut sealed = forest.seal(&change).map(|_| ());
+        while matches!(sealed, Err(SealError::Stalled(_))) && !sim.is_dead() && !dice.one_in(5) {
+            findings.losses += u32::from(!model.reads(&forest));
+            sealed = forest.finish_seal().map(|_| ());
+            findings.waits += u32::from(sealed.is_ok());
+        }
         let mut tries = 0;
         // A power cut while the seal was tidying up comes after its answer.
         while sealed.is_err() || sim.is_dead() {
@@ -123,6 +133,9 @@ fn repeat(change: &Change) -> Change {
 }
 
 fn set_trap(sim: &Sim, dice: &mut Dice, ways: Ways) {
+    if ways.register_stalls && dice.one_in(2) {
+        sim.register_unanswered(1 + dice.roll(4) as u32);
+    }
     match dice.roll(4) {
         0 if ways.flush_errors => sim.fail_flush_after(dice.roll(3)),
         0 => sim.cut_after(1 + dice.roll(6)),
@@ -250,6 +263,11 @@ impl Model {
                 findings.broken_promises += 1;
             }
         }
+    }
+
+    /// Everything live is given out, also while a seal waits.
+    fn reads(&self, forest: &Forest) -> bool {
+        self.live.iter().all(|(leaf, key)| forest.key(Leaf(*leaf)).is_ok_and(|found| found.expose() == key))
     }
 
     fn check(&self, sim: &Sim, forest: Option<&Forest>, ways: Ways, findings: &mut Findings) {

@@ -2,11 +2,12 @@
 //!
 //! Every byte ever handed to the disk is archived for the attacker, whether it reached the disk or not.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use keyforest::media::{Medium, SLOT_BYTES, SlotDevice};
+use keyforest::media::{Medium, SLOT_BYTES, SlotDevice, SlotError};
 use keyforest::{Broken, Probe, Stores};
 
 const SECTOR: usize = 512;
@@ -61,6 +62,8 @@ struct Inner {
     fail_flush: Option<u64>,
     flushes: u64,
     capacity: Option<usize>,
+    /// Calls of the register that go unanswered from now on; any of them may have had its effect.
+    unanswered: u32,
     points: BTreeSet<&'static str>,
 }
 
@@ -122,6 +125,11 @@ impl Sim {
         self.lock().flushes
     }
 
+    /// The register's store is out of reach for as many calls.
+    pub fn register_unanswered(&self, calls: u32) {
+        self.lock().unanswered = calls;
+    }
+
     pub fn limit(&self, capacity: Option<usize>) {
         self.lock().capacity = capacity;
     }
@@ -155,6 +163,7 @@ impl Sim {
         inner.cut_at = None;
         inner.cut_at_point = None;
         inner.fail_flush = None;
+        inner.unanswered = 0;
     }
 
     /// The process ends, the machine stays up: caches live on, and what is in them may be written at leisure.
@@ -164,6 +173,7 @@ impl Sim {
         inner.cut_at = None;
         inner.cut_at_point = None;
         inner.fail_flush = None;
+        inner.unanswered = 0;
     }
 
     pub fn archive(&self) -> Vec<Vec<u8>> {
@@ -339,8 +349,8 @@ impl Medium for Sim {
 }
 
 impl SlotDevice for Sim {
-    fn class(&self) -> &'static str {
-        "simulated"
+    fn class(&self) -> Cow<'static, str> {
+        "simulated".into()
     }
 
     fn read_slot(&self, slot: usize) -> io::Result<Box<[u8; SLOT_BYTES]>> {
@@ -352,15 +362,25 @@ impl SlotDevice for Sim {
         Ok(Box::new(from.as_slice().try_into().unwrap()))
     }
 
-    fn write_slot(&self, slot: usize, block: &[u8; SLOT_BYTES]) -> io::Result<()> {
+    fn write_slot(&self, slot: usize, block: &[u8; SLOT_BYTES]) -> Result<(), SlotError> {
         let mut inner = self.lock();
-        let cut = Self::effect(&mut inner)?;
+        let cut = Self::effect(&mut inner).map_err(SlotError::End)?;
+        if inner.unanswered > 0 {
+            inner.unanswered -= 1;
+            let arrived = self.dice.lock().unwrap().one_in(2);
+            if arrived {
+                let old = std::mem::replace(&mut inner.slots[slot], block.to_vec());
+                inner.register_archive.push(old);
+                inner.slot_cache[slot] = block.to_vec();
+            }
+            return Err(SlotError::Again(io::ErrorKind::TimedOut.into()));
+        }
         let fails = Self::flush_fails(&mut inner);
         let old = inner.slots[slot].clone();
         inner.register_archive.push(old);
         inner.slot_cache[slot] = block.to_vec();
         if fails {
-            return Err(io::Error::other("input/output error"));
+            return Err(SlotError::End(io::Error::other("input/output error")));
         }
         let mut dice = self.dice.lock().unwrap();
         for sector in 0..SLOT_BYTES / SECTOR {
@@ -369,7 +389,7 @@ impl SlotDevice for Sim {
                 inner.slots[slot][range.clone()].copy_from_slice(&block[range]);
             }
         }
-        if cut { Err(gone()) } else { Ok(()) }
+        if cut { Err(SlotError::End(gone())) } else { Ok(()) }
     }
 }
 

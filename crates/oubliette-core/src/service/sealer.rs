@@ -73,6 +73,8 @@ pub struct Shared {
     pub poisoned: watch::Sender<bool>,
     /// Seals are being made.
     pub sealing: AtomicBool,
+    /// The vault closes: a seal that cannot be made now is left to the next start.
+    stopping: AtomicBool,
     /// Seals made.
     pub seals: AtomicU64,
     /// Leaves punctured.
@@ -111,6 +113,7 @@ impl Shared {
             canaries: Mutex::default(),
             poisoned: watch::Sender::new(false),
             sealing: AtomicBool::new(true),
+            stopping: AtomicBool::new(false),
             seals: AtomicU64::new(0),
             punctured: AtomicU64::new(0),
             seal_micros: AtomicU64::new(0),
@@ -183,17 +186,19 @@ enum Job {
 /// The sealer's door.
 pub struct Sealer {
     jobs: Mutex<mpsc::Sender<Job>>,
+    shared: Arc<Shared>,
 }
 
 impl Sealer {
     /// Starts the thread.
     pub fn start(shared: Arc<Shared>) -> Result<Self, VaultError> {
         let (jobs, queue) = mpsc::channel();
+        let sealing = Arc::clone(&shared);
         std::thread::Builder::new()
             .name("sealer".to_owned())
-            .spawn(move || run(&shared, &queue))
+            .spawn(move || run(&sealing, &queue))
             .map_err(VaultError::internal)?;
-        Ok(Self { jobs: Mutex::new(jobs) })
+        Ok(Self { jobs: Mutex::new(jobs), shared })
     }
 
     fn send(&self, job: Job) -> Result<(), VaultError> {
@@ -227,8 +232,9 @@ impl Sealer {
         answer.await.map_err(|_| VaultError::Unavailable(None))?
     }
 
-    /// Seals what is queued and ends the thread.
+    /// Seals what is queued and can be sealed now, and ends the thread.
     pub async fn stop(&self) {
+        self.shared.stopping.store(true, Ordering::Release);
         let (done, answer) = oneshot::channel();
         if self.send(Job::Stop(done)).is_ok() {
             let _ = answer.await;
@@ -295,11 +301,13 @@ fn run(shared: &Shared, queue: &mpsc::Receiver<Job>) {
     }
 }
 
-/// Repeats a seal that was certainly not made until it is; `false` when the process must end.
+/// Repeats a seal that was certainly not made, and goes on with one that waits for the register, until it is made; `false`
+/// when the process must end.
 fn seal_until_done(shared: &Shared, batch: &mut Batch) -> bool {
     let mut pause = Duration::from_millis(50);
+    let mut begun = Begun::No;
     loop {
-        match seal_once(shared, batch) {
+        match seal_once(shared, batch, begun) {
             Ok(()) => {
                 shared.sealing.store(true, Ordering::Release);
                 for answer in batch.answers.drain(..) {
@@ -307,14 +315,19 @@ fn seal_until_done(shared: &Shared, batch: &mut Batch) -> bool {
                 }
                 return true;
             }
-            Err(SealError::NotDone(cause)) => {
+            Err(error @ (SealError::NotDone(_) | SealError::Stalled(_))) => {
                 shared.sealing.store(false, Ordering::Release);
-                tracing::warn!(error = &cause as &dyn std::error::Error, "the seal stalls; it stays due");
-                std::thread::sleep(pause);
-                pause = (pause * 2).min(Duration::from_secs(2));
-                if batch.stop.is_some() {
+                if matches!(error, SealError::Stalled(_)) {
+                    begun = Begun::Yes;
+                }
+                tracing::warn!(error = &error as &dyn std::error::Error, "the seal stalls; it stays due");
+                // What is not sealed now is brought to its end by the recovery of the next start; who waits is told so.
+                if batch.stop.is_some() || shared.stopping.load(Ordering::Acquire) {
+                    shared.waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
                     return false;
                 }
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(Duration::from_secs(2));
             }
             Err(SealError::Unknown(cause)) => {
                 shared.sealing.store(false, Ordering::Release);
@@ -326,9 +339,35 @@ fn seal_until_done(shared: &Shared, batch: &mut Batch) -> bool {
     }
 }
 
-fn seal_once(shared: &Shared, batch: &Batch) -> Result<(), SealError> {
+/// Whether the forest has a seal of this batch that waits to be finished.
+#[derive(Clone, Copy)]
+enum Begun {
+    No,
+    Yes,
+}
+
+fn seal_once(shared: &Shared, batch: &Batch, begun: Begun) -> Result<(), SealError> {
     #[expect(clippy::disallowed_methods, reason = "measures a duration, not a date")]
     let started = std::time::Instant::now();
+    let sealed = match begun {
+        Begun::No => {
+            let change = change(shared, batch);
+            shared.probe.reached("sealer.before_seal");
+            shared.forest.seal(&change)?
+        }
+        Begun::Yes => shared.forest.finish_seal()?,
+    };
+    shared.probe.reached("sealer.after_seal");
+    // The forest no longer gives these keys out. Wait for whoever still holds one on its stack.
+    drop(shared.key_gate.write().unwrap_or_else(PoisonError::into_inner));
+    shared.seals.fetch_add(1, Ordering::Relaxed);
+    shared.punctured.fetch_add(sealed.punctured, Ordering::Relaxed);
+    shared.seal_micros.fetch_add(u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    answer(shared, batch, sealed.epoch);
+    Ok(())
+}
+
+fn change(shared: &Shared, batch: &Batch) -> Change {
     let mut puncture: LeafSet =
         batch.purges.iter().flat_map(|purge| purge.set.expand().iter().collect::<Vec<_>>()).collect();
     if let Some((unused, _)) = &batch.upkeep {
@@ -339,7 +378,7 @@ fn seal_once(shared: &Shared, batch: &Batch) -> Result<(), SealError> {
         let live = |leaf: &Leaf| !puncture.contains(*leaf) && shared.forest.key(*leaf).is_ok();
         canaries.iter().map(|group| group.leaf(0)).filter(live).collect()
     };
-    let change = Change {
+    Change {
         puncture,
         provision: batch.provision,
         attachment: batch.attach.as_ref().map(|secrets| secrets.to_vec()),
@@ -347,19 +386,15 @@ fn seal_once(shared: &Shared, batch: &Batch) -> Result<(), SealError> {
         canaries,
         closed_below: batch.upkeep.as_ref().map(|(_, below)| *below),
         journal_done: shared.journal_done(),
-    };
-    shared.probe.reached("sealer.before_seal");
-    let sealed = shared.forest.seal(&change)?;
-    shared.probe.reached("sealer.after_seal");
-    // The forest no longer gives these keys out. Wait for whoever still holds one on its stack.
-    drop(shared.key_gate.write().unwrap_or_else(PoisonError::into_inner));
-    shared.seals.fetch_add(1, Ordering::Relaxed);
-    shared.punctured.fetch_add(sealed.punctured, Ordering::Relaxed);
-    shared.seal_micros.fetch_add(u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}
+
+/// Tells everybody who waits for the batch's erasures.
+fn answer(shared: &Shared, batch: &Batch, epoch: u64) {
     let ids: Vec<Uuid> = batch.purges.iter().map(|purge| purge.id).collect();
     if !ids.is_empty() {
         shared.probe.reached("sealer.before_answer");
-        let unmarked = Unmarked { ids, epoch: sealed.epoch, at: shared.clock.now() };
+        let unmarked = Unmarked { ids, epoch, at: shared.clock.now() };
         shared.unmarked.lock().unwrap_or_else(PoisonError::into_inner).push(unmarked);
         for purge in &batch.purges {
             shared.hidden.remove(purge.id, &purge.set);
@@ -374,7 +409,6 @@ fn seal_once(shared: &Shared, batch: &Batch) -> Result<(), SealError> {
         }
         shared.sealed.notify_one();
     }
-    Ok(())
 }
 
 impl Shared {

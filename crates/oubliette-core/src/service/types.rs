@@ -374,7 +374,7 @@ pub struct Status {
     /// Key epoch in force.
     pub epoch: u64,
     /// Register class.
-    pub register_class: &'static str,
+    pub register_class: String,
     /// Interactions that have a row: live ones, and erased ones until their rows are removed.
     pub interactions: u64,
     /// Erasures not sealed yet.

@@ -184,7 +184,7 @@ impl Vault {
         Ok(Status {
             instance: inner.instance,
             epoch: inner.shared.forest.epoch(),
-            register_class: inner.shared.forest.register_class(),
+            register_class: inner.shared.forest.register_class().into_owned(),
             interactions: inner.metadata.count_interactions().await.map_err(port)?,
             unsealed: waiting.len() as u64,
             oldest_unsealed_seconds: u64::try_from(oldest).unwrap_or(0),

@@ -39,7 +39,7 @@ pub struct Finding {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisterAssessment {
     /// The class named in status and certificates.
-    pub class: &'static str,
+    pub class: String,
     /// Nothing was found that lowers the class.
     pub verified: bool,
     /// What was found.
@@ -47,7 +47,7 @@ pub struct RegisterAssessment {
 }
 
 impl RegisterAssessment {
-    fn of(class: &'static str, findings: Vec<Finding>) -> Self {
+    pub(crate) fn of(class: String, findings: Vec<Finding>) -> Self {
         let verified = findings.iter().all(|finding| finding.weight == Weight::Note);
         Self { class, verified, findings }
     }
@@ -78,7 +78,7 @@ pub fn assess(register: &FileRegister) -> io::Result<RegisterAssessment> {
         }
         Err(error) => find(Weight::Lowers, format!("where the register's blocks lie cannot be seen: {error}")),
     }
-    Ok(RegisterAssessment::of(register.class(), findings))
+    Ok(RegisterAssessment::of(register.class().into_owned(), findings))
 }
 
 /// A mount, as `/proc/self/mountinfo` tells it.
@@ -213,11 +213,11 @@ fn recall(path: &Path) -> Option<Vec<(u64, u64, u64)>> {
     fs::read_to_string(path).ok().map(|text| text.lines().filter_map(parse).collect())
 }
 
-fn lowers(text: &str) -> Finding {
+pub(crate) fn lowers(text: &str) -> Finding {
     Finding { weight: Weight::Lowers, text: text.to_owned() }
 }
 
-fn note(text: &str) -> Finding {
+pub(crate) fn note(text: &str) -> Finding {
     Finding { weight: Weight::Note, text: text.to_owned() }
 }
 

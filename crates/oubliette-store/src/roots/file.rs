@@ -3,13 +3,14 @@
 //! Its directory holds nothing else, lies outside the data folder, and asks backup programs to pass it by: a copied root
 //! defeats every purge that came before the copy.
 
+use std::borrow::Cow;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use keyforest::media::{SLOT_BYTES, SlotDevice};
+use keyforest::media::{SLOT_BYTES, SlotDevice, SlotError};
 use rustix::fs::{FlockOperation, IFlags, OFlags};
 use thiserror::Error;
 
@@ -169,8 +170,8 @@ impl FileRegister {
 }
 
 impl SlotDevice for FileRegister {
-    fn class(&self) -> &'static str {
-        "file"
+    fn class(&self) -> Cow<'static, str> {
+        "file".into()
     }
 
     fn read_slot(&self, slot: usize) -> io::Result<Box<[u8; SLOT_BYTES]>> {
@@ -190,8 +191,9 @@ impl SlotDevice for FileRegister {
         Ok(block)
     }
 
-    fn write_slot(&self, slot: usize, block: &[u8; SLOT_BYTES]) -> io::Result<()> {
-        self.write(slot, block)
+    // A failed write may have left clean pages of what the disk never got: only a recovery can tell. So none is repeated.
+    fn write_slot(&self, slot: usize, block: &[u8; SLOT_BYTES]) -> Result<(), SlotError> {
+        self.write(slot, block).map_err(SlotError::End)
     }
 }
 

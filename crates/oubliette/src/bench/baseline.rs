@@ -56,8 +56,8 @@ impl FourFlushes {
         self.log.sync_data()?;
         self.pages.write_all_at(&self.pages_piece, self.pages_at)?;
         self.pages.sync_data()?;
-        self.register.write_slot(0, &[0x11; SLOT_BYTES])?;
-        self.register.write_slot(1, &[0x22; SLOT_BYTES])?;
+        self.register.write_slot(0, &[0x11; SLOT_BYTES]).map_err(std::io::Error::from)?;
+        self.register.write_slot(1, &[0x22; SLOT_BYTES]).map_err(std::io::Error::from)?;
         let took = begun.elapsed();
         self.log_at = (self.log_at + self.log_piece.len() as u64) % WAL_BYTES;
         self.pages_at += self.pages_piece.len() as u64;

@@ -85,7 +85,7 @@ async fn status(vault: &Vault, around: &Surroundings) -> Result<StatusView, Vaul
         serving: around.url.is_some(),
         url: around.url.clone(),
         epoch: status.epoch,
-        register_class: status.register_class.to_owned(),
+        register_class: status.register_class,
         register_verified: around.report.lowered.is_none(),
         warnings: around.report.warnings.clone(),
         interactions: status.interactions,

@@ -20,7 +20,7 @@ pub struct StatusView {
     /// Key epoch in force.
     epoch: u64,
     /// Class of the key register.
-    register_class: &'static str,
+    register_class: String,
     /// Live interactions of all tenants.
     interactions: u64,
     /// Erasures that are not sealed yet.
