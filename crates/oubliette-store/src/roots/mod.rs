@@ -1,8 +1,14 @@
-//! Root stores: the only places whose overwritten bytes must really be gone.
+//! Root stores: the only places whose overwritten and destroyed bytes must really be gone.
 
+pub mod carrier;
 pub mod check;
 pub mod fiemap;
 pub mod file;
+pub mod keyed;
+pub mod openbao;
 
+pub use carrier::{Carrier, FolderCarrier};
 pub use check::{Finding, RegisterAssessment, Weight, assess};
 pub use file::{FileRegister, RegisterError};
+pub use keyed::{KeyedError, KeyedSlots, Keys};
+pub use openbao::{Login, OpenBao, OpenBaoError, OpenBaoOptions};

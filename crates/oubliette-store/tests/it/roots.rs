@@ -1,4 +1,13 @@
-//! The file register on real files.
+//! Root stores. Here the file register on real files; the others have files of their own.
+
+mod bao;
+mod conformance;
+mod keyed;
+mod life;
+pub mod moody;
+mod openbao;
+mod pretend;
+mod proxy;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -22,6 +31,13 @@ fn a_slot_is_overwritten_in_place_and_survives_reopening() {
     assert_eq!(*register.read_slot(0).unwrap(), [3; SLOT_BYTES]);
     assert_eq!(*register.read_slot(1).unwrap(), [2; SLOT_BYTES]);
     assert_eq!(fs::metadata(register.path()).unwrap().len(), 2 * SLOT_BYTES as u64);
+}
+
+#[test]
+fn the_file_register_conforms() {
+    let home = TempDir::new().unwrap();
+    let (directory, data) = (home.path().join("r"), home.path().join("d"));
+    conformance::conforms("file", &|| std::sync::Arc::new(FileRegister::open(&directory, &data).unwrap()));
 }
 
 #[test]

@@ -16,6 +16,8 @@ use oubliette_store::media::Folder;
 use oubliette_store::metadata::sqlite::{SqliteMetadata, SqliteOptions};
 use oubliette_store::roots::FileRegister;
 
+use crate::roots::moody::Moody;
+
 struct Setup {
     vault: Vault,
     metadata: Arc<SqliteMetadata>,
@@ -41,7 +43,15 @@ async fn open(root: &Path, blobs: &JudgeBlobs) -> (Vault, Arc<SqliteMetadata>) {
 }
 
 async fn leased(root: &Path, blobs: &JudgeBlobs, lease: Arc<dyn Lease>) -> (Vault, Arc<SqliteMetadata>) {
-    let stores = stores(root);
+    open_over(stores(root), root, blobs, lease).await
+}
+
+async fn open_over(
+    stores: Stores,
+    root: &Path,
+    blobs: &JudgeBlobs,
+    lease: Arc<dyn Lease>,
+) -> (Vault, Arc<SqliteMetadata>) {
     let path = root.join("data/vault.db");
     let fresh = !path.exists();
     let metadata = Arc::new(SqliteMetadata::open(&path, SqliteOptions::default()).unwrap());
@@ -145,6 +155,58 @@ async fn what_is_captured_is_found_and_read_until_it_is_erased_and_stays_gone_af
     }
     assert_eq!(setup.metadata.count_interactions().await.unwrap(), 1);
     assert!(blobs.verdict().is_empty(), "{:?}", blobs.verdict());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_register_out_of_reach_makes_deletes_wait_and_nothing_else_and_the_vault_closes_all_the_same() {
+    let root = tempfile::tempdir().unwrap();
+    let blobs = JudgeBlobs::new();
+    let real = stores(root.path());
+    let (register, away, _) = Moody::over(real.register);
+    let over = open_over(Stores { register, ..real }, root.path(), &blobs, Arc::new(Unbounded)).await;
+    let setup = of(over).await;
+    let erasing = |id: &str| {
+        let (vault, actor, id) = (setup.vault.clone(), setup.actor.clone(), id.to_owned());
+        tokio::spawn(async move { vault.erase_interaction(&actor, &id).await.map(|_| ()) })
+    };
+    let sealing = async |wanted: bool| {
+        while setup.vault.status().await.unwrap().readiness.sealing != wanted {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let kept = capture(&setup, "kept", "1").await.id.to_string();
+    let gone = capture(&setup, "gone", "2").await.id.to_string();
+    let last = capture(&setup, "last", "3").await.id.to_string();
+
+    away.store(true, Ordering::SeqCst);
+    let delete = erasing(&gone);
+    sealing(false).await;
+    assert!(!delete.is_finished(), "answered before its seal");
+    assert!(matches!(setup.vault.interaction(&setup.actor, &gone).await, Err(VaultError::Gone)), "hidden at once");
+    assert_eq!(text(&setup, &kept, ContentKind::Transcript).await.unwrap(), b"words of kept");
+    capture(&setup, "meanwhile", "4").await;
+    away.store(false, Ordering::SeqCst);
+    delete.await.unwrap().unwrap();
+    sealing(true).await;
+
+    // Out of reach again, and this time the vault closes before it is back.
+    away.store(true, Ordering::SeqCst);
+    let delete = erasing(&last);
+    sealing(false).await;
+    tokio::time::timeout(Duration::from_secs(10), setup.vault.close()).await.expect("closing waits for the register");
+    let told = tokio::time::timeout(Duration::from_secs(5), delete).await.expect("nobody tells who waits").unwrap();
+    assert!(matches!(told, Err(VaultError::StillDue)), "it was never sealed: {told:?}");
+    let token = setup.token.clone();
+    drop(setup);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let (vault, metadata) = open(root.path(), &blobs).await;
+    assert_eq!(vault.status().await.unwrap().unsealed, 0, "the next start seals what is due");
+    let actor = vault.authenticate_token(CredentialKind::Native, &token).unwrap();
+    let setup = Setup { vault, metadata, actor, token };
+    for erased in [gone, last] {
+        assert!(matches!(setup.vault.interaction(&setup.actor, &erased).await, Err(VaultError::Gone)));
+    }
+    assert_eq!(text(&setup, &kept, ContentKind::Transcript).await.unwrap(), b"words of kept");
 }
 
 #[tokio::test(flavor = "multi_thread")]
