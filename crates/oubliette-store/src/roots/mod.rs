@@ -6,9 +6,13 @@ pub mod fiemap;
 pub mod file;
 pub mod keyed;
 pub mod openbao;
+#[cfg(feature = "pkcs11")]
+pub mod pkcs11;
 
 pub use carrier::{Carrier, FolderCarrier};
 pub use check::{Finding, RegisterAssessment, Weight, assess};
 pub use file::{FileRegister, RegisterError};
 pub use keyed::{KeyedError, KeyedSlots, Keys};
 pub use openbao::{Login, OpenBao, OpenBaoError, OpenBaoOptions};
+#[cfg(feature = "pkcs11")]
+pub use pkcs11::{Pin, Pkcs11Error, Pkcs11Options, Token, TokenChoice};

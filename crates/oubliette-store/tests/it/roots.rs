@@ -6,6 +6,8 @@ mod keyed;
 mod life;
 pub mod moody;
 mod openbao;
+#[cfg(feature = "pkcs11")]
+mod pkcs11;
 mod pretend;
 mod proxy;
 
