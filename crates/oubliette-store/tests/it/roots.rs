@@ -10,6 +10,7 @@ mod openbao;
 mod pkcs11;
 mod pretend;
 mod proxy;
+mod shares;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
