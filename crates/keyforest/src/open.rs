@@ -192,6 +192,7 @@ fn load(medium: &Arc<dyn Medium>, slot: Option<&Slot>) -> Result<State, ForestEr
     let plain = device.page(&slot.page, LEVEL_ROOT, epoch).map_err(fetch("the state root page"))?;
     let root = RootPage::read(&plain).ok_or_else(|| stop("the state root page is malformed"))?;
     drop(plain);
+    read(&**medium, &slot.page, LEVEL_ROOT, epoch).map_err(fetch("the state root page"))?;
     if root.epoch != epoch || root.buckets != slot.buckets || root.height != height(root.buckets) {
         return Err(stop("the state root page contradicts the register"));
     }
@@ -208,12 +209,11 @@ fn load(medium: &Arc<dyn Medium>, slot: Option<&Slot>) -> Result<State, ForestEr
         });
     let mut device = ReadBack::new(medium.clone(), Arc::new(spans.collect()));
     let mut page = |reference: &PageRef, level: u8, index: u64, what: &'static str| {
-        let plain = if device.spans(reference) {
-            device.page(reference, level, index)
-        } else {
-            read(&**medium, reference, level, index)
-        };
-        plain.map_err(fetch(what))
+        if device.spans(reference) {
+            device.page(reference, level, index).map_err(fetch(what))?;
+        }
+        // Also where later reads come from: a medium of two places must not hold another page there.
+        read(&**medium, reference, level, index).map_err(fetch(what))
     };
 
     let mut groups: Vec<Vec<Arc<Group>>> = (0..root.height).map(|_| Vec::new()).collect();
