@@ -79,7 +79,8 @@ pub enum SealError {
     /// until it is done. A process that ends instead recovers.
     #[error("the seal waits for the register")]
     Stalled(#[source] ForestError),
-    /// A flush failed at or after the point where the disk's state is unknown. The process must end and recover.
+    /// A flush failed at or after the point where the disk's state is unknown, or another process has taken the medium
+    /// over. The process must end and recover.
     #[error("a flush failed during the seal: the process must end and recover")]
     Unknown(#[source] ForestError),
 }

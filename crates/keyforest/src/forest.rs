@@ -166,6 +166,11 @@ impl Forest {
     }
 
     /// Appends a record to the journal; durable on return. Gives its position. The record is not encrypted.
+    ///
+    /// # Errors
+    /// [`SealError::NotDone`]: the record is not in the journal and the next one takes its position. Only a process that
+    /// ends before the next one may find it there, so a record must be true already when it is handed over.
+    /// [`SealError::Unknown`]: the process must end.
     pub fn journal_append(&self, record: &[u8]) -> Result<u64, SealError> {
         let mut journal = self.journal_lock();
         self.refuse_after_the_end()?;

@@ -8,7 +8,7 @@
 //! record  "KFJR" | payload length u32 | position u64 | SHA-256(those 16 bytes || payload) 32 | payload
 //! ```
 //!
-//! Positions count from 1 without gaps. A record cut short at the end of a file was never acknowledged and is passed over;
+//! Positions count from 1 without gaps; of two records with one position the later counts. A record cut short at the end of a file was never acknowledged and is passed over;
 //! a *missing* position is an error. After a start nothing is appended to an old file: what is not done yet is written
 //! anew into a file of its own, because whether an old tail is really on the disk cannot be known.
 
@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::media::Medium;
-use crate::packs::{Reserve, io, unknown};
+use crate::packs::{Reserve, failed_flush, io};
 use crate::page::Take;
 use crate::probe::{JOURNAL_DURABLE, JOURNAL_WRITTEN, Probe};
 use crate::secret::sha256;
@@ -153,7 +153,8 @@ impl Journal {
         let position = self.next_position;
         self.write(position, payload)?;
         self.probe.reached(JOURNAL_WRITTEN);
-        self.flush_last().map_err(|source| unknown("flushing the journal", source))?;
+        // After a flush that is not done the record stays in the file and the next one takes its position.
+        self.flush_last().map_err(|source| failed_flush("flushing the journal", source))?;
         self.probe.reached(JOURNAL_DURABLE);
         self.next_position += 1;
         Ok(position)
@@ -189,7 +190,7 @@ impl Journal {
 
     /// Records that are not done, oldest first.
     pub(crate) fn pending(&self) -> Result<Vec<(u64, Vec<u8>)>, ForestError> {
-        let mut records = Vec::new();
+        let mut records = BTreeMap::new();
         for file in self.files.iter().filter(|file| file.last > self.done) {
             let bytes = self
                 .medium
@@ -198,10 +199,11 @@ impl Journal {
             let read = decode_file(file.number, &bytes).ok_or(ForestError::JournalGap { position: self.done + 1 })?;
             records.extend(read.into_iter().filter(|(at, _)| *at > self.done));
         }
-        match (self.done + 1..self.next_position).zip(&records).find(|(expected, (found, _))| expected != found) {
-            Some((position, _)) => Err(ForestError::JournalGap { position }),
-            None if records.len() as u64 == self.next_position.saturating_sub(self.done + 1) => Ok(records),
-            None => Err(ForestError::JournalGap { position: self.done + 1 + records.len() as u64 }),
+        // What was written but not made durable was not given out.
+        records.retain(|position, _| *position < self.next_position);
+        match (self.done + 1..self.next_position).find(|position| !records.contains_key(position)) {
+            Some(position) => Err(ForestError::JournalGap { position }),
+            None => Ok(records.into_iter().collect()),
         }
     }
 

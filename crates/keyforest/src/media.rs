@@ -3,7 +3,7 @@
 //! All calls block; callers run them off the asynchronous threads.
 
 use std::borrow::Cow;
-use std::io;
+use std::{fmt, io};
 
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 /// Named, append-mostly files of one folder. Nothing is durable before [`Medium::flush`] returned `Ok`.
 ///
 /// After a failed flush the caller must treat the process as lost: a later flush may succeed on clean cache that never
-/// reached the disk.
+/// reached the disk. Only an error made by [`not_done`] says otherwise.
 pub trait Medium: Send + Sync {
     /// Creates an empty file durably (its name survives a power cut), reserving `reserve` bytes of disk where possible.
     ///
@@ -21,6 +21,9 @@ pub trait Medium: Send + Sync {
     /// Writes at an offset; grows the file as needed. Not durable.
     fn write_at(&self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()>;
     /// Makes all earlier writes to the file durable.
+    ///
+    /// With an error made by [`not_done`] the medium keeps every byte that it was handed, and the next flush that returns
+    /// `Ok` makes them durable too.
     fn flush(&self, name: &str) -> io::Result<()>;
     /// Reads exactly `len` bytes.
     fn read_at(&self, name: &str, offset: u64, len: usize) -> io::Result<Vec<u8>>;
@@ -32,6 +35,34 @@ pub trait Medium: Send + Sync {
     fn list(&self) -> io::Result<Vec<(String, u64)>>;
     /// Removes a file durably.
     fn remove(&self, name: &str) -> io::Result<()>;
+}
+
+/// The error of a creation or a flush that did not come about and may be tried again: nothing was forgotten on the way.
+/// Part of it may lie on the medium already; what is written there later replaces it.
+///
+/// For media that know it, such as a database that answered that it rolled back. A file's flush never does.
+pub fn not_done(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+    io::Error::other(NotDone(source.into()))
+}
+
+/// Whether an error was made by [`not_done`].
+pub fn is_not_done(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<NotDone>())
+}
+
+#[derive(Debug)]
+struct NotDone(Box<dyn std::error::Error + Send + Sync>);
+
+impl fmt::Display for NotDone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not done, to be tried again")
+    }
+}
+
+impl std::error::Error for NotDone {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&*self.0)
+    }
 }
 
 /// Size of a register slot's block in bytes.

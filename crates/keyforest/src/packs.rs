@@ -9,7 +9,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::media::Medium;
+use crate::media::{Medium, is_not_done};
 use crate::page::{PageRef, SealedPage};
 use crate::probe::{PACK_CREATED, Probe};
 use crate::{ForestConfig, ForestError, SealError};
@@ -84,7 +84,9 @@ impl Packs {
         let dead: Vec<u32> =
             self.uses.iter().filter(|(pack, u)| u.live == 0 && Some(**pack) != active).map(|(pack, _)| *pack).collect();
         for pack in dead {
-            if self.medium.remove(&name(pack)).is_ok() {
+            let removed = self.medium.remove(&name(pack));
+            // A pack whose making failed was never there.
+            if removed.is_ok() || removed.is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
                 self.uses.remove(&pack);
             }
         }
@@ -223,7 +225,7 @@ impl Writer<'_> {
     /// Makes every page durable.
     pub(crate) fn flush(&mut self) -> Result<(), SealError> {
         for pack in self.touched.keys().copied().collect::<BTreeSet<u32>>() {
-            self.packs.medium.flush(&name(pack)).map_err(|source| unknown("flushing pages", source))?;
+            self.packs.medium.flush(&name(pack)).map_err(|source| failed_flush("flushing pages", source))?;
             self.flushes += 1;
         }
         Ok(())
@@ -277,6 +279,7 @@ impl Reserve {
         self.spend_if_full(|| self.medium.create(name, reserve)).map_err(|source| {
             // The medium never gives these kinds for a failed flush, so nothing that matters can be half there.
             let certain = full(&source)
+                || is_not_done(&source)
                 || matches!(source.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied);
             let error = ForestError::Io { operation: "creating a file", source };
             if certain { SealError::NotDone(error) } else { SealError::Unknown(error) }
@@ -286,6 +289,13 @@ impl Reserve {
 
 fn full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// A flush that failed: unknown, unless the medium says that it may be tried again.
+pub(crate) fn failed_flush(operation: &'static str, source: io::Error) -> SealError {
+    let again = is_not_done(&source);
+    let error = ForestError::Io { operation, source };
+    if again { SealError::NotDone(error) } else { SealError::Unknown(error) }
 }
 
 pub(crate) fn unknown(operation: &'static str, source: io::Error) -> SealError {

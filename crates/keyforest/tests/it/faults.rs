@@ -204,3 +204,51 @@ fn a_journal_with_a_hole_is_noticed() {
     sim.remove(&first).unwrap();
     assert!(matches!(Forest::open(sim.stores(), config()), Err(ForestError::JournalGap { position: 1 })));
 }
+
+#[test]
+fn a_seal_that_is_put_off_at_any_step_is_made_in_the_end_and_loses_nothing() {
+    for stalls in 1..6 {
+        let sim = Sim::new(40 + u64::from(stalls));
+        let forest = fresh(&sim);
+        let key = *forest.key(Leaf(6)).unwrap().expose();
+        sim.stall(stalls);
+        let mut put_off = 0;
+        while let Err(error) = forest.seal(&erase(5)) {
+            assert!(matches!(error, SealError::NotDone(ForestError::Io { .. })), "{error:?}");
+            assert_eq!((forest.epoch(), forest.status(Leaf(5)).unwrap()), (1, LeafStatus::Live));
+            put_off += 1;
+        }
+        assert_eq!(put_off, stalls);
+        assert_eq!(forest.epoch(), 2);
+        // A new pack, whose making is put off too.
+        for leaf in 10..400 {
+            sim.stall(u32::from(leaf % 7 == 0));
+            while forest.seal(&erase(leaf)).is_err() {}
+        }
+        drop(forest);
+        sim.power_cycle();
+        let (forest, _) = Forest::open(sim.stores(), config()).unwrap();
+        assert_eq!(*forest.key(Leaf(6)).unwrap().expose(), key);
+        assert_eq!(forest.status(Leaf(399)).unwrap(), LeafStatus::Punctured);
+        assert!(sim.files().iter().filter(|(name, _)| name.starts_with("pack-")).count() < 20, "{:?}", sim.files());
+    }
+}
+
+#[test]
+fn a_journal_record_that_is_put_off_leaves_its_position_to_the_next() {
+    let sim = Sim::new(50);
+    let forest = fresh(&sim);
+    assert_eq!(forest.journal_append(b"one").unwrap(), 1);
+    sim.stall(2);
+    for _ in 0..2 {
+        assert!(matches!(forest.journal_append(b"put off"), Err(SealError::NotDone(_))));
+        assert_eq!(forest.journal().unwrap(), [(1, b"one".to_vec())]);
+    }
+    assert_eq!(forest.journal_append(b"two").unwrap(), 2);
+    assert_eq!(forest.journal().unwrap(), [(1, b"one".to_vec()), (2, b"two".to_vec())]);
+    drop(forest);
+    sim.power_cycle();
+    let (forest, _) = Forest::open(sim.stores(), config()).unwrap();
+    assert_eq!(forest.journal().unwrap(), [(1, b"one".to_vec()), (2, b"two".to_vec())]);
+    assert_eq!(forest.journal_append(b"three").unwrap(), 3);
+}

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use keyforest::media::{Medium, SLOT_BYTES, SlotDevice, SlotError};
+use keyforest::media::{Medium, SLOT_BYTES, SlotDevice, SlotError, not_done};
 use keyforest::{Broken, Probe, Stores};
 
 const SECTOR: usize = 512;
@@ -64,8 +64,13 @@ struct Inner {
     capacity: Option<usize>,
     /// Calls of the register that go unanswered from now on; any of them may have had its effect.
     unanswered: u32,
+    /// This many flushes and creations from now on are put off: nothing is lost, nothing is durable.
+    stalls: u32,
     points: BTreeSet<&'static str>,
 }
+
+/// Makes a medium of the disk.
+pub type Upon = fn(&Sim) -> io::Result<Arc<dyn Medium>>;
 
 /// The machine: files, register and probe in one.
 #[derive(Clone)]
@@ -75,6 +80,8 @@ pub struct Sim {
     pub broken: Option<Broken>,
     /// The register is read through the page cache.
     pub cached_register: bool,
+    /// What the forest's files stand on, when that is not the disk itself.
+    pub upon: Option<Upon>,
 }
 
 impl Sim {
@@ -89,6 +96,7 @@ impl Sim {
             dice: Arc::new(Mutex::new(Dice::new(seed))),
             broken: None,
             cached_register: false,
+            upon: None,
         }
     }
 
@@ -98,7 +106,25 @@ impl Sim {
 
     pub fn stores(&self) -> Stores {
         let sim = Arc::new(self.clone());
-        Stores { packs: sim.clone(), register: sim.clone(), probe: sim }
+        let upon = self.upon.map(|upon| upon(self));
+        // A disk that died meanwhile says so at the first call.
+        let packs = upon.and_then(Result::ok).unwrap_or_else(|| sim.clone());
+        Stores { packs, register: sim.clone(), probe: sim }
+    }
+
+    /// The next flushes and creations are put off.
+    pub fn stall(&self, count: u32) {
+        self.lock().stalls = count;
+    }
+
+    fn stalls(inner: &mut Inner) -> io::Result<()> {
+        match inner.stalls.checked_sub(1) {
+            None => Ok(()),
+            Some(left) => {
+                inner.stalls = left;
+                Err(not_done("the simulated disk is busy"))
+            }
+        }
     }
 
     /// Power will go after `effects` more effects.
@@ -164,6 +190,7 @@ impl Sim {
         inner.cut_at_point = None;
         inner.fail_flush = None;
         inner.unanswered = 0;
+        inner.stalls = 0;
     }
 
     /// The process ends, the machine stays up: caches live on, and what is in them may be written at leisure.
@@ -246,6 +273,7 @@ impl Medium for Sim {
     fn create(&self, name: &str, reserve: u64) -> io::Result<()> {
         let mut inner = self.lock();
         let cut = Self::effect(&mut inner)?;
+        Self::stalls(&mut inner)?;
         if inner.files.contains_key(name) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -280,6 +308,7 @@ impl Medium for Sim {
     fn flush(&self, name: &str) -> io::Result<()> {
         let mut inner = self.lock();
         let cut = Self::effect(&mut inner)?;
+        Self::stalls(&mut inner)?;
         let fails = Self::flush_fails(&mut inner);
         let file = inner.files.get_mut(name).ok_or_else(missing)?;
         if cut && self.dice.lock().unwrap().one_in(2) {
