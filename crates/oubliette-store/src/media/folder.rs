@@ -12,6 +12,7 @@ use rustix::fs::{Advice, FallocateFlags, OFlags};
 
 use crate::media::align::Aligned;
 use crate::media::ground::Ground;
+use crate::media::plain;
 
 /// Files of the folder are readable by the vault's user alone: page ciphertexts need no secrecy, but nobody else has any
 /// business here.
@@ -40,6 +41,19 @@ impl Folder {
         let directory = File::open(&path)?;
         let ground = Ground::of(&path);
         Ok(Self { path, directory, ground, open: Mutex::new(HashMap::new()) })
+    }
+
+    /// Opens a directory for this process alone; refuses one that another process has opened so. A place that lies beside a
+    /// fenced one needs it: what a folder is told to write it writes, whoever says so.
+    pub fn open_alone(path: impl Into<PathBuf>) -> io::Result<Self> {
+        let folder = Self::open(path)?;
+        match folder.directory.try_lock() {
+            Ok(()) => Ok(folder),
+            Err(fs::TryLockError::WouldBlock) => {
+                Err(io::Error::new(io::ErrorKind::ResourceBusy, "another process uses this folder"))
+            }
+            Err(fs::TryLockError::Error(error)) => Err(error),
+        }
     }
 
     /// The directory.
@@ -78,9 +92,7 @@ impl Folder {
     }
 
     fn at(&self, name: &str) -> io::Result<PathBuf> {
-        if name.is_empty() || name.contains('/') || name.starts_with('.') {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a plain file name"));
-        }
+        plain(name)?;
         Ok(self.path.join(name))
     }
 }

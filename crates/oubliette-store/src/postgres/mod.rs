@@ -18,7 +18,7 @@ mod tls;
 
 pub use connector::{Connector, LOCKS};
 pub use error::{PostgresError, fault, port_error};
-pub use options::{Options, Password};
+pub use options::{Options, Password, Target};
 pub use pipeline::in_order;
 pub use pool::Pool;
 pub use session::{Parameter, Session};

@@ -31,6 +31,16 @@ impl fmt::Debug for Password {
     }
 }
 
+/// Which of the servers that a URL names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Target {
+    /// The one that accepts writes.
+    #[default]
+    Primary,
+    /// One that follows another.
+    Standby,
+}
+
 /// How a database is reached. `Options { url, ..Options::default() }` suits a vault.
 #[derive(Clone)]
 pub struct Options {
@@ -46,6 +56,8 @@ pub struct Options {
     pub password_file: Option<PathBuf>,
     /// Certificates (PEM) of those who may vouch for the server, instead of the system's.
     pub ca_file: Option<PathBuf>,
+    /// Which server, of those that the URL names.
+    pub target: Target,
     /// What the server's own views call us.
     pub application_name: String,
     /// For each address tried.
@@ -67,6 +79,7 @@ impl Default for Options {
             password: None,
             password_file: None,
             ca_file: None,
+            target: Target::Primary,
             application_name: "oubliette".to_owned(),
             connect_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(30),
@@ -93,12 +106,15 @@ impl Options {
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err(PostgresError::NoHost);
         }
-        if config.get_target_session_attrs() == TargetSessionAttrs::ReadOnly {
+        if self.target == Target::Primary && config.get_target_session_attrs() == TargetSessionAttrs::ReadOnly {
             return Err(PostgresError::ReadOnlyWanted);
         }
         let mode = named_mode.unwrap_or(if local(&config) { SslMode::Disable } else { SslMode::Require });
         config.ssl_mode(mode);
-        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        config.target_session_attrs(match self.target {
+            Target::Primary => TargetSessionAttrs::ReadWrite,
+            Target::Standby => TargetSessionAttrs::ReadOnly,
+        });
         if config.get_application_name().is_none() {
             config.application_name(&self.application_name);
         }

@@ -2,11 +2,17 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod blobs;
+// The simulated disk of the key forest and the lives lived on it.
+#[path = "../../../keyforest/tests/it/history.rs"]
+mod history;
 mod media;
 mod metadata;
 mod object;
 mod postgres;
 mod roots;
 mod schema;
+#[expect(dead_code, reason = "the forest's own tests use all of it")]
+#[path = "../../../keyforest/tests/it/sim.rs"]
+mod sim;
 mod sqlite;
 mod vault;

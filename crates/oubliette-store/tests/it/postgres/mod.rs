@@ -1,6 +1,6 @@
 //! Everything on PostgreSQL: connections, and what is its own in the metadata. `scripts/engines.sh` starts the server.
 
-mod cluster;
+pub(crate) mod cluster;
 mod commits;
 mod connect;
 mod failover;
@@ -8,7 +8,7 @@ mod metadata;
 mod own;
 mod plans;
 mod proxy;
-mod support;
+pub(crate) mod support;
 mod together;
 
 pub use support::Database;

@@ -1,10 +1,8 @@
-//! The folder medium on real files, and a forest that stands on it.
+//! A forest that stands on real files.
 
 use std::fs;
-use std::io;
 use std::sync::Arc;
 
-use keyforest::media::Medium;
 use keyforest::{
     Change, Forest, ForestConfig, ForestError, KeyError, Lane, Leaf, LeafStatus, NoProbe, Pins, SealError, Stores,
 };
@@ -21,47 +19,6 @@ fn stores(home: &TempDir) -> Stores {
     let folder = Folder::open(data.join("keys")).unwrap();
     let register = FileRegister::open(&FileRegister::default_directory(&data), &data).unwrap();
     Stores { packs: Arc::new(folder), register: Arc::new(register), probe: Arc::new(NoProbe) }
-}
-
-#[test]
-fn what_is_written_is_read_through_the_cache_and_past_it() {
-    let home = TempDir::new().unwrap();
-    let folder = Folder::open(home.path()).unwrap();
-    folder.create("a", 0).unwrap();
-    let bytes: Vec<u8> = (0..20_000_u32).map(|n| n as u8).collect();
-    folder.write_at("a", 0, &bytes).unwrap();
-    folder.flush("a").unwrap();
-    for (offset, len) in [(0, 1), (1, 4096), (4095, 2), (8192, 11_808), (0, 20_000), (19_999, 1)] {
-        let expected = &bytes[offset..offset + len];
-        assert_eq!(folder.read_at("a", offset as u64, len).unwrap(), expected);
-        assert_eq!(folder.read_back("a", offset as u64, len).unwrap(), expected);
-    }
-    let beyond = folder.read_back("a", 19_999, 2).unwrap_err();
-    assert_eq!(beyond.kind(), io::ErrorKind::UnexpectedEof);
-}
-
-#[test]
-fn a_file_is_made_once_listed_cut_and_removed() {
-    let home = TempDir::new().unwrap();
-    let folder = Folder::open(home.path().join("deep/er")).unwrap();
-    folder.create("a", 1 << 16).unwrap();
-    assert_eq!(folder.create("a", 0).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
-    assert_eq!(folder.list().unwrap(), [("a".to_owned(), 0)]);
-    folder.write_at("a", 10, b"x").unwrap();
-    folder.truncate("a", 5).unwrap();
-    assert_eq!(folder.list().unwrap(), [("a".to_owned(), 5)]);
-    folder.remove("a").unwrap();
-    assert!(folder.list().unwrap().is_empty());
-    assert_eq!(folder.read_at("a", 0, 1).unwrap_err().kind(), io::ErrorKind::NotFound);
-}
-
-#[test]
-fn names_that_leave_the_folder_are_refused() {
-    let home = TempDir::new().unwrap();
-    let folder = Folder::open(home.path()).unwrap();
-    for name in ["", "..", "../x", "a/b", ".hidden"] {
-        assert_eq!(folder.create(name, 0).unwrap_err().kind(), io::ErrorKind::InvalidInput, "{name}");
-    }
 }
 
 #[test]
