@@ -32,7 +32,7 @@ pub use fenced::FencedRegister;
 pub use pages::PostgresPages;
 pub use standby::StandbyPages;
 use thiserror::Error;
-pub use values::PostgresValues;
+pub use values::{PostgresValues, ValueCarrier};
 
 /// The schema of all tables.
 pub(super) const SCHEMA: &str = "oubliette_keys";
