@@ -53,9 +53,9 @@ impl ErasingSessions {
         }
     }
 
-    fn find(&self, tag: u64) -> Option<Group> {
+    fn find(&self, tag: u64) -> Option<(Uuid, Group)> {
         let all = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        all.by_tag.get(&tag).map(|(_, group)| *group)
+        all.by_tag.get(&tag).copied()
     }
 }
 
@@ -66,13 +66,16 @@ impl Vault {
         let inner = &self.inner;
         inner.allow(actor, LOOK_UP)?;
         let tag = inner.lookup.tag(actor.tenant.0, KeyKind::Session.to_u8(), session);
-        let Some(group) = inner.shared.erasing.find(tag) else { return Ok(None) };
+        let Some((erasure, group)) = inner.shared.erasing.find(tag) else { return Ok(None) };
         let row = inner.metadata.interaction(group).await.map_err(|error| inner.port(error))?;
         let Some(row) = row.filter(|row| row.tenant == actor.tenant) else { return Ok(None) };
-        // Its key is there until the seal and not a moment longer.
         match inner.open_interaction(&row) {
             Ok(found) => Ok((found.meta.session_id.as_deref() == Some(session)).then_some(found)),
-            Err(VaultError::Gone | VaultError::NotFound) => Ok(None),
+            // Its key is destroyed: *sealed* is a moment away at most, and nobody may be told before.
+            Err(VaultError::Gone | VaultError::NotFound) => {
+                inner.wait_for(&[erasure], inner.settings.seal_timeout).await?;
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }
@@ -90,7 +93,7 @@ mod tests {
         // The session id was used again, and that interaction is erased too.
         erasing.remember(second, [(7, Group(71))].into_iter());
         erasing.forget(first);
-        assert_eq!((erasing.find(7), erasing.find(8)), (Some(Group(71)), None));
+        assert_eq!((erasing.find(7), erasing.find(8)), (Some((second, Group(71))), None));
         erasing.forget(second);
         assert_eq!(erasing.find(7), None);
         assert!(erasing.sessions.lock().unwrap().by_erasure.is_empty());

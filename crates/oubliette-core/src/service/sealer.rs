@@ -398,7 +398,6 @@ fn answer(shared: &Shared, batch: &Batch, epoch: u64) {
         shared.unmarked.lock().unwrap_or_else(PoisonError::into_inner).push(unmarked);
         for purge in &batch.purges {
             shared.hidden.remove(purge.id, &purge.set);
-            shared.erasing.forget(purge.id);
             if let Some(position) = purge.journal {
                 shared.journalled.lock().unwrap_or_else(PoisonError::into_inner).remove(&position);
             }
@@ -406,6 +405,8 @@ fn answer(shared: &Shared, batch: &Batch, epoch: u64) {
             if let Some(waiter) = waiter {
                 waiter.send_replace(true);
             }
+            // Last: who finds it forgotten takes that for *sealed*.
+            shared.erasing.forget(purge.id);
         }
         shared.sealed.notify_one();
     }
