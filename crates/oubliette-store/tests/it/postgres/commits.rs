@@ -127,7 +127,8 @@ async fn idle_sessions_that_were_ended_are_replaced_unnoticed() {
 async fn a_commit_whose_wait_was_cut_short_is_not_done() {
     let cluster = Cluster::start("", "");
     let server = Options { url: cluster.url(), statement_timeout: Duration::from_millis(1_500), ..Options::default() };
-    let options = PostgresOptions { server, writers: 1, ..PostgresOptions::default() };
+    let resolve_within = Duration::from_secs(4);
+    let options = PostgresOptions { server, writers: 1, resolve_within, ..PostgresOptions::default() };
     let store = PostgresMetadata::open(options).await.unwrap();
     insert(&store, 1).await.unwrap();
 
