@@ -148,6 +148,7 @@ CREATE TABLE purges (
     sealed_at bigint,
     sealed_epoch bigint,
     removed_at bigint,
+    retained_until bigint,
     CONSTRAINT purges_purge_key UNIQUE (purge),
     CONSTRAINT purges_pkey PRIMARY KEY (serial),
     CONSTRAINT purges_check CHECK (((state = 3) = (sealed_at IS NOT NULL))),
@@ -164,7 +165,7 @@ CREATE TABLE purges (
 CREATE INDEX purges_by_order_leaf ON oubliette.purges USING btree (order_leaf) WHERE (order_leaf IS NOT NULL);
 CREATE INDEX purges_by_tenant ON oubliette.purges USING btree (tenant, accepted_at, purge);
 CREATE INDEX purges_unsealed ON oubliette.purges USING btree (accepted_at, serial) WHERE (state < 3);
-CREATE INDEX purges_unswept ON oubliette.purges USING btree (accepted_at, serial) WHERE ((state = 3) AND (removed_at IS NULL));
+CREATE INDEX purges_unswept ON oubliette.purges USING btree (COALESCE(retained_until, '-9223372036854775808'::bigint), accepted_at, serial) WHERE ((state = 3) AND (removed_at IS NULL));
 
 CREATE TABLE schema_migrations (
     number integer NOT NULL,
