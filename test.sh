@@ -15,7 +15,7 @@ target=${CARGO_TARGET_DIR:-$PWD/target}
 tools=$target/tools
 # Where the rigs keep their disks. Everything that has to be cleaned up lies or is listed below it.
 export OUBLIETTE_RIGS=${OUBLIETTE_RIGS:-$target/rigs}
-features=oubliette/crashpoints,oubliette-core/testing,oubliette-store/pkcs11
+features=oubliette/crashpoints,oubliette-core/testing,oubliette/pkcs11
 export PATH=$PATH:/usr/sbin:/sbin
 
 say() { printf '\n=== %s\n' "$*"; }

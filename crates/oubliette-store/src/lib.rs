@@ -4,6 +4,7 @@
 
 pub mod blobs;
 pub mod guard;
+pub mod lease;
 pub mod media;
 pub mod metadata;
 pub mod postgres;

@@ -11,10 +11,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
+use crate::cli::exit;
 use crate::config::{Config, Metrics};
 use crate::control::ControlServer;
-use crate::embedded::Embedded;
 use crate::http::{self, App, Ops, ServerOptions};
+use crate::opening::OpenVault;
 use crate::{telemetry, work};
 
 /// How often it is looked whether a flush failed while no request noticed.
@@ -33,7 +34,7 @@ pub struct Running {
     fetches: JoinHandle<()>,
     watch: JoinHandle<()>,
     _control: ControlServer,
-    embedded: Embedded,
+    embedded: OpenVault,
 }
 
 /// Binds the listener; apart from [`start`] so that a taken port is noticed before the vault is opened.
@@ -46,7 +47,7 @@ pub async fn bind(config: &Config) -> Result<TcpListener> {
 pub async fn start(
     config: &Config,
     listener: TcpListener,
-    embedded: Embedded,
+    embedded: OpenVault,
     on_poisoned: Arc<dyn Fn() + Send + Sync>,
 ) -> Result<Running> {
     let address = listener.local_addr().context("the listener has no address")?;
@@ -72,9 +73,13 @@ pub async fn start(
     let options = ServerOptions { tls, limits: config.limits.clone() };
     let listener = tokio::spawn(http::serve(listener, router, options, stop.clone().cancelled_owned()));
     let fetches = tokio::spawn(work::fetch::run(app, stop.clone()));
-    let watched = vault.clone();
+    let (watched, superseded) = (vault.clone(), embedded.superseded());
     let watch = tokio::spawn(async move {
         while !watched.readiness().poisoned {
+            if superseded() {
+                eprintln!("error: another process has taken the vault over; this one ends at once");
+                std::process::exit(i32::from(exit::PASSED_OVER));
+            }
             tokio::time::sleep(POISON_WATCH).await;
         }
         on_poisoned();
@@ -84,7 +89,7 @@ pub async fn start(
 
 impl Running {
     /// The open vault with what it stands on.
-    pub fn embedded(&self) -> &Embedded {
+    pub fn embedded(&self) -> &OpenVault {
         &self.embedded
     }
 

@@ -84,6 +84,9 @@ pub enum PostgresError {
     /// Another database than the one that was opened.
     #[error("the database is another vault's")]
     OtherVault,
+    /// A later claim to the vault was made.
+    #[error("another process has taken this vault over")]
+    Superseded,
     /// It went back, or is another one, and was given up.
     #[error("the database was given up because it is not what it was")]
     Stopped,
@@ -158,7 +161,7 @@ impl PostgresError {
                 _ => PortErrorKind::Unavailable,
             },
             Self::Unreadable(_) => PortErrorKind::Corrupt,
-            Self::WentBack { .. } | Self::Stopped | Self::Unconfirmed => PortErrorKind::Unknown,
+            Self::WentBack { .. } | Self::Superseded | Self::Stopped | Self::Unconfirmed => PortErrorKind::Unknown,
             Self::File { .. } | Self::Lost(_) | Self::Silent(_) | Self::Rows { .. } => PortErrorKind::Unavailable,
         }
     }

@@ -16,7 +16,7 @@ use super::client::Client;
 use crate::cli::usual_scopes;
 use crate::config::Config;
 use crate::control::local_actor;
-use crate::embedded::{Embedded, Opening, RegisterPolicy};
+use crate::opening::{OpenVault, Opening, RegisterPolicy};
 use crate::running::{self, Running};
 
 /// Interactions stored at the same time while the vault is filled.
@@ -48,7 +48,8 @@ impl Rig {
         config.server.listen = "127.0.0.1:0".to_owned();
         config.vonage.deletes_per_minute = u32::MAX;
         let listener = running::bind(&config).await?;
-        let embedded = Embedded::open_with(&config, Opening { sweeping, ..Opening::new(RegisterPolicy::Warn) }).await?;
+        let embedded =
+            OpenVault::open_with(&config, Opening { sweeping, ..Opening::new(RegisterPolicy::Warn) }).await?;
         for warning in &embedded.report.warnings {
             eprintln!("warning: {warning}");
         }

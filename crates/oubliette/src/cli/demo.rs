@@ -9,7 +9,7 @@ use super::progress::Progress;
 use super::serve::{StopSignals, end_at_once};
 use super::{VaultArgs, exit};
 use crate::control::local_actor;
-use crate::embedded::{Embedded, RegisterPolicy};
+use crate::opening::{OpenVault, RegisterPolicy};
 use crate::{demo, running, telemetry};
 
 /// Makes a vault with over 200 interactions of 40 made-up customers (calls, chats, voicemails, screens; real speech), serves
@@ -54,7 +54,7 @@ pub async fn run(args: Args) -> Result<u8> {
     telemetry::init_logs(&config.log)?;
     let mut stop = StopSignals::new()?;
     let listener = running::bind(&config).await?;
-    let embedded = Embedded::open(&config, RegisterPolicy::Warn).await?;
+    let embedded = OpenVault::open(&config, RegisterPolicy::Warn).await?;
     if let Some(warning) = &embedded.report.lowered {
         loud(warning);
     }
@@ -90,7 +90,7 @@ pub async fn run(args: Args) -> Result<u8> {
     Ok(exit::DONE)
 }
 
-async fn load(embedded: &Embedded, tenant: oubliette_core::model::TenantId, more: bool) -> Result<()> {
+async fn load(embedded: &OpenVault, tenant: oubliette_core::model::TenantId, more: bool) -> Result<()> {
     let mut progress: Option<Progress> = None;
     let mut told = |done: usize, count: usize| {
         let progress = progress.get_or_insert_with(|| Progress::new("loading samples", Some(count as u64)));

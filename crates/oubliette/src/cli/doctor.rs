@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::{VaultArgs, chain, exit};
 use crate::control::{Ask, Target, Told};
-use crate::embedded::{OpenError, inspect_register};
+use crate::opening::{OpenError, inspect_register};
 
 /// Checks a deployment: configuration, register and its filesystem, folder permissions, memory guards, the vault itself.
 /// Exit code 7 when something should be mended.

@@ -18,9 +18,11 @@ pub const UNAVAILABLE: u8 = 6;
 pub const FINDINGS: u8 = 7;
 /// A flush failed: the process ended at once so that nothing is claimed that the disk does not hold. Start it again.
 pub const FLUSH_FAILED: u8 = 74;
+/// Another process has taken the vault over, because this one was paused or cut off: it ended without another answer.
+pub const PASSED_OVER: u8 = 75;
 
 /// All of them with their meaning, for the documentation.
-pub const TABLE: [(u8, &str); 9] = [
+pub const TABLE: [(u8, &str); 10] = [
     (DONE, "done"),
     (FAILED, "something failed; the message says what"),
     (USAGE, "the command line is wrong"),
@@ -33,5 +35,9 @@ pub const TABLE: [(u8, &str); 9] = [
         FLUSH_FAILED,
         "a flush failed and the process ended at once, so that nothing is claimed that the disk does not hold: start it \
          again, it recovers from what is really there",
+    ),
+    (
+        PASSED_OVER,
+        "another process has taken the vault over, because this one was paused or cut off; start it again to stand by",
     ),
 ];

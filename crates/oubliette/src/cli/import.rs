@@ -10,8 +10,8 @@ use serde_json::json;
 use super::progress::Progress;
 use super::{VaultArgs, exit};
 use crate::control::local_actor;
-use crate::embedded::{Embedded, RegisterPolicy};
 use crate::import::{Importer, Options, Outcome, plan};
+use crate::opening::{OpenVault, RegisterPolicy};
 use crate::telemetry;
 
 /// The tenant that is made when a fresh vault has none.
@@ -58,7 +58,7 @@ pub async fn run(args: Args) -> Result<u8> {
     let options = Options { path: args.path, manifest: args.manifest, max_vcon_bytes: args.max_vcon_bytes };
     let max_vcon_bytes = options.max_vcon_bytes;
     let plan = tokio::task::spawn_blocking(move || plan(&options)).await??;
-    let embedded = Embedded::open(&config, RegisterPolicy::Warn)
+    let embedded = OpenVault::open(&config, RegisterPolicy::Warn)
         .await
         .context("an import opens the vault itself: no server may have it open")?;
     embedded.vault.wait_ready().await;
@@ -95,7 +95,7 @@ pub async fn run(args: Args) -> Result<u8> {
     Ok(if bad == 0 { exit::DONE } else { exit::FINDINGS })
 }
 
-async fn tenant(embedded: &Embedded, name: Option<&str>) -> Result<TenantId> {
+async fn tenant(embedded: &OpenVault, name: Option<&str>) -> Result<TenantId> {
     let tenants = embedded.vault.tenants().await?;
     match (name, tenants.as_slice()) {
         (Some(name), _) => tenants

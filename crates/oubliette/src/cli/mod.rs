@@ -27,7 +27,7 @@ pub use token::usual_scopes;
 
 use crate::config::ConfigError;
 use crate::control::Failure;
-use crate::embedded::OpenError;
+use crate::opening::OpenError;
 
 /// A vault for contact-centre interactions whose deletions are provable.
 ///

@@ -6,7 +6,8 @@ use anyhow::{Context, Result};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{VaultArgs, exit};
-use crate::embedded::{Embedded, RegisterPolicy};
+use crate::config::MetadataPlace;
+use crate::opening::OpenVault;
 use crate::{running, telemetry};
 
 /// The tenant a fresh vault gets.
@@ -32,15 +33,24 @@ pub async fn run(args: Args) -> Result<u8> {
     config.check_transport()?;
     telemetry::init_logs(&config.log)?;
     let mut stop = StopSignals::new()?;
-    let listener = running::bind(&config).await?;
-    let embedded = Embedded::open(&config, RegisterPolicy::Refuse).await?;
-    if embedded.vault.tenants().await?.is_empty() {
-        embedded.vault.create_tenant(FIRST_TENANT).await?;
+    // A taken port is noticed before the vault is opened. Who may have to stand by is reached only when it serves.
+    let shared = !matches!(config.metadata_place()?, MetadataPlace::Sqlite);
+    let mut listener = Some(running::bind(&config).await?).filter(|_| !shared);
+    let opened = tokio::select! {
+        opened = OpenVault::serve(&config) => opened?,
+        () = stop.wait() => return Ok(exit::DONE),
+    };
+    let listener = match listener.take() {
+        Some(listener) => listener,
+        None => running::bind(&config).await?,
+    };
+    if opened.vault.tenants().await?.is_empty() {
+        opened.vault.create_tenant(FIRST_TENANT).await?;
         tracing::info!(
             "a fresh vault with the tenant `{FIRST_TENANT}`; make credentials with `oubliette token create`"
         );
     }
-    let server = running::start(&config, listener, embedded, end_at_once()).await?;
+    let server = running::start(&config, listener, opened, end_at_once()).await?;
     tracing::info!(url = server.url, file = ?source.file, "serving");
     stop.wait().await;
     tracing::info!("stopping: running requests finish, then the vault closes");

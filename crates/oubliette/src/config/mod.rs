@@ -4,6 +4,7 @@
 
 mod error;
 mod load;
+mod places;
 mod reference;
 mod section;
 mod sections;
@@ -11,10 +12,12 @@ mod settings;
 
 pub use error::ConfigError;
 pub use load::{Source, load};
+pub use places::{BlobPlace, MetadataPlace, SecondPlace};
 pub use reference::{example, reference};
 pub use section::{Field, Section, SectionDoc};
 pub use sections::{
-    Cors, Erasure, Ingest, Limits, Log, LogFormat, Metrics, Participants, Phones, Server, Storage, Tls, Vonage,
+    Cors, Erasure, Ingest, KeyState, Limits, Log, LogFormat, Metrics, Openbao, Participants, Phones, Pkcs11, Postgres,
+    Root, S3, Server, Storage, Tls, Vonage,
 };
 
 use toml::{Table, Value};
@@ -24,6 +27,18 @@ use toml::{Table, Value};
 pub struct Config {
     /// Where the vault lies.
     pub storage: Storage,
+    /// PostgreSQL.
+    pub postgres: Postgres,
+    /// The object store.
+    pub s3: S3,
+    /// The key state beside PostgreSQL.
+    pub key_state: KeyState,
+    /// The root store.
+    pub root: Root,
+    /// OpenBao.
+    pub openbao: Openbao,
+    /// A PKCS#11 token.
+    pub pkcs11: Pkcs11,
     /// The listener.
     pub server: Server,
     /// TLS.
@@ -53,6 +68,12 @@ impl Config {
     pub fn read(mut table: Table) -> Result<Self, ConfigError> {
         let config = Self {
             storage: take(&mut table)?,
+            postgres: take(&mut table)?,
+            s3: take(&mut table)?,
+            key_state: take(&mut table)?,
+            root: take(&mut table)?,
+            openbao: take(&mut table)?,
+            pkcs11: take(&mut table)?,
             server: take(&mut table)?,
             tls: take(&mut table)?,
             limits: take(&mut table)?,
@@ -75,6 +96,12 @@ impl Config {
     pub fn values(&self) -> Table {
         let mut table = Table::new();
         put(&mut table, &self.storage);
+        put(&mut table, &self.postgres);
+        put(&mut table, &self.s3);
+        put(&mut table, &self.key_state);
+        put(&mut table, &self.root);
+        put(&mut table, &self.openbao);
+        put(&mut table, &self.pkcs11);
         put(&mut table, &self.server);
         put(&mut table, &self.tls);
         put(&mut table, &self.limits);
@@ -93,6 +120,12 @@ impl Config {
     pub fn sections() -> Vec<SectionDoc> {
         vec![
             SectionDoc::of::<Storage>(),
+            SectionDoc::of::<Postgres>(),
+            SectionDoc::of::<S3>(),
+            SectionDoc::of::<KeyState>(),
+            SectionDoc::of::<Root>(),
+            SectionDoc::of::<Openbao>(),
+            SectionDoc::of::<Pkcs11>(),
             SectionDoc::of::<Server>(),
             SectionDoc::of::<Tls>(),
             SectionDoc::of::<Limits>(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use oubliette_core::service::{IngestMode, VaultSettings};
 
-use super::{Config, ConfigError};
+use super::{Config, ConfigError, MetadataPlace};
 use crate::http::DialectSettings;
 
 impl Config {
@@ -15,6 +15,11 @@ impl Config {
         self.listen_address()?;
         self.ingest_mode()?;
         self.register_folder()?;
+        self.blob_place()?;
+        self.root_place()?;
+        if matches!(self.metadata_place()?, MetadataPlace::Postgres(_)) {
+            self.second_place()?;
+        }
         if self.tls.certificate_file.is_some() != self.tls.key_file.is_some() {
             return Err(ConfigError::value(
                 "tls",

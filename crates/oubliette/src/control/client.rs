@@ -6,12 +6,12 @@ use super::endpoint::Endpoint;
 use super::handle::{Surroundings, handle};
 use super::{Ask, Told};
 use crate::config::Config;
-use crate::embedded::{Embedded, OpenError, RegisterPolicy};
+use crate::opening::{OpenError, OpenVault, RegisterPolicy};
 
 /// Where a command's questions go.
 pub enum Target {
     /// The vault is open in this process.
-    Here(Box<Embedded>),
+    Here(Box<OpenVault>),
     /// Another process has it open.
     Running(Running),
 }
@@ -33,7 +33,7 @@ impl Target {
                 return Ok(Self::Running(running));
             }
         }
-        match Embedded::open_existing(config, RegisterPolicy::Warn).await {
+        match OpenVault::open_existing(config, RegisterPolicy::Warn).await {
             Ok(embedded) => Ok(Self::Here(Box::new(embedded))),
             Err(OpenError::InUse(path)) => {
                 bail!("{} is open in another process that does not answer at its control port", path.display())

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{Ask, CredentialView, ErasureProgress, Failure, PlanLine, PlanView, StatusView, TenantView, Told};
 use crate::cli::exit;
-use crate::embedded::OpenReport;
+use crate::opening::OpenReport;
 
 /// Who commands on the machine itself act as: everything within one tenant.
 pub fn local_actor(tenant: TenantId) -> Actor {

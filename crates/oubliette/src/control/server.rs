@@ -20,8 +20,8 @@ use super::endpoint::Endpoint;
 use super::handle::{Surroundings, handle};
 use super::{Ask, Told};
 use crate::config::Limits;
-use crate::embedded::OpenReport;
 use crate::http::{ServerOptions, serve};
+use crate::opening::OpenReport;
 
 /// Selectors of a million ids fit.
 const MAX_BODY_BYTES: usize = 64 << 20;

@@ -188,6 +188,14 @@ impl S3Options {
         Ok(client)
     }
 
+    /// A client of its own for the bucket, for those that keep other things in it than contents.
+    ///
+    /// # Errors
+    /// `Refused` for settings that make no sense.
+    pub fn object_store(&self) -> Result<Arc<dyn object_store::ObjectStore>, PortError> {
+        Ok(Arc::new(self.connect(&ObjectOptions::default(), None)?.0))
+    }
+
     /// The client for whole objects, and the sender of our own requests. `checksums` are asked for by buckets with locks.
     pub(super) fn connect(
         &self,

@@ -16,6 +16,8 @@ use crate::postgres::{Connector, LOCKS, Parameter, PostgresError, Session};
 /// Second key of the sealer's lock.
 const LOCK: i32 = 100;
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long one look at a silent holder takes; whoever stands by looks again.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Values of a statement, on their way to the thread that sends it.
 pub(super) type Values = Vec<Box<dyn ToSql + Sync + Send>>;
@@ -91,11 +93,20 @@ impl Claim {
         migrate(&session).await?;
         let (until, force) = match claiming {
             Claiming::Wait(time) => (Instant::now() + time, false),
+            Claiming::WhenSilent(_) => (Instant::now() + LOOK, false),
             Claiming::TakeOver => (Instant::now() + patience, true),
         };
         while !lock(&session).await? {
             if force {
                 end_holder(&session, None).await?;
+            }
+            if let Claiming::WhenSilent(limit) = claiming {
+                let limit = i64::try_from(limit.as_millis()).unwrap_or(i64::MAX);
+                for row in session.query(statements::SILENT_HOLDER, &[&LOCKS, &LOCK, &limit]).await? {
+                    let holder: i32 = row.get(0);
+                    tracing::warn!("who holds the key state has said nothing for too long: it is passed over");
+                    end_holder(&session, Some(holder)).await?;
+                }
             }
             if Instant::now() >= until {
                 return Err(NoSession::Refused(Refusal::InUse));

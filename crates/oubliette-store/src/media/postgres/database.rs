@@ -17,6 +17,9 @@ use crate::postgres::{Connector, Options, Parameter};
 pub enum Claiming {
     /// Wait this long for it to let go.
     Wait(Duration),
+    /// Wait for a second; when its session has said nothing for this long, end that and go on. It confirms its claim
+    /// far more often, and uses no key once it cannot, so one that is silent is paused or gone.
+    WhenSilent(Duration),
     /// End its session and go on at once. For an operator who knows that the other process is stuck: it loses the fence
     /// and has to end, also when it was sound.
     TakeOver,

@@ -72,6 +72,13 @@ pub(super) const HOLDER: &str = "SELECT pid FROM pg_locks WHERE locktype = 'advi
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND classid::bigint = $1::integer::bigint AND objid::bigint = $2::integer::bigint";
 
+/// Keys of the lock, milliseconds: the session that holds it, when it has asked for nothing for as long.
+pub(super) const SILENT_HOLDER: &str = "SELECT l.pid FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+    WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
+    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND l.classid::bigint = $1::integer::bigint AND l.objid::bigint = $2::integer::bigint
+    AND greatest(a.state_change, a.query_start, a.backend_start) < clock_timestamp() - make_interval(secs => $3::bigint / 1000.0)";
+
 /// A session's number.
 pub(super) const END_SESSION: &str = "SELECT pg_terminate_backend($1)";
 

@@ -11,6 +11,7 @@
 mod books;
 mod covers;
 mod emit;
+mod fence;
 mod gather;
 mod judge;
 mod ledger;
@@ -66,6 +67,9 @@ pub struct PostgresOptions {
     pub queue: u32,
     /// How long to look for what became of a commit that nobody answered.
     pub resolve_within: Duration,
+    /// The number of the claim to the vault, where one process at a time may change it: whoever opens with a higher one shuts
+    /// the rows to this one. `None` where several nodes write.
+    pub fence: Option<u64>,
 }
 
 impl Default for PostgresOptions {
@@ -78,6 +82,7 @@ impl Default for PostgresOptions {
             readers: 8,
             queue: 4_096,
             resolve_within: Duration::from_secs(30),
+            fence: None,
         }
     }
 }
@@ -105,6 +110,8 @@ struct Shared {
     /// Set when the database went back or is another one.
     stopped: AtomicBool,
     resolve_within: Duration,
+    /// The claim this process acts under.
+    fence: Option<u64>,
 }
 
 impl PostgresMetadata {
@@ -120,6 +127,9 @@ impl PostgresMetadata {
         let partitions = Partitions::default();
         partitions.begin(&connector).await.map_err(failed)?;
         let session = connector.connect(SCHEMA).await.map_err(failed)?;
+        if let Some(number) = options.fence {
+            fence::raise(&session, number).await.map_err(failed)?;
+        }
         let instance = read::instance(&session).await.map_err(failed)?;
         session.close().await;
 
@@ -131,6 +141,7 @@ impl PostgresMetadata {
             known: AtomicU64::new(instance.commit_counter),
             stopped: AtomicBool::new(false),
             resolve_within: options.resolve_within,
+            fence: options.fence,
         });
         let (mut queues, mut tasks) = (Vec::new(), Vec::new());
         for _ in 0..options.writers.max(1) {
@@ -215,7 +226,10 @@ impl Shared {
         } else if found.commit_counter < known {
             PostgresError::WentBack { found: found.commit_counter, known }
         } else {
-            return Ok(session);
+            match fence::check(&session, self.fence).await {
+                Ok(()) => return Ok(session),
+                Err(error) => error,
+            }
         };
         self.note(&error);
         Err(error)
@@ -228,9 +242,10 @@ impl Shared {
 
     /// Stops everything for what cannot be mended here.
     fn note(&self, error: &PostgresError) {
-        let fatal = matches!(error, PostgresError::WentBack { .. } | PostgresError::OtherVault);
+        let fatal =
+            matches!(error, PostgresError::WentBack { .. } | PostgresError::OtherVault | PostgresError::Superseded);
         if fatal && !self.stopped.swap(true, Ordering::AcqRel) {
-            tracing::error!(%error, "the database is not the one that was opened: nothing is read or written any more");
+            tracing::error!(%error, "the database is not to be used by this process any more: nothing is read or written");
         }
     }
 }

@@ -31,6 +31,11 @@ statements! {
     SLOT = "SELECT count, holder, since FROM commits WHERE slot = $1";
     /// Takes a slot over.
     TAKE_SLOT = "UPDATE commits SET holder = $2, since = count WHERE slot = $1";
+    /// Takes every slot from whoever holds it.
+    TAKE_ALL_SLOTS = "UPDATE commits SET holder = gen_random_uuid(), since = count";
+    /// Shuts the rows to earlier claims. Numbers are stored so that they compare as they count.
+    RAISE_FENCE = "INSERT INTO named_values (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE
+        SET value = excluded.value WHERE named_values.value < excluded.value";
     /// Counts a durable commit, within it; no row changes when somebody else counts here.
     COUNT_COMMIT = "UPDATE commits SET count = $2::bigint WHERE slot = $1 AND count = $2::bigint - 1
         AND holder = $3";

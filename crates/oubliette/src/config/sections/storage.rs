@@ -9,6 +9,11 @@ section! {
     Storage, "storage" {
         /// The data folder: database, key pages, sealed blobs. It may be copied and backed up in any way.
         data: PathBuf = PathBuf::from("oubliette-data"),
+        /// Where the rows lie: "sqlite" (in the data folder) or the URL of a PostgreSQL database, without a password
+        /// ("postgres://oubliette@db.example.org/oubliette?sslmode=verify-full").
+        metadata: String = "sqlite".to_owned(),
+        /// Where the sealed contents lie: "local" (in the data folder) or a bucket ("s3://bucket/prefix").
+        blobs: String = "local".to_owned(),
         /// The register folder: the one file whose bytes must really be overwritten. Never below the data folder, never
         /// in a backup or snapshot. Default: the data folder's name with `.register` behind it.
         register: Option<PathBuf> = None,

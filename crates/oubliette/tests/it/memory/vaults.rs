@@ -7,7 +7,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use oubliette::config::Config;
 use oubliette::control::local_actor;
-use oubliette::embedded::{Embedded, Opening, RegisterPolicy};
+use oubliette::opening::{OpenVault, Opening, RegisterPolicy};
 use oubliette_core::model::{Actor, ContentKind, InteractionKind, InteractionMeta, Participant, State};
 use oubliette_core::ports::Metadata as _;
 use oubliette_core::service::{NewContent, NewInteraction, Vault, body_of};
@@ -90,7 +90,7 @@ fn fill(data: &Path, count: u64) -> Filled {
     config.storage.data = data.to_owned();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let embedded = Embedded::open_with(&config, Opening::new(RegisterPolicy::Warn)).await.unwrap();
+        let embedded = OpenVault::open_with(&config, Opening::new(RegisterPolicy::Warn)).await.unwrap();
         embedded.vault.wait_ready().await;
         let actor = local_actor(embedded.vault.create_tenant("default").await.unwrap());
         let begun = Instant::now();

@@ -1,4 +1,6 @@
-//! The embedded vault: SQLite, local blobs, key packs and the file register, opened from the configuration in one place.
+//! The vault, opened from the configuration in one place: by default everything in the data folder and the register beside
+//! it; rows and keys in PostgreSQL, contents in a bucket, the root in other stores where the configuration says so
+//! ([`engines`]).
 //!
 //! ```text
 //! DATA/            0700     may be copied and backed up in any way
@@ -10,6 +12,7 @@
 //! DATA.register/            the register: never in a copy
 //! ```
 
+mod engines;
 mod made;
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
@@ -18,18 +21,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use keyforest::{Forest, ForestConfig, ForestError, Probe, Stores};
-use oubliette_core::ports::{Blobs, Clock, Metadata, PortError, SystemClock, Unbounded};
+use oubliette_core::ports::{Clock, Metadata, PortError, SystemClock};
 use oubliette_core::service::{Vault, VaultError, VaultParts, VaultSettings, genesis};
-use oubliette_store::blobs::{LocalBlobs, LocalOptions};
 use oubliette_store::guard;
-use oubliette_store::media::Folder;
-use oubliette_store::metadata::sqlite::{SqliteMetadata, SqliteOptions};
+use oubliette_store::media::TwinError;
 use oubliette_store::roots::check::{RegisterAssessment, Weight};
-use oubliette_store::roots::{self, FileRegister, RegisterError};
+use oubliette_store::roots::{self, FileRegister, RegisterError, RootOptions, RootsError};
 use thiserror::Error;
 
+use self::engines::{Claim, Engines};
 use self::made::Made;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, MetadataPlace};
 use crate::telemetry::SealTimer;
 
 /// Why a vault cannot be opened.
@@ -44,6 +46,9 @@ pub enum OpenError {
     /// There is no vault and none was to be made.
     #[error("there is no vault in {}", .0.display())]
     Absent(PathBuf),
+    /// Another process has claimed the key state.
+    #[error("another process has the vault open, here or on another machine")]
+    Elsewhere,
     /// The register's filesystem is not known to overwrite in place.
     #[error(
         "the register's class is {class}, not verified: {reason}; move storage.register to ext4 or xfs, or set \
@@ -72,6 +77,15 @@ pub enum OpenError {
     /// The register.
     #[error("the register cannot be opened")]
     Register(#[from] RegisterError),
+    /// Another root store.
+    #[error("the root store cannot be opened")]
+    Roots(#[from] RootsError),
+    /// The claim to the key state, or its pages.
+    #[error("the key state's database cannot be used")]
+    KeyDatabase(#[source] std::io::Error),
+    /// The two places of the key pages.
+    #[error("the key pages cannot be opened")]
+    Twin(#[from] TwinError),
     /// The keys.
     #[error("the key state cannot be opened")]
     Forest(#[from] ForestError),
@@ -115,17 +129,20 @@ pub struct Opening {
     pub probe: Arc<dyn Probe>,
     /// Whether rows and blobs of sealed erasures are removed in the background. Off only in benchmarks.
     pub sweeping: bool,
+    /// While another process has claimed a vault that several can reach: stand by until it lets go or falls silent.
+    pub wait: bool,
 }
 
 impl Opening {
     /// As the program opens it: system clock, crash points of the environment where they are compiled in.
     pub fn new(register: RegisterPolicy) -> Self {
-        Self { create: true, register, clock: Arc::new(SystemClock), probe: program_probe(), sweeping: true }
+        let (clock, probe) = (Arc::new(SystemClock), program_probe());
+        Self { create: true, register, clock, probe, sweeping: true, wait: false }
     }
 }
 
 /// An open vault with what it stands on.
-pub struct Embedded {
+pub struct OpenVault {
     /// The vault.
     pub vault: Vault,
     /// Its rows, for the program's own small values.
@@ -134,13 +151,20 @@ pub struct Embedded {
     pub data: PathBuf,
     /// What opening found.
     pub report: OpenReport,
+    claim: Option<Claim>,
     _lock: File,
 }
 
-impl Embedded {
+impl OpenVault {
     /// Opens the configured vault, making it when there is none.
     pub async fn open(config: &Config, register: RegisterPolicy) -> Result<Self, OpenError> {
         Self::open_guarded(config, Opening::new(register)).await
+    }
+
+    /// Opens the configured vault to serve it, making it when there is none. Where several processes can reach it, stands by
+    /// until it is this one's turn.
+    pub async fn serve(config: &Config) -> Result<Self, OpenError> {
+        Self::open_guarded(config, Opening { wait: true, ..Opening::new(RegisterPolicy::Refuse) }).await
     }
 
     /// Opens the configured vault; refuses when there is none.
@@ -151,60 +175,78 @@ impl Embedded {
     /// Locks the process's memory and switches dumps off before any key is read.
     async fn open_guarded(config: &Config, opening: Opening) -> Result<Self, OpenError> {
         let guards = guard::engage().warnings();
-        let mut embedded = Self::open_with(config, opening).await?;
+        let mut open = Self::open_with(config, opening).await?;
         for warning in &guards {
             tracing::warn!("{warning}");
         }
-        embedded.report.warnings.extend(guards);
-        Ok(embedded)
+        open.report.warnings.extend(guards);
+        Ok(open)
     }
 
     /// Opens with everything told.
     pub async fn open_with(config: &Config, opening: Opening) -> Result<Self, OpenError> {
         config.check()?;
         let data = config.storage.data.clone();
-        let register_folder = config.register_folder()?;
+        let place = config.metadata_place()?;
         let database = data.join("db").join("oubliette.sqlite");
-        if !opening.create && !database.exists() {
+        let local = matches!(place, MetadataPlace::Sqlite);
+        if local && !opening.create && !database.exists() {
             return Err(OpenError::Absent(data));
         }
-        let folders = [data.clone(), data.join("db"), data.join("run")];
-        let missing = Made::missing(&[&folders[1], &folders[2], &data.join("lock"), &register_folder]);
+        let register_folder = config.register_folder()?;
+        let mut folders = vec![data.clone(), data.join("run")];
+        folders.extend(local.then(|| data.join("db")));
+        let mut missing: Vec<&Path> = folders[1..].iter().map(PathBuf::as_path).collect();
+        let lock_file = data.join("lock");
+        missing.extend([lock_file.as_path(), register_folder.as_path()]);
+        let missing = Made::missing(&missing);
         for folder in &folders {
             make_private(folder)?;
         }
         let lock = lock(&data)?;
         // Behind the lock, and so dropped before it.
         let made = Made::here(missing);
-        let mut report = OpenReport { created: !database.exists(), ..OpenReport::default() };
+        let mut report = OpenReport { created: local && !database.exists(), ..OpenReport::default() };
+        let probe: Arc<dyn Probe> = Arc::new(SealTimer::new(Arc::clone(&opening.probe)));
 
-        let register = FileRegister::open(&register_folder, &data)?;
-        let assessment = assess(&register)?;
-        if let Some(reason) = lowered(&assessment) {
+        let root = config.root_place()?;
+        let accepted = |assessment: &RegisterAssessment, report: &mut OpenReport| {
+            let Some(reason) = lowered(assessment) else { return Ok(()) };
             if opening.register == RegisterPolicy::Refuse && !config.storage.accept_unverified_register {
-                if made.holds(&register_folder) {
-                    register.discard_blank();
-                }
-                return Err(OpenError::Unverified { class: assessment.class, reason });
+                return Err(OpenError::Unverified { class: assessment.class.clone(), reason });
             }
             let warning = format!("the register's class is {}, not verified: {reason}", assessment.class);
             report.lowered = Some(warning.clone());
             report.warnings.push(warning);
-        }
+            Ok(())
+        };
+        // A register file is looked at before anything else is made, so that a refusal leaves nothing behind.
+        let file = match &root {
+            RootOptions::File { directory } if local => {
+                let register = FileRegister::open(directory, &data)?;
+                let assessment = assess(&register)?;
+                if let Err(error) = accepted(&assessment, &mut report) {
+                    if made.holds(&register_folder) {
+                        register.discard_blank();
+                    }
+                    return Err(error);
+                }
+                Some((register, assessment))
+            }
+            _ => None,
+        };
         made.keep();
-
-        let probe: Arc<dyn Probe> = Arc::new(SealTimer::new(opening.probe));
-        let options = SqliteOptions { probe: Arc::clone(&probe), ..SqliteOptions::default() };
-        let metadata: Arc<dyn Metadata> = Arc::new(SqliteMetadata::open(&database, options)?);
-        let blob_options = LocalOptions { probe: Arc::clone(&probe), ..LocalOptions::default() };
-        let blobs: Arc<dyn Blobs> = Arc::new(LocalBlobs::open(&data.join("blobs"), blob_options)?);
-        let packs = Folder::open(data.join("packs")).map_err(|source| OpenError::Io {
-            operation: "opening the key pages",
-            path: data.join("packs"),
-            source,
-        })?;
-        let stores = Stores { packs: Arc::new(packs), register: Arc::new(register), probe: Arc::clone(&probe) };
-        let forest = open_forest(config, stores, &*metadata).await?;
+        let looked_at = file.is_some();
+        let engines = match place {
+            MetadataPlace::Sqlite => engines::embedded(config, &probe, file).await?,
+            MetadataPlace::Postgres(server) => engines::scaled(config, server, &opening, &probe).await?,
+        };
+        let Engines { metadata, blobs, packs, register, assessment, lease, claim } = engines;
+        if !looked_at {
+            accepted(&assessment, &mut report)?;
+        }
+        let stores = Stores { packs, register, probe: Arc::clone(&probe) };
+        let forest = open_forest(config, stores, &*metadata, &opening, &mut report).await?;
 
         let settings = VaultSettings { sweeping: opening.sweeping, ..config.vault_settings()? };
         let parts = VaultParts {
@@ -212,7 +254,7 @@ impl Embedded {
             blobs,
             forest: Arc::new(forest),
             clock: opening.clock,
-            lease: Arc::new(Unbounded),
+            lease,
             probe,
             settings,
         };
@@ -220,16 +262,33 @@ impl Embedded {
         for warning in &report.warnings {
             tracing::warn!("{warning}");
         }
-        Ok(Self { vault, metadata, data, report, _lock: lock })
+        Ok(Self { vault, metadata, data, report, claim, _lock: lock })
+    }
+
+    /// Whether another process has taken the vault over: this one must end.
+    pub fn superseded(&self) -> impl Fn() -> bool + Send + Sync + 'static {
+        let lease = self.claim.as_ref().map(Claim::lease);
+        move || lease.as_ref().is_some_and(|lease| lease.is_lost())
     }
 
     /// Seals what is planned and lets go.
     pub async fn close(self) {
         self.vault.close().await;
+        if let Some(claim) = self.claim {
+            // Nobody seals or uses a key of this process any more.
+            self.metadata.close().await;
+            let _ = tokio::task::spawn_blocking(move || claim.release()).await;
+        }
     }
 }
 
-async fn open_forest(config: &Config, stores: Stores, metadata: &dyn Metadata) -> Result<Forest, OpenError> {
+async fn open_forest(
+    config: &Config,
+    stores: Stores,
+    metadata: &dyn Metadata,
+    opening: &Opening,
+    report: &mut OpenReport,
+) -> Result<Forest, OpenError> {
     let instance = metadata.instance().await?;
     let limits = ForestConfig {
         page_memory: config.storage.key_memory_bytes,
@@ -237,6 +296,10 @@ async fn open_forest(config: &Config, stores: Stores, metadata: &dyn Metadata) -
         ..ForestConfig::default()
     };
     let fresh = instance.epoch == 0 && metadata.tenants().await?.is_empty();
+    if fresh && !opening.create {
+        return Err(OpenError::Absent(config.storage.data.clone()));
+    }
+    report.created |= fresh;
     let opened = tokio::task::spawn_blocking(move || {
         let Stores { packs, register, probe } = &stores;
         let again = Stores { packs: Arc::clone(packs), register: Arc::clone(register), probe: Arc::clone(probe) };
@@ -257,7 +320,10 @@ async fn open_forest(config: &Config, stores: Stores, metadata: &dyn Metadata) -
 
 /// What is to be said of the register's place; `None` when there is no register yet. Makes nothing.
 pub fn inspect_register(config: &Config) -> Result<Option<Vec<String>>, OpenError> {
-    let folder = config.register_folder()?;
+    let RootOptions::File { directory: folder } = config.root_place()? else {
+        // Other stores are looked at when the vault is opened, which doctor does as well.
+        return Ok(Some(Vec::new()));
+    };
     if !folder.exists() {
         return Ok(None);
     }
