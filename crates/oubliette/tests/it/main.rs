@@ -18,6 +18,7 @@ mod native;
 mod p1;
 mod program;
 mod quiet;
+mod scaled;
 mod server;
 mod support;
 mod tidy;
