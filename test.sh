@@ -6,8 +6,8 @@
 #   ./test.sh slow            the slow lane: crash rigs with larger numbers, large recordings, large vaults
 #
 # Installs what it needs on Debian when run as root: system packages by apt, cargo-deny into target/, and cargo-nextest
-# when it is missing; scripts/engines.sh brings and starts PostgreSQL, SeaweedFS and OpenBao. The crash rigs need root and loop devices; without them they are skipped, loudly, except with
-# CI=true, where that is a failure. Stops and unmounts whatever it started, also after a failure.
+# when it is missing; scripts/engines.sh brings and starts PostgreSQL, SeaweedFS and OpenBao. The crash rigs need root and
+# loop devices; without them they are skipped, loudly, except with CI=true, where that is a failure. Stops and unmounts whatever it started, also after a failure.
 set -euo pipefail
 cd "$(dirname "$0")"
 
