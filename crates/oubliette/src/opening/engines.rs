@@ -65,7 +65,10 @@ impl Claim {
     pub fn release(self) {
         let Self { database, keeper } = self;
         drop(keeper);
-        if let Err(error) = database.values().put(RELEASED, &database.number().to_le_bytes()) {
+        // The number as it is now: opening the second place may have raised it.
+        let released =
+            database.number_above(0).and_then(|number| database.values().put(RELEASED, &number.to_le_bytes()));
+        if let Err(error) = released {
             tracing::warn!(%error, "the claim was not given up in order: the next process waits for the lease to end");
         }
     }
