@@ -17,7 +17,7 @@ pub enum MetadataPlace {
     /// In the data folder.
     Sqlite,
     /// On this server.
-    Postgres(PostgresServer),
+    Postgres(Box<PostgresServer>),
 }
 
 /// Where the sealed contents lie.
@@ -26,7 +26,7 @@ pub enum BlobPlace {
     /// In the data folder.
     Local,
     /// In this bucket.
-    S3(S3Options, ObjectOptions),
+    S3(Box<S3Options>, ObjectOptions),
 }
 
 /// The second, independent place of key pages beside PostgreSQL.
@@ -37,7 +37,7 @@ pub enum SecondPlace {
     /// A folder, on another disk.
     Folder(PathBuf),
     /// A standby that the primary waits for.
-    Standby(PostgresServer),
+    Standby(Box<PostgresServer>),
 }
 
 impl Config {
@@ -45,7 +45,7 @@ impl Config {
     pub fn metadata_place(&self) -> Result<MetadataPlace, ConfigError> {
         match self.storage.metadata.as_str() {
             "sqlite" => Ok(MetadataPlace::Sqlite),
-            url => Ok(MetadataPlace::Postgres(self.server_at("storage", "metadata", url)?)),
+            url => Ok(MetadataPlace::Postgres(Box::new(self.server_at("storage", "metadata", url)?))),
         }
     }
 
@@ -74,7 +74,7 @@ impl Config {
         };
         let limits =
             ObjectOptions { timeout: Duration::from_secs(self.s3.timeout_seconds), ..ObjectOptions::default() };
-        Ok(BlobPlace::S3(options, limits))
+        Ok(BlobPlace::S3(Box::new(options), limits))
     }
 
     /// The second place of key pages. Asked only when the first is PostgreSQL.
@@ -85,7 +85,9 @@ impl Config {
             "blobs" => Err(wrong("storage.blobs names no bucket; name one, or \"folder:PATH\", or \"standby:URL\"")),
             other => match other.split_once(':') {
                 Some(("folder", path)) if !path.is_empty() => Ok(SecondPlace::Folder(PathBuf::from(path))),
-                Some(("standby", url)) => Ok(SecondPlace::Standby(self.server_at("key_state", "second", url)?)),
+                Some(("standby", url)) => {
+                    Ok(SecondPlace::Standby(Box::new(self.server_at("key_state", "second", url)?)))
+                }
                 _ => Err(wrong("\"blobs\", \"folder:PATH\" or \"standby:URL\"")),
             },
         }

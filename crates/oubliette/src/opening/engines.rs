@@ -131,7 +131,7 @@ pub async fn scaled(
     let instance = metadata.instance().await?.instance.to_string();
     let (second, root, data) = (config.second_place()?, config.root_place()?, config.storage.data.clone());
     let bucket = match config.blob_place()? {
-        BlobPlace::S3(bucket, _) => Some(bucket),
+        BlobPlace::S3(bucket, _) => Some(*bucket),
         BlobPlace::Local => None,
     };
     let opened = blocking({

@@ -239,7 +239,7 @@ impl OpenVault {
         let looked_at = file.is_some();
         let engines = match place {
             MetadataPlace::Sqlite => engines::embedded(config, &probe, file).await?,
-            MetadataPlace::Postgres(server) => engines::scaled(config, server, &opening, &probe).await?,
+            MetadataPlace::Postgres(server) => engines::scaled(config, *server, &opening, &probe).await?,
         };
         let Engines { metadata, blobs, packs, register, assessment, lease, claim } = engines;
         if !looked_at {
