@@ -12,7 +12,7 @@ use super::books::{Block, Books, Content, Counts, Credential, Interaction, Purge
 use super::covers::{self, Piece};
 use super::rows::{get, number, small, stored};
 use super::statements as sql;
-use super::writer::Request;
+use super::writer::{Request, Turn};
 use crate::postgres::{Parameter, PostgresError, Session, in_order};
 
 /// Takes a row into the books.
@@ -138,8 +138,13 @@ impl Keys {
         }
     }
 
-    /// Begins a transaction and reads the rows, all in one round trip.
-    pub(super) async fn read<'a>(&self, session: &Session) -> Result<Books<'a>, PostgresError> {
+    /// Waits for the turn, begins a transaction and reads the rows, all in one round trip. Told apart: whether it has the turn.
+    pub(super) async fn read<'a>(
+        &self,
+        session: &Session,
+        turn: Turn,
+        has_turn: &mut bool,
+    ) -> Result<Books<'a>, PostgresError> {
         let list = |set: &BTreeSet<i64>| set.iter().copied().collect::<Vec<_>>();
         let (interactions, owners, leaves) = (list(&self.interactions), list(&self.owners), list(&self.leaves));
         let (blocks, block_leaves, chunks) = (list(&self.blocks), list(&self.block_leaves), list(&self.chunks));
@@ -165,12 +170,18 @@ impl Keys {
         asked.extend(question(self.counts, sql::JUDGE_INSTANCE, &[], take_counts));
 
         type Rows = Result<Vec<Row>, PostgresError>;
-        let mut requests: Vec<Pin<Box<dyn Future<Output = Rows> + Send + '_>>> =
-            vec![Box::pin(async { session.batch("BEGIN ISOLATION LEVEL SERIALIZABLE").await.map(|()| Vec::new()) })];
+        let turn = turn.begin();
+        let mut requests: Vec<Pin<Box<dyn Future<Output = Rows> + Send + '_>>> = vec![
+            Box::pin(async { session.batch(&turn).await.map(|()| Vec::new()) }),
+            Box::pin(async { session.batch("BEGIN ISOLATION LEVEL SERIALIZABLE").await.map(|()| Vec::new()) }),
+        ];
         for (text, values, _) in &asked {
             requests.push(Box::pin(session.query(text, values)));
         }
         let mut answers = in_order(requests).await.into_iter();
+        let waited = answers.next().unwrap_or(Ok(Vec::new()));
+        *has_turn = waited.is_ok();
+        waited?;
         answers.next().unwrap_or(Ok(Vec::new()))?;
         let mut books = Books::default();
         for ((.., take), rows) in asked.iter().zip(answers) {

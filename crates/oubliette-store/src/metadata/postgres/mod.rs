@@ -47,6 +47,9 @@ pub const MAX_ASKED: usize = 1_000;
 /// The schema all tables lie in.
 pub const SCHEMA: &str = "oubliette";
 
+/// Checks and writes (and rows to delete) from which on a transaction is large.
+const LARGE: usize = 256;
+
 /// An index whenever there is one: tables are planned for as they will be, not as they are when they are new.
 pub const PLANNER: &str = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; \
     SET enable_bitmapscan = off";
@@ -59,7 +62,9 @@ pub struct PostgresOptions {
     pub new_instance: Uuid,
     /// Told around each commit ([`CRASH_POINTS`]).
     pub probe: Arc<dyn Probe>,
-    /// Sessions that write. At least 1.
+    /// Sessions that write; the last of several does what is large. At least 1.
+    ///
+    /// More than two seldom help: what waits shares a commit anyway, and writers side by side collide.
     pub writers: u32,
     /// Sessions that read, and so the most reads at one time. At least 1.
     pub readers: u32,
@@ -78,7 +83,7 @@ impl Default for PostgresOptions {
             server: Options::default(),
             new_instance: Uuid::new_v4(),
             probe: Arc::new(NoProbe),
-            writers: 4,
+            writers: 2,
             readers: 8,
             queue: 4_096,
             resolve_within: Duration::from_secs(30),
@@ -187,11 +192,10 @@ impl PostgresMetadata {
         let closed = || PortError::bare(PortErrorKind::Unavailable, "write to closed metadata");
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| closed())?;
         let (answer, answered) = oneshot::channel();
-        let key = affinity(&request);
         let job = Job { request, address: address(answer), _place: place };
         {
             let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-            let queue = (key % queues.len().max(1) as u64) as usize;
+            let queue = writer_for(&job.request, queues.len());
             queues.get(queue).ok_or_else(closed)?.send(job).map_err(|_| closed())?;
         }
         // Without an answer the writer is gone, perhaps in the middle of the commit.
@@ -250,14 +254,21 @@ impl Shared {
     }
 }
 
-/// Work on the same interaction, and mostly on its neighbours, goes to the same writer: writers seldom collide, and what
-/// waits behind one transaction on a row is judged after it.
-fn affinity(request: &Request) -> u64 {
+/// Which of so many writers does this. What is large goes to the last, so that nothing small waits behind it. Of the rest,
+/// work on the same interaction, and mostly on its neighbours, goes to the same writer: writers seldom collide, and what waits
+/// behind one transaction on a row is judged after it.
+fn writer_for(request: &Request, writers: usize) -> usize {
+    if writers < 2 {
+        return 0;
+    }
+    if writer::weight(request) > LARGE {
+        return writers - 1;
+    }
     let Request::Apply(transaction) = request else { return 0 };
     let Some(group) = subject(transaction) else { return 0 };
     let mut hasher = DefaultHasher::new();
     (group.0 >> 7).hash(&mut hasher);
-    hasher.finish()
+    (hasher.finish() % (writers as u64 - 1)) as usize
 }
 
 /// The first interaction a transaction names.

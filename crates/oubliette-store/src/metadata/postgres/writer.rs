@@ -3,8 +3,8 @@
 //! Each writer takes whatever waits in its queue as one batch: the rows it could ask for are read, its transactions are
 //! judged one by one, what they leave is written and committed, in three round trips however many they are. There is no
 //! waiting window. Transactions run SERIALIZABLE, so what was judged still holds when it is committed, whatever other
-//! writers and nodes do; when it does not, the batch is judged again. A writer that collided takes turns for a while with all
-//! others that did: however close together they work, each gets on, and those who are in nobody's way do not wait.
+//! writers and nodes do; when it does not, the batch is judged again. A writer that collided works alone for a while: all
+//! others, of every node, wait for the end of its batch. So each gets on however close together they work.
 //!
 //! Errors before COMMIT mean that nothing was done. When nobody answers a COMMIT, the writer finds out what happened
 //! ([`super::seat`]); only when it cannot within its limit the batch hears *unknown*.
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use oubliette_core::ports::{Applied, PortError, PortErrorKind, Transaction};
+use oubliette_core::ports::{Applied, PortError, PortErrorKind, Transaction, Write};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -42,11 +42,37 @@ const BATCH_WRITES: usize = 20_000;
 /// How often a batch is judged before it is given up.
 const ATTEMPTS: u32 = 12;
 
-/// How long a writer takes turns after a collision.
+/// How long a writer works alone after a collision.
 const CAREFUL: Duration = Duration::from_secs(1);
 
-/// Second key of the lock that is the turn.
+/// Second key of the lock that every batch is done under.
 const TURN: i32 = 3;
+
+/// How the lock is held.
+#[derive(Clone, Copy)]
+pub(super) enum Turn {
+    /// With whoever else works.
+    Beside,
+    /// Alone.
+    Alone,
+}
+
+impl Turn {
+    /// Waits for it; to be sent before the database transaction begins and sees anything.
+    pub(super) fn begin(self) -> String {
+        match self {
+            Self::Beside => format!("SELECT pg_advisory_lock_shared({LOCKS}, {TURN})"),
+            Self::Alone => format!("SELECT pg_advisory_lock({LOCKS}, {TURN})"),
+        }
+    }
+
+    fn end(self) -> String {
+        match self {
+            Self::Beside => format!("SELECT pg_advisory_unlock_shared({LOCKS}, {TURN})"),
+            Self::Alone => format!("SELECT pg_advisory_unlock({LOCKS}, {TURN})"),
+        }
+    }
+}
 
 /// What a writer is asked to do.
 pub(super) enum Request {
@@ -110,16 +136,16 @@ pub(super) struct Writer {
     holder: Uuid,
     seat: Option<Seat>,
     memory: Option<Memory>,
-    /// Until when turns are taken.
+    /// Until when it works alone.
     careful: Option<Instant>,
-    /// Whether it is our turn.
-    has_turn: bool,
+    /// The turn it has now.
+    turn: Option<Turn>,
 }
 
 impl Writer {
     /// A writer that has no session yet.
     pub(super) fn new(shared: Arc<Shared>, jobs: mpsc::UnboundedReceiver<Job>) -> Self {
-        Self { shared, jobs, holder: Uuid::new_v4(), seat: None, memory: None, careful: None, has_turn: false }
+        Self { shared, jobs, holder: Uuid::new_v4(), seat: None, memory: None, careful: None, turn: None }
     }
 
     /// Works until every sender is gone, then ends the session.
@@ -225,10 +251,13 @@ impl Writer {
     async fn attempt(&mut self, requests: &[Request]) -> Result<(Vec<Found>, u64), Trouble> {
         let keys = Keys::of(requests.iter());
         self.shared.partitions.ready(&self.shared.connector, &keys).await?;
-        self.take_turn().await?;
-        let holder = self.holder;
-        let seat = self.sit().await?;
-        let mut books = keys.read(&seat.session).await?;
+        let alone = self.careful.is_some_and(|until| until > Instant::now());
+        let turn = if alone { Turn::Alone } else { Turn::Beside };
+        let (holder, mut has_turn) = (self.holder, false);
+        let read = keys.read(&self.sit().await?.session, turn, &mut has_turn).await;
+        self.turn = has_turn.then_some(turn);
+        let mut books = read?;
+        let seat = self.seated()?;
         let mut found = Vec::with_capacity(requests.len());
         for request in requests {
             let mark = books.mark();
@@ -257,11 +286,8 @@ impl Writer {
     /// Commits what was written, or ends a transaction that wrote nothing.
     async fn commit(&mut self, writes: bool, found: Vec<Found>) -> Result<(Vec<Found>, u64), Trouble> {
         let (shared, holder) = (Arc::clone(&self.shared), self.holder);
-        let give_up_turn = if std::mem::take(&mut self.has_turn) { end_of_turn() } else { String::new() };
-        // The session that wrote, whatever became of it: on another one COMMIT would succeed and mean nothing.
-        let Some(seat) = self.seat.as_mut() else {
-            return Err(Trouble::Before(PostgresError::Lost("the writer has no session".to_owned())));
-        };
+        let end_of_turn = self.end_of_turn();
+        let seat = self.seated()?;
         let warnings = seat.session.warnings();
         if writes {
             shared.probe.reached(BEFORE_COMMIT);
@@ -273,10 +299,7 @@ impl Writer {
                 let rows = session.query(sql::COMMITS, &[&slot]).await?;
                 rows.first().map(|row| Ok((number(row, 0)?, number(row, 1)?))).transpose()
             }),
-            Box::pin(async {
-                // Empty without a turn: then it does nothing.
-                session.batch(&give_up_turn).await.map(|()| None)
-            }),
+            Box::pin(async { session.batch(&end_of_turn).await.map(|()| None) }),
         ])
         .await
         .into_iter();
@@ -332,28 +355,27 @@ impl Writer {
         Ok(self.seat.insert(seat))
     }
 
-    /// Waits for its turn after a collision, before the database transaction begins and sees anything.
-    async fn take_turn(&mut self) -> Result<(), PostgresError> {
-        if self.careful.is_none_or(|until| until < Instant::now()) {
-            return Ok(());
-        }
-        let text = format!("SELECT pg_advisory_lock({LOCKS}, {TURN})");
-        self.sit().await?.session.batch(&text).await?;
-        self.has_turn = true;
-        Ok(())
+    /// The session that wrote, whatever became of it: on another one COMMIT would succeed and mean nothing.
+    fn seated(&mut self) -> Result<&mut Seat, PostgresError> {
+        self.seat.as_mut().ok_or_else(|| PostgresError::Lost("the writer has no session".to_owned()))
+    }
+
+    /// What gives the turn up; nothing without one.
+    fn end_of_turn(&mut self) -> String {
+        self.turn.take().map(Turn::end).unwrap_or_default()
     }
 
     /// Lets a session go that is of no use any more, and what it holds with it.
     fn leave(&mut self) {
         self.seat = None;
-        self.has_turn = false;
+        self.turn = None;
     }
 
     /// Ends a transaction that was given up.
     async fn undo(&mut self) {
-        let turn = if std::mem::take(&mut self.has_turn) { end_of_turn() } else { String::new() };
+        let end_of_turn = self.end_of_turn();
         if let Some(seat) = &self.seat
-            && seat.session.batch(&format!("ROLLBACK; {turn}")).await.is_err()
+            && seat.session.batch(&format!("ROLLBACK; {end_of_turn}")).await.is_err()
         {
             self.leave();
         }
@@ -450,13 +472,17 @@ impl Address {
     }
 }
 
-fn end_of_turn() -> String {
-    format!("SELECT pg_advisory_unlock({LOCKS}, {TURN})")
-}
-
-fn weight(request: &Request) -> usize {
+/// Checks and rows written.
+pub(super) fn weight(request: &Request) -> usize {
     match request {
-        Request::Apply(transaction) => transaction.checks.len() + transaction.writes.len(),
+        Request::Apply(transaction) => {
+            let rows = |write: &Write| match write {
+                Write::DeleteContents(leaves) => leaves.len(),
+                Write::DeleteInteractions(groups) => groups.len(),
+                _ => 1,
+            };
+            transaction.checks.len() + transaction.writes.iter().map(rows).sum::<usize>()
+        }
         Request::Switch(..) => 1,
     }
 }
