@@ -208,13 +208,14 @@ CREATE TABLE purge_sets (
     leaf_set BYTEA NOT NULL
 );
 
--- The same until its rows are removed, cut into pieces of 8,192 groups, so that whether a leaf is covered is asked of few rows.
+-- The same until its rows are removed, in pieces, so that whether a leaf is covered is asked of few rows: a small erasure by
+-- group, a large one by runs of 8,192 groups.
 CREATE TABLE purge_covers (
-    -- Number of the piece: group divided by 8,192.
+    -- Of a run: its first group divided by 8,192. Of one group: minus one minus its number.
     chunk BIGINT NOT NULL,
     -- The erasure.
     serial BIGINT NOT NULL,
-    -- Groups covered wholly, as ascending 16-bit offsets in the piece.
+    -- Groups covered wholly, as ascending 16-bit offsets in the run.
     whole_groups BYTEA NOT NULL,
     -- Single leaves covered, likewise.
     single_leaves BYTEA NOT NULL,

@@ -1,7 +1,8 @@
 //! What erasures cover, cut into pieces that can be looked up by leaf.
 //!
-//! A piece is 8,192 neighbouring groups (65,536 leaves). An erasure has one row for each piece it touches, so that one
-//! interaction costs one small row and a million random ones some ten thousand, and a check reads one piece.
+//! A small erasure has a row for each group it touches; a check finds exactly those of its leaf's group, however many small
+//! erasures wait to be swept. A large one has a row for each run of 8,192 neighbouring groups (65,536 leaves) it touches: a
+//! million scattered leaves are some ten thousand rows, and a check reads those of one run.
 
 use std::collections::BTreeMap;
 
@@ -16,31 +17,45 @@ const LEAF_BITS: u32 = 16;
 /// Groups in a piece, as a power of two.
 const GROUP_BITS: u32 = LEAF_BITS - Group::SIZE.ilog2();
 
-/// The piece a leaf lies in.
-pub(super) fn chunk_of(leaf: Leaf) -> i64 {
-    // 48 bits are left.
-    i64::try_from(leaf.0 >> LEAF_BITS).unwrap_or(i64::MAX)
+/// Numbers in an erasure from which on it is cut into runs.
+const SMALL: usize = 64;
+
+/// Under which pieces a leaf may be covered: of its group alone, and of the run it lies in.
+pub(super) fn pieces_of(leaf: Leaf) -> [i64; 2] {
+    [alone(Group::of(leaf).0), run(Group::of(leaf).0)]
 }
 
-/// One piece of an erasure, as stored: ascending 16-bit offsets.
+/// The piece of one group: below zero, so that it is no run's.
+fn alone(group: u64) -> i64 {
+    // 61 bits.
+    -1 - i64::try_from(group).unwrap_or(i64::MAX - 1)
+}
+
+/// The run a group lies in.
+fn run(group: u64) -> i64 {
+    i64::try_from(group >> GROUP_BITS).unwrap_or(i64::MAX)
+}
+
+/// One piece of an erasure, as stored: ascending 16-bit offsets in the run.
 #[derive(Default)]
 pub(super) struct Piece {
     pub(super) groups: Vec<u8>,
     pub(super) leaves: Vec<u8>,
 }
 
-/// An erasure in pieces, by chunk.
+/// An erasure in pieces.
 pub(super) fn cut(set: &PurgeSet) -> BTreeMap<i64, Piece> {
     let mut pieces: BTreeMap<i64, Piece> = BTreeMap::new();
     let whole = set.interactions.union(&set.groups);
+    let small = whole.len() + set.leaves.len() <= SMALL;
+    let piece = |group| if small { alone(group) } else { run(group) };
     for group in whole.as_slice() {
-        let chunk = i64::try_from(group >> GROUP_BITS).unwrap_or(i64::MAX);
         let offset = (group & ((1 << GROUP_BITS) - 1)) as u16;
-        pieces.entry(chunk).or_default().groups.extend_from_slice(&offset.to_be_bytes());
+        pieces.entry(piece(*group)).or_default().groups.extend_from_slice(&offset.to_be_bytes());
     }
     for leaf in set.leaves.iter() {
         let offset = (leaf.0 & ((1 << LEAF_BITS) - 1)) as u16;
-        pieces.entry(chunk_of(leaf)).or_default().leaves.extend_from_slice(&offset.to_be_bytes());
+        pieces.entry(piece(Group::of(leaf).0)).or_default().leaves.extend_from_slice(&offset.to_be_bytes());
     }
     pieces
 }
@@ -76,8 +91,8 @@ impl Covers {
 
     /// Whether an erasure in the database covers the leaf, and still does.
     pub(super) fn contain(&self, leaf: Leaf) -> bool {
-        let pieces = self.pieces.get(&chunk_of(leaf)).map(Vec::as_slice).unwrap_or_default();
-        pieces.iter().any(|(serial, piece)| self.removed.get(serial).is_none() && piece.contains(leaf))
+        let mut pieces = pieces_of(leaf).into_iter().filter_map(|piece| self.pieces.get(&piece)).flatten();
+        pieces.any(|(serial, piece)| self.removed.get(serial).is_none() && piece.contains(leaf))
     }
 }
 
@@ -117,6 +132,12 @@ mod tests {
             covers.removed.put(5, Some(()));
             prop_assert!(purge.expand().iter().all(|leaf| !covers.contain(leaf)));
         }
+    }
+
+    #[test]
+    fn a_small_erasure_is_found_by_its_groups_alone() {
+        let purge = PurgeSet { interactions: set([9_000]), leaves: set([17, 70_000]), ..PurgeSet::default() };
+        assert_eq!(cut(&purge).into_keys().collect::<Vec<_>>(), [alone(9_000), alone(8_750), alone(2)]);
     }
 
     #[test]

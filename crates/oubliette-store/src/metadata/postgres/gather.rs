@@ -71,7 +71,7 @@ impl Keys {
         for check in &transaction.checks {
             match check {
                 Check::Interaction(group) | Check::Version(group, _) => self.interaction(*group),
-                Check::NotErased(leaf) => drop(self.chunks.insert(covers::chunk_of(*leaf))),
+                Check::NotErased(leaf) => self.chunks.extend(covers::pieces_of(*leaf)),
                 Check::DirectoryLeaf(block, _) => self.blocks.extend(stored(*block)),
                 Check::ExtraGroupSerial(_) => self.counts = true,
                 Check::Content(leaf) => self.leaves.extend(stored(leaf.0)),
