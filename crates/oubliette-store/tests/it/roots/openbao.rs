@@ -408,11 +408,12 @@ fn a_standby_that_lags_behind_passes_nothing_off_as_gone() {
         std::thread::sleep(Duration::from_millis(100));
     }
     // The control: asked like this, a standby denies a key that there is, and says of its deletion that it was not there.
-    let denied = (0..20).filter(|n| {
+    // How soon it does so is up to the machine.
+    let denied = (0..1_000).any(|n| {
         standby.operator.order("POST", &format!("{mount}/keys/control-{n}"), Some(json!({ "type": "aes256-gcm96" })));
         standby.operator.ask("GET", &format!("{mount}/keys/control-{n}"), None).unwrap().0 == 404
     });
-    assert!(denied.count() > 0, "this standby never lagged: the test shows nothing");
+    assert!(denied, "this standby never lagged: the test shows nothing");
 
     conforms("openbao", &|| Arc::new(slots(&standby.operator.options(home.path(), &mount), &home).unwrap()));
     let archive = Archive::default();
