@@ -1,93 +1,150 @@
-//! Lets a client finish sending before it is told no.
+//! Lets a client finish sending although its request was answered already.
 //!
-//! Many clients look for an answer only after the whole body went out. An answer that comes with the body half read, and the
-//! connection closed behind it, reaches them as a broken connection. So a refused body is read to its end, within bounds.
+//! Many clients look for an answer only after the whole body went out. A server that answers with the body half read, and
+//! closes the connection behind it, reaches them as a broken connection instead of as the answer. So what nobody wants to
+//! read any more is read in vain, beside the answer and within bounds (what RFC 9112 §9.6 calls closing in stages).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::{Body, BodyDataStream};
 use bytes::Bytes;
-use futures::{Stream, StreamExt as _};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use tokio::runtime::Handle;
 
 /// Bytes read in vain at most.
 const MAX_BYTES: usize = 64 << 20;
 /// Time spent reading in vain at most.
 const MAX_TIME: Duration = Duration::from_secs(10);
 
-/// A body that can be read by one reader and, after that reader gave up, to its end.
-pub struct Drained {
-    body: Arc<Mutex<Option<BodyDataStream>>>,
+/// A request body that is read to its end, within bounds, when its reader gives it up.
+pub struct LingeringBody<B>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+{
+    /// Until it ended or failed.
+    body: Option<B>,
+    /// The client waits to be asked for the body (`Expect: 100-continue`), and was not yet.
+    awaited: bool,
 }
 
-impl Drained {
-    /// Takes a body.
-    pub fn new(body: Body) -> Self {
-        Self { body: Arc::new(Mutex::new(Some(body.into_data_stream()))) }
-    }
-
-    /// The body for its reader.
-    pub fn reader(&self) -> Body {
-        Body::from_stream(Reader { body: self.body.clone() })
-    }
-
-    /// Reads what is left, within bounds of bytes and time.
-    pub async fn drain(self) {
-        let rest = self.body.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(mut rest) = rest else { return };
-        let mut read = 0;
-        let reading = async {
-            while let Some(Ok(chunk)) = rest.next().await {
-                read += chunk.len();
-                if read > MAX_BYTES {
-                    break;
-                }
-            }
-        };
-        // Whether it was read to the end or not, the answer is the same.
-        let _ = tokio::time::timeout(MAX_TIME, reading).await;
+impl<B> LingeringBody<B>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+{
+    /// Takes a body, and whether its sender waits to be asked for it. Reading is asking, so that a body nobody asked for is
+    /// not read in vain either.
+    pub fn new(body: B, awaited: bool) -> Self {
+        Self { body: (!body.is_end_stream()).then_some(body), awaited }
     }
 }
 
-struct Reader {
-    body: Arc<Mutex<Option<BodyDataStream>>>,
+impl<B> Body for LingeringBody<B>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+{
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        self.awaited = false;
+        let Some(body) = self.body.as_mut() else { return Poll::Ready(None) };
+        let polled = Pin::new(body).poll_frame(cx);
+        if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
+            self.body = None;
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
 }
 
-impl Stream for Reader {
-    type Item = Result<Bytes, axum::Error>;
+impl<B> Drop for LingeringBody<B>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+{
+    fn drop(&mut self) {
+        let Some(body) = self.body.take().filter(|body| !self.awaited && !body.is_end_stream()) else { return };
+        // While the runtime ends there is nobody to answer to.
+        if let Ok(runtime) = Handle::try_current() {
+            // Whether it was read to the end or not, the answer is the same.
+            runtime.spawn(tokio::time::timeout(MAX_TIME, read_in_vain(body)));
+        }
+    }
+}
 
-    fn poll_next(
-        self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Self::Item>> {
-        // Held only while polling, and only by whoever reads at the time.
-        match self.body.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-            Some(body) => body.poll_next_unpin(context),
-            None => std::task::Poll::Ready(None),
+async fn read_in_vain(mut body: impl Body<Data = Bytes> + Unpin) {
+    let mut left = MAX_BYTES;
+    while let Some(Ok(frame)) = body.frame().await {
+        let length = frame.data_ref().map_or(0, Bytes::len);
+        match left.checked_sub(length) {
+            Some(rest) => left = rest,
+            None => break,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures::{StreamExt as _, stream};
+    use http_body_util::StreamBody;
 
     use super::*;
 
-    #[tokio::test]
-    async fn what_a_reader_left_is_read_to_the_end() {
+    /// Ten chunks of ten bytes that are counted when read; the body, and the count.
+    fn counted() -> (impl Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static, Arc<AtomicUsize>) {
         let seen = Arc::new(AtomicUsize::new(0));
         let counted = seen.clone();
-        let chunks = futures::stream::iter(0..10).map(move |number| {
+        let chunks = stream::iter(0..10).map(move |number| {
             counted.fetch_add(1, Ordering::Relaxed);
-            Ok::<_, std::io::Error>(Bytes::from(vec![number; 10]))
+            Ok(Frame::data(Bytes::from(vec![number; 10])))
         });
-        let body = Drained::new(Body::from_stream(chunks));
-        let mut reader = body.reader().into_data_stream();
-        assert_eq!(reader.next().await.unwrap().unwrap().len(), 10);
+        (StreamBody::new(chunks), seen)
+    }
+
+    async fn settled() {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_reader_left_is_read_to_the_end() {
+        let (body, seen) = counted();
+        let mut body = LingeringBody::new(body, false);
+        assert_eq!(body.frame().await.unwrap().unwrap().data_ref().unwrap().len(), 10);
         assert_eq!(seen.load(Ordering::Relaxed), 1);
-        drop(reader);
-        body.drain().await;
+        drop(body);
+        settled().await;
+        assert_eq!(seen.load(Ordering::Relaxed), 10);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_was_not_asked_for_is_not_read() {
+        let (body, seen) = counted();
+        drop(LingeringBody::new(body, true));
+        settled().await;
+        assert_eq!(seen.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn once_asked_for_it_is_read_to_the_end_too() {
+        let (body, seen) = counted();
+        let mut body = LingeringBody::new(body, true);
+        body.frame().await.unwrap().unwrap();
+        drop(body);
+        settled().await;
         assert_eq!(seen.load(Ordering::Relaxed), 10);
     }
 }

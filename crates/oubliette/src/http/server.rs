@@ -8,6 +8,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
+use http::Version;
+use http::header::EXPECT;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -19,6 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tower::Service as _;
 
+use super::drain::LingeringBody;
 use super::stall::{StallGuardedBody, StallGuardedIo};
 use crate::config::Limits;
 use crate::dialects;
@@ -133,7 +136,13 @@ impl Shared {
         let stall = Duration::from_secs(self.limits.stall_timeout_seconds);
         let router = self.router.clone();
         let service = service_fn(move |request: hyper::Request<Incoming>| {
-            let request: Request = request.map(|body| Body::new(StallGuardedBody::new(body, stall)));
+            let awaited = request.headers().contains_key(EXPECT);
+            // HTTP/2 tells the client of a stream it need not go on with; only HTTP/1 has to listen to the end.
+            let lingers = request.version() < Version::HTTP_2;
+            let request: Request = request.map(|body| {
+                let body = StallGuardedBody::new(body, stall);
+                if lingers { Body::new(LingeringBody::new(body, awaited)) } else { Body::new(body) }
+            });
             let mut router = router.clone();
             async move {
                 Ok::<_, Infallible>(router.call(dialects::normalise(request)).await.unwrap_or_else(|no| match no {}))

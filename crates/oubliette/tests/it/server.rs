@@ -116,6 +116,29 @@ fn an_orderly_stop_lets_a_running_request_finish() {
 }
 
 #[test]
+fn a_client_that_sends_everything_before_it_listens_is_told_no() {
+    let place = Place::new();
+    let mut server = place.serve(&[]);
+    let address = address(&server.wait_for_endpoint());
+    // Refused without a look at the body: more than any buffer between the two holds is still to come.
+    let body = vec![b' '; 40 << 20];
+    for more in ["", "connection: close\r\n"] {
+        let mut stream = TcpStream::connect(address).unwrap();
+        let head = format!(
+            "POST /v1/interactions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n{more}content-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(&body).unwrap_or_else(|error| panic!("the server hung up: {error}"));
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 401", "{more}");
+    }
+    server.stop();
+}
+
+#[test]
 fn heads_that_are_too_large_or_make_no_sense_are_refused() {
     let place = Place::new();
     let mut server = place.serve(&[]);

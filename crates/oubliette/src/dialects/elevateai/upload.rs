@@ -15,7 +15,6 @@ use oubliette_core::service::{BodyStream, NewContent, VaultError};
 use super::caller::{Caller, Id};
 use super::error::Failure;
 use crate::http::App;
-use crate::http::drain::Drained;
 use crate::http::media::{last_component, media_type_of};
 use crate::http::multipart::{Part, Parts};
 
@@ -32,17 +31,9 @@ pub async fn upload(
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, Failure> {
-    let body = Drained::new(body);
-    let result = async {
-        let (caller, Id(id)) = (caller?, id?);
-        take(&app, caller.with(Scope::InteractionWrite)?, &id, &headers, body.reader()).await
-    };
-    let result = result.await;
-    if result.is_err() {
-        // Clients send everything before they look for an answer, also when they are not known at all.
-        body.drain().await;
-    }
-    result.map(|()| StatusCode::CREATED)
+    let (caller, Id(id)) = (caller?, id?);
+    take(&app, caller.with(Scope::InteractionWrite)?, &id, &headers, body).await?;
+    Ok(StatusCode::CREATED)
 }
 
 async fn take(app: &App, actor: &Actor, id: &str, headers: &HeaderMap, body: Body) -> Result<(), Failure> {
