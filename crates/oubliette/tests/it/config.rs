@@ -148,6 +148,50 @@ fn paths_in_a_file_are_seen_from_the_file() {
     assert_eq!(config.storage.data, folder.join("inner/vault"));
 }
 
+/// What is written for a store, the key it is refused by, and something of what is said. Passwords here are `hunter2`.
+const WRONG_PLACES: [(&str, &str, &str); 18] = [
+    ("[storage]\nmetadata = \"mysql://db/v\"", "storage.metadata", "postgres://"),
+    ("[storage]\nmetadata = \"postgres://u:hunter2@db/v\"", "storage.metadata", "postgres.password_file"),
+    ("[storage]\nmetadata = \"postgres://db/v?user=u&password=hunter2\"", "storage.metadata", "password_file"),
+    ("[storage]\nblobs = \"gs://vault\"", "storage.blobs", "s3://bucket/prefix"),
+    ("[storage]\nblobs = \"s3:///contents\"", "storage.blobs", "bucket's name is missing"),
+    ("[storage]\nblobs = \"s3://v\"\n[s3]\nencryption = \"rot13\"", "s3.encryption", "aws:kms"),
+    ("[storage]\nblobs = \"s3://v\"\n[s3]\ncredentials = \"hunter2\"", "s3.credentials", "instance"),
+    ("[storage]\nblobs = \"s3://v\"\n[s3]\ncredentials = \"file\"", "s3.credentials_file", "the file with the keys"),
+    ("[storage]\nmetadata = \"postgres://db/v\"", "key_state.second", "names no bucket"),
+    ("[storage]\nmetadata = \"postgres://db/v\"\n[key_state]\nsecond = \"tape\"", "key_state.second", "folder:PATH"),
+    ("[storage]\nmetadata = \"postgres://db/v\"\n[key_state]\nsecond = \"folder:\"", "key_state.second", "folder:PATH"),
+    (
+        "[storage]\nmetadata = \"postgres://db/v\"\n[key_state]\nsecond = \"standby:postgres://u:hunter2@b/v\"",
+        "key_state.second",
+        "password_file",
+    ),
+    ("[root]\nclass = \"paper\"", "root.class", "multi-share"),
+    ("[root]\nclass = \"multi-share\"\nshares = [\"file\"]", "root.shares", "at least two"),
+    ("[root]\nclass = \"multi-share\"\nshares = [\"file\", \"paper\"]", "root.shares", "openbao"),
+    ("[root]\nclass = \"openbao\"", "openbao.address", "the URL"),
+    ("[root]\nclass = \"openbao\"\n[openbao]\naddress = \"https://b\"", "openbao.token_file", "role_id"),
+    (
+        "[root]\nclass = \"openbao\"\n[openbao]\naddress = \"https://b\"\ntoken_file = \"t\"\nrole_id = \"r\"",
+        "openbao.token_file",
+        "secret_id_file",
+    ),
+];
+
+#[test]
+fn a_store_that_cannot_be_meant_is_refused_by_its_key_and_no_secret_is_repeated() {
+    for (text, key, said) in WRONG_PLACES {
+        let place = Place::new();
+        std::fs::write(place.join("oubliette.toml"), text).unwrap();
+        for command in [&["config", "check"][..], &["serve", "--listen", "127.0.0.1:0"]] {
+            let ran = place.run(command).with_code(3);
+            assert!(ran.err.contains(key) && ran.err.contains(said), "{text}\n{}", ran.err);
+            assert!(!ran.err.contains("hunter2"), "{}", ran.err);
+        }
+        assert!(!place.join("oubliette-data").exists(), "nothing is made before the configuration is accepted");
+    }
+}
+
 #[test]
 fn a_refused_configuration_ends_the_program_with_its_own_code() {
     let place = Place::new();
