@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::{VaultArgs, chain, exit};
 use crate::control::{Ask, Target, Told};
-use crate::opening::{OpenError, inspect_register};
+use crate::opening::{OpenError, RegisterLook, inspect_register, lowered};
 
 /// Checks a deployment: configuration, register and its filesystem, folder permissions, memory guards, the vault itself.
 /// Exit code 7 when something should be mended.
@@ -20,7 +20,7 @@ pub struct Args {
 
 /// What was looked at and what was found.
 struct Findings {
-    complaints: usize,
+    complaints: Vec<String>,
 }
 
 impl Findings {
@@ -29,8 +29,19 @@ impl Findings {
     }
 
     fn complain(&mut self, what: &str, text: &str) {
-        self.complaints += 1;
         println!("MEND  {what:<14} {text}");
+        self.complaints.push(text.to_owned());
+    }
+
+    /// Unless it was said before, in other surroundings.
+    fn repeat(&mut self, what: &str, text: &str) {
+        if !self.complaints.iter().any(|said| text.contains(said)) {
+            self.complain(what, text);
+        }
+    }
+
+    fn note(&self, what: &str, text: &str) {
+        println!("note  {what:<14} {text}");
     }
 }
 
@@ -43,7 +54,7 @@ pub async fn run(args: Args) -> Result<u8> {
         return Ok(exit::DONE);
     }
     let (config, source) = args.vault.load()?;
-    let mut findings = Findings { complaints: 0 };
+    let mut findings = Findings { complaints: Vec::new() };
     let file = source.file.map_or_else(|| "defaults".to_owned(), |file| file.display().to_string());
     findings.fine("configuration", &file);
     match config.check_transport() {
@@ -58,11 +69,13 @@ pub async fn run(args: Args) -> Result<u8> {
         }
     }
     match inspect_register(&config) {
-        Ok(None) => findings.complain("register", "there is none yet; `serve` or `demo` makes it"),
-        Ok(Some(warnings)) if warnings.is_empty() => {
-            findings.fine("register", "on a filesystem that overwrites in place");
-        }
-        Ok(Some(warnings)) => warnings.iter().for_each(|warning| findings.complain("register", warning)),
+        // Looked at below, with the vault.
+        Ok(RegisterLook::NoPlace) => {}
+        Ok(RegisterLook::NoFile) => findings.complain("register", "there is none yet; `serve` or `demo` makes it"),
+        Ok(RegisterLook::File(assessment)) => match lowered(&assessment) {
+            None => findings.fine("register", "on a filesystem that overwrites in place"),
+            Some(reason) => findings.complain("register", &format!("not verified: {reason}")),
+        },
         Err(error) => findings.complain("register", &chain(&error)),
     }
     let guards = oubliette_store::guard::engage().warnings();
@@ -73,11 +86,11 @@ pub async fn run(args: Args) -> Result<u8> {
         findings.complain("memory", &warning);
     }
     vault(&config, &mut findings).await;
-    if findings.complaints == 0 {
+    if findings.complaints.is_empty() {
         println!("all fine");
         Ok(exit::DONE)
     } else {
-        println!("{} to mend", findings.complaints);
+        println!("{} to mend", findings.complaints.len());
         Ok(exit::FINDINGS)
     }
 }
@@ -99,6 +112,15 @@ async fn vault(config: &crate::config::Config, findings: &mut Findings) {
             let place = status.url.as_deref().unwrap_or("opened for this check");
             let text = format!("{} interactions, epoch {}, {place}", status.interactions, status.epoch);
             findings.fine("vault", &text);
+            let class = format!("class {}", status.register_class);
+            if status.register_verified {
+                findings.fine("root store", &class);
+            } else {
+                // What is wrong with it is told above, or among the warnings.
+                findings.note("root store", &format!("{class}, not verified"));
+            }
+            status.warnings.iter().for_each(|warning| findings.repeat("vault", warning));
+            status.notes.iter().for_each(|note| findings.note("vault", note));
             if !status.sealing {
                 findings.complain("sealing", "seals are not being made; deletions stay due");
             } else if status.deletion_lag_seconds > 60 {

@@ -125,7 +125,7 @@ fn code_of(error: &anyhow::Error) -> u8 {
         }
         match cause.downcast_ref::<OpenError>() {
             Some(OpenError::Config(_) | OpenError::Unverified { .. }) => return exit::CONFIG,
-            Some(OpenError::InUse(_)) => return exit::UNAVAILABLE,
+            Some(OpenError::InUse(_) | OpenError::Elsewhere) => return exit::UNAVAILABLE,
             Some(OpenError::Absent(_)) => return exit::NOT_FOUND,
             _ => {}
         }

@@ -42,5 +42,8 @@ pub async fn run(args: Args) -> Result<u8> {
     for warning in &status.warnings {
         println!("warning         {warning}");
     }
+    for note in &status.notes {
+        println!("note            {note}");
+    }
     Ok(code)
 }

@@ -88,6 +88,7 @@ async fn status(vault: &Vault, around: &Surroundings) -> Result<StatusView, Vaul
         register_class: status.register_class,
         register_verified: around.report.lowered.is_none(),
         warnings: around.report.warnings.clone(),
+        notes: around.report.notes.clone(),
         interactions: status.interactions,
         unsealed: status.unsealed,
         deletion_lag_seconds: status.oldest_unsealed_seconds,

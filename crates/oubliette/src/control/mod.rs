@@ -157,6 +157,9 @@ pub struct StatusView {
     pub register_verified: bool,
     /// What the operator should know of the register and the machine.
     pub warnings: Vec<String>,
+    /// What was seen of the root store and the bucket and is no reason to change anything.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// Live interactions.
     pub interactions: u64,
     /// Erasures not sealed yet.

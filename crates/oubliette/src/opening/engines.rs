@@ -7,7 +7,7 @@ use std::time::Duration;
 use keyforest::Probe;
 use keyforest::media::{Medium, SlotDevice};
 use oubliette_core::ports::{Blobs, Lease, Metadata, Unbounded};
-use oubliette_store::blobs::object::{ObjectBlobs, S3Options};
+use oubliette_store::blobs::object::{Capabilities, ObjectBlobs, S3Options};
 use oubliette_store::blobs::{LocalBlobs, LocalOptions};
 use oubliette_store::lease::{ClaimLease, Confirmed, LEASE, LeaseKeeper};
 use oubliette_store::media::postgres::{self, Claiming, FencedRegister, KeyDatabase, KeyDatabaseOptions, StandbyPages};
@@ -36,6 +36,8 @@ pub struct Engines {
     pub metadata: Arc<dyn Metadata>,
     /// Contents.
     pub blobs: Arc<dyn Blobs>,
+    /// What the bucket can do, where contents lie in one.
+    pub bucket: Option<Capabilities>,
     /// Key pages and journal.
     pub packs: Arc<dyn Medium>,
     /// The root store.
@@ -84,7 +86,7 @@ pub async fn embedded(
     let options = SqliteOptions { probe: Arc::clone(probe), ..SqliteOptions::default() };
     let metadata: Arc<dyn Metadata> =
         Arc::new(SqliteMetadata::open(&data.join("db").join("oubliette.sqlite"), options)?);
-    let blobs = blobs(config, probe).await?;
+    let (blobs, bucket) = blobs(config, probe).await?;
     let packs = folder(&data.join("packs"))?;
     let (register, assessment) = match register {
         Some((register, assessment)) => (Arc::new(register) as Arc<dyn SlotDevice>, assessment),
@@ -102,6 +104,7 @@ pub async fn embedded(
     Ok(Engines {
         metadata,
         blobs,
+        bucket,
         packs: Arc::new(packs),
         register,
         assessment,
@@ -127,7 +130,7 @@ pub async fn scaled(
         ..PostgresOptions::default()
     };
     let metadata: Arc<dyn Metadata> = Arc::new(PostgresMetadata::open(options).await?);
-    let blobs = blobs(config, probe).await?;
+    let (blobs, capabilities) = blobs(config, probe).await?;
     let instance = metadata.instance().await?.instance.to_string();
     let (second, root, data) = (config.second_place()?, config.root_place()?, config.storage.data.clone());
     let bucket = match config.blob_place()? {
@@ -140,7 +143,8 @@ pub async fn scaled(
     });
     let Keys { packs, register, assessment, keeper } = opened.await??;
     let claim = Claim { database, keeper };
-    Ok(Engines { metadata, blobs, packs, register, assessment, lease: claim.lease(), claim: Some(claim) })
+    let (bucket, lease) = (capabilities, claim.lease());
+    Ok(Engines { metadata, blobs, bucket, packs, register, assessment, lease, claim: Some(claim) })
 }
 
 /// The claim, and whether a process that held it before may still be using keys.
@@ -165,6 +169,11 @@ async fn claim(server: &PostgresServer, opening: &Opening) -> Result<(KeyDatabas
                 }
             }
             Err(error) if postgres::is_in_use(&error) => return Err(OpenError::Elsewhere),
+            // It was in reach before: a server that restarts is waited for. At the start it may be the configuration's fault.
+            Err(error) if told => {
+                tracing::warn!(%error, "standing by: the key state's database is out of reach");
+                tokio::time::sleep(LEASE).await;
+            }
             Err(source) => return Err(OpenError::KeyDatabase(source)),
         }
     }
@@ -189,6 +198,7 @@ fn keys(
     let failed = OpenError::KeyDatabase;
     if inherited {
         // Whoever had it before may have been paused: by the end of this no key of an older state is used anywhere.
+        tracing::info!("the vault was not let go of in order: waiting until the lease of the process before has ended");
         std::thread::sleep(LEASE);
     }
     let confirmed = database.clone();
@@ -229,13 +239,17 @@ fn twin(first: Arc<dyn Place>, second: Arc<dyn Place>) -> Result<Arc<dyn Medium>
     Ok(Arc::new(twin))
 }
 
-async fn blobs(config: &Config, probe: &Arc<dyn Probe>) -> Result<Arc<dyn Blobs>, OpenError> {
+async fn blobs(config: &Config, probe: &Arc<dyn Probe>) -> Result<(Arc<dyn Blobs>, Option<Capabilities>), OpenError> {
     Ok(match config.blob_place()? {
         BlobPlace::Local => {
             let options = LocalOptions { probe: Arc::clone(probe), ..LocalOptions::default() };
-            Arc::new(LocalBlobs::open(&config.storage.data.join("blobs"), options)?)
+            (Arc::new(LocalBlobs::open(&config.storage.data.join("blobs"), options)?), None)
         }
-        BlobPlace::S3(bucket, limits) => Arc::new(ObjectBlobs::attach(&bucket, limits).await?),
+        BlobPlace::S3(bucket, limits) => {
+            let blobs = ObjectBlobs::attach(&bucket, limits).await?;
+            let capabilities = *blobs.capabilities();
+            (Arc::new(blobs), Some(capabilities))
+        }
     })
 }
 

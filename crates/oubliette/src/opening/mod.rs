@@ -115,6 +115,8 @@ pub struct OpenReport {
     pub lowered: Option<String>,
     /// What the operator should know, that included.
     pub warnings: Vec<String>,
+    /// What was seen of the root store and the bucket and is no reason to change anything.
+    pub notes: Vec<String>,
 }
 
 /// What differs between callers.
@@ -211,6 +213,8 @@ impl OpenVault {
 
         let root = config.root_place()?;
         let accepted = |assessment: &RegisterAssessment, report: &mut OpenReport| {
+            let notes = assessment.findings.iter().filter(|finding| finding.weight == Weight::Note);
+            report.notes.extend(notes.map(|finding| format!("register: {}", finding.text)));
             let Some(reason) = lowered(assessment) else { return Ok(()) };
             if opening.register == RegisterPolicy::Refuse && !config.storage.accept_unverified_register {
                 return Err(OpenError::Unverified { class: assessment.class.clone(), reason });
@@ -241,7 +245,11 @@ impl OpenVault {
             MetadataPlace::Sqlite => engines::embedded(config, &probe, file).await?,
             MetadataPlace::Postgres(server) => engines::scaled(config, *server, &opening, &probe).await?,
         };
-        let Engines { metadata, blobs, packs, register, assessment, lease, claim } = engines;
+        let Engines { metadata, blobs, bucket, packs, register, assessment, lease, claim } = engines;
+        if let Some(bucket) = bucket {
+            report.warnings.extend(bucket.warnings().into_iter().map(|warning| format!("bucket: {warning}")));
+            report.notes.push(format!("bucket: {bucket}"));
+        }
         if !looked_at {
             accepted(&assessment, &mut report)?;
         }
@@ -318,18 +326,26 @@ async fn open_forest(
     opened.await.map_err(|_| OpenError::Torn("opening the key state was cut short"))?
 }
 
-/// What is to be said of the register's place; `None` when there is no register yet. Makes nothing.
-pub fn inspect_register(config: &Config) -> Result<Option<Vec<String>>, OpenError> {
+/// What a look at the register's place tells before the vault is opened.
+pub enum RegisterLook {
+    /// A register file, and whether its place overwrites in place.
+    File(RegisterAssessment),
+    /// There is no register file yet.
+    NoFile,
+    /// Another store, which is looked at when the vault is opened.
+    NoPlace,
+}
+
+/// Looks at the register's place. Makes nothing.
+pub fn inspect_register(config: &Config) -> Result<RegisterLook, OpenError> {
     let RootOptions::File { directory: folder } = config.root_place()? else {
-        // Other stores are looked at when the vault is opened, which doctor does as well.
-        return Ok(Some(Vec::new()));
+        return Ok(RegisterLook::NoPlace);
     };
     if !folder.exists() {
-        return Ok(None);
+        return Ok(RegisterLook::NoFile);
     }
     let register = FileRegister::open(&folder, &config.storage.data)?;
-    let assessment = assess(&register)?;
-    Ok(Some(lowered(&assessment).map(|reason| format!("class {}: {reason}", assessment.class)).into_iter().collect()))
+    Ok(RegisterLook::File(assess(&register)?))
 }
 
 fn assess(register: &FileRegister) -> Result<RegisterAssessment, OpenError> {
@@ -341,7 +357,7 @@ fn assess(register: &FileRegister) -> Result<RegisterAssessment, OpenError> {
 }
 
 /// What lowers the class, as one sentence; `None` when nothing does.
-fn lowered(assessment: &RegisterAssessment) -> Option<String> {
+pub fn lowered(assessment: &RegisterAssessment) -> Option<String> {
     let lowers = assessment.findings.iter().filter(|finding| finding.weight == Weight::Lowers);
     let texts: Vec<_> = lowers.map(|finding| finding.text.as_str()).collect();
     (!assessment.verified).then(|| texts.join("; "))

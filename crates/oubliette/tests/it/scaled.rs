@@ -3,13 +3,19 @@
 //! `scripts/engines.sh` starts the servers; without them these tests fail.
 
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
 use uuid::Uuid;
 
 use crate::program::{Place, Server};
+
+/// What a process says that has to wait for the end of another one's lease.
+const WAITED: &str = "not let go of in order";
 
 /// For a process that stands by to take over from one that is gone or silent, on a machine that does other things too.
 const TAKES_OVER: Duration = Duration::from_secs(60);
@@ -42,17 +48,21 @@ impl Vault {
 
     /// A folder whose configuration names the vault.
     fn place(&self, root: &str) -> Place {
+        self.place_by(&self.database, root)
+    }
+
+    /// The same, with another way to the database.
+    fn place_by(&self, database: &str, root: &str) -> Place {
         let place = Place::new();
         let (key, secret) = (engine("OUBLIETTE_TEST_S3_KEY"), engine("OUBLIETTE_TEST_S3_SECRET"));
         let keys = format!("[default]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n");
         std::fs::write(place.join("keys"), keys).unwrap();
         std::fs::write(place.join("token"), engine("OUBLIETTE_TEST_OPENBAO_TOKEN")).unwrap();
         let config = format!(
-            "[storage]\ndata = \"vault\"\nmetadata = \"{}\"\nblobs = \"s3://{}/contents\"\n\
+            "[storage]\ndata = \"vault\"\nmetadata = \"{database}\"\nblobs = \"s3://{}/contents\"\n\
              accept_unverified_register = true\n\
              [s3]\nendpoint = \"{}\"\nallow_http = true\ncredentials = \"file\"\ncredentials_file = \"keys\"\n\
              [root]\n{root}\n[openbao]\naddress = \"{}\"\ntoken_file = \"token\"\n",
-            self.database,
             self.bucket,
             engine("OUBLIETTE_TEST_S3"),
             engine("OUBLIETTE_TEST_OPENBAO"),
@@ -139,15 +149,95 @@ async fn a_vault_on_servers_keeps_what_lives_and_forgets_what_is_erased_over_a_k
     assert_eq!(asker.read(&gone).await.0, StatusCode::GONE);
     let status = place.run(&["status", "--config", "oubliette.toml", "--json"]).with_code(0).json();
     assert_eq!(status["registerClass"], "multi-share(file,openbao)", "{status}");
+    let told = place.run(&["doctor", "--config", "oubliette.toml"]);
+    // OpenBao's root token may do everything, which is what doctor is there to say.
+    for said in ["class multi-share(file,openbao)", "note  vault          bucket:", "note  vault          register:"] {
+        assert!(told.out.contains(said), "{said} is missing in {}", told.out);
+    }
+    assert!(!told.out.contains("filesystem that overwrites in place"), "{}", told.out);
 
     server.kill();
     let mut server = serve(&place);
     let asker = Asker::new(&server.wait_for_endpoint(), &token);
+    assert!(server.log().contains(WAITED), "{}", server.log());
     assert_eq!(asker.read(&kept).await, (StatusCode::OK, large));
     assert_eq!(asker.read(&small).await, (StatusCode::OK, b"RIFF small".to_vec()));
     assert_eq!(asker.read(&gone).await.0, StatusCode::GONE);
+    server.stop();
+    let mut server = serve(&place);
+    let asker = Asker::new(&server.wait_for_endpoint(), &token);
+    assert!(!server.log().contains(WAITED), "it was let go of in order: {}", server.log());
     assert!(asker.delete(&kept).await.is_success());
     server.kill();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vault_cut_off_from_its_database_answers_503_and_serves_again_by_itself() {
+    let vault = Vault::new();
+    let cut = Cut::before(&vault.database).await;
+    let place = vault.place_by(&cut.url, "class = \"openbao\"");
+    let mut server = serve(&place);
+    let (token, base) = token_of(&place, &mut server);
+    let asker = Asker::new(&base, &token);
+    let kept = asker.call("kept", vec![1; 40_000]).await;
+
+    cut.open.store(false, Ordering::SeqCst);
+    let begun = Instant::now();
+    while asker.read(&kept).await.0 != StatusCode::SERVICE_UNAVAILABLE {
+        assert!(begun.elapsed() < TAKES_OVER, "nothing is served on a claim that cannot be confirmed");
+    }
+    // Not by chance either.
+    assert_eq!(asker.read(&kept).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(asker.delete(&kept).await, StatusCode::SERVICE_UNAVAILABLE);
+
+    cut.open.store(true, Ordering::SeqCst);
+    let begun = Instant::now();
+    while asker.read(&kept).await != (StatusCode::OK, vec![1; 40_000]) {
+        assert!(begun.elapsed() < TAKES_OVER, "it serves again: {}", server.log());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert!(asker.delete(&kept).await.is_success());
+    assert_eq!(asker.read(&kept).await.0, StatusCode::GONE);
+    server.kill();
+}
+
+/// The way to a database, which can be cut.
+struct Cut {
+    url: String,
+    open: Arc<AtomicBool>,
+}
+
+impl Cut {
+    async fn before(database: &str) -> Self {
+        let (scheme, rest) = database.split_once("://").unwrap();
+        let (authority, path) = rest.split_once('/').unwrap();
+        let (user, server) = authority.rsplit_once('@').map_or(("", authority), |(user, server)| (user, server));
+        let server = server.to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let here = listener.local_addr().unwrap();
+        let at = if user.is_empty() { "" } else { "@" };
+        let url = format!("{scheme}://{user}{at}{here}/{path}");
+        let open = Arc::new(AtomicBool::new(true));
+        let way = Arc::clone(&open);
+        tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let (way, server) = (Arc::clone(&way), server.clone());
+                tokio::spawn(async move {
+                    let passed = async {
+                        let mut far = TcpStream::connect(server).await?;
+                        tokio::io::copy_bidirectional(&mut near, &mut far).await
+                    };
+                    let closed = async {
+                        while way.load(Ordering::SeqCst) {
+                            tokio::time::sleep(Duration::from_millis(20)).await;
+                        }
+                    };
+                    tokio::select! { _ = passed => {}, () = closed => {} }
+                });
+            }
+        });
+        Self { url, open }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -162,6 +252,9 @@ async fn a_process_that_stands_by_takes_over_and_one_that_was_paused_serves_noth
     let mut second = serve(&second_place);
     std::thread::sleep(Duration::from_secs(3));
     assert!(second.running(), "it stands by");
+    let third_place = vault.place("class = \"openbao\"");
+    let asked = third_place.run(&["status", "--config", "oubliette.toml"]).with_code(6);
+    assert!(asked.err.contains("another process has the vault open"), "{}", asked.err);
     assert_eq!(before.read(&kept).await.0, StatusCode::OK);
     first.pause();
     let asker = Asker::new(&second.wait_for_endpoint(), &token.0);

@@ -134,9 +134,6 @@ impl ObjectBlobs {
         let keys = [random()?, random()?].map(|random| place::key(&prefix, Kind::Probe, Name::new(run, random)));
         let (capabilities, now) = probe::probe(&bucket, [&keys[0], &keys[1]], retention).await?;
         tracing::info!(%capabilities, "attached a bucket");
-        for warning in capabilities.warnings() {
-            tracing::warn!("{warning}");
-        }
         Ok(Self(Arc::new(Shared {
             bucket,
             bucket_locks: AtomicBool::new(capabilities.retention.is_some()),
