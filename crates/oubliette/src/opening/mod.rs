@@ -51,8 +51,8 @@ pub enum OpenError {
     Elsewhere,
     /// The register's filesystem is not known to overwrite in place.
     #[error(
-        "the register's class is {class}, not verified: {reason}; move storage.register to ext4 or xfs, or set \
-         storage.accept_unverified_register = true and know that deletions rest on that filesystem"
+        "the register's class is {class}, not verified: {reason}; mend that (a register file lies well on ext4 \
+         and xfs), or set storage.accept_unverified_register = true and know that deletions rest on it as it is"
     )]
     Unverified {
         /// What it is.
