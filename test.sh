@@ -41,6 +41,11 @@ clean_up() {
             losetup -d "$line" 2>/dev/null || true
         done
     fi
+    # Networks and folders of a rig that was killed: named by its process.
+    ip netns list 2>/dev/null | cut -d' ' -f1 | grep -E '^obf[0-9]+x' | while read -r line; do
+        pid=${line#obf} pid=${pid%x*}
+        [ -e "/proc/$pid" ] || { ip netns del "$line"; ip link del "obf$pid"; } 2>/dev/null || true
+    done
     rm -rf "$OUBLIETTE_RIGS"
     [ -z "${engines-}" ] || scripts/engines.sh stop "$engines"
     exit "$status"
@@ -51,7 +56,7 @@ step_tools() {
     local missing=() want
     # command:package
     for want in cc:gcc curl:curl mkfs.ext4:e2fsprogs mkfs.xfs:xfsprogs xfs_io:xfsprogs losetup:mount setpriv:util-linux \
-        qemu-storage-daemon:qemu-system-common nbdkit:nbdkit nbdfuse:libnbd-bin fusermount3:fuse3 strace:strace python3:python3 \
+        qemu-storage-daemon:qemu-system-common ip:iproute2 nbdkit:nbdkit nbdfuse:libnbd-bin fusermount3:fuse3 strace:strace python3:python3 \
         openssl:openssl sha256sum:coreutils; do
         command -v "${want%%:*}" >/dev/null || missing+=("${want##*:}")
     done

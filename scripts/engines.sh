@@ -17,7 +17,7 @@ install() {
     local missing=() want
     # path:package
     for want in /usr/lib/postgresql/15/bin/postgres:postgresql-15 /usr/lib/softhsm/libsofthsm2.so:softhsm2 \
-        /usr/bin/curl:curl; do
+        /usr/bin/curl:curl /usr/bin/patroni:patroni /usr/bin/etcd:etcd-server; do
         [ -e "${want%%:*}" ] || missing+=("${want##*:}")
     done
     python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)

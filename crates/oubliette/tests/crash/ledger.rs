@@ -197,6 +197,17 @@ impl Ledger {
         Some((number, item))
     }
 
+    /// An item whose erasure was answered, as done or as accepted: none of it may be read any more.
+    pub fn erased(&self, random: u64) -> Option<Item> {
+        let book = self.book();
+        let erased: Vec<&Item> = book
+            .items
+            .values()
+            .filter(|item| matches!(item.fate, Fate::Deleted | Fate::Accepted) && item.id.is_some())
+            .collect();
+        erased.get(usize::try_from(random).unwrap_or(0) % erased.len().max(1)).map(|item| Item::clone(item))
+    }
+
     /// Takes up to `most` live items that nobody is at.
     pub fn take_some(&self, random: u64, most: usize, fits: impl Fn(&Item) -> bool) -> Vec<(Number, Item)> {
         (0..most).filter_map(|step| self.take(random.rotate_left(step as u32 * 7), &fits)).collect()

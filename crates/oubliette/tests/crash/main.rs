@@ -12,6 +12,7 @@ mod cuts;
 mod dying_disk;
 #[path = "../figures/mod.rs"]
 mod figures;
+mod fire;
 mod flushes;
 mod images;
 mod kills;

@@ -79,6 +79,16 @@ pub fn has_commands(test: &str, commands: &[&str]) -> bool {
     true
 }
 
+/// Whether networks can be made here; see [`has_loop_devices`].
+pub fn has_namespaces(test: &str) -> bool {
+    let name = format!("obf{}x", std::process::id());
+    let made = run("ip", ["netns", "add", &name]).and_then(|_| run("ip", ["netns", "del", &name]));
+    if let Err(error) = &made {
+        cannot_run(test, &format!("needs network namespaces ({error})"));
+    }
+    made.is_ok()
+}
+
 /// Runs a command to its end; its output, or what went wrong.
 pub fn run<I, S>(command: impl AsRef<OsStr>, arguments: I) -> Result<String, String>
 where
