@@ -16,7 +16,8 @@ use crate::config::{Config, Metrics};
 use crate::control::ControlServer;
 use crate::http::{self, App, Ops, ServerOptions};
 use crate::opening::OpenVault;
-use crate::{telemetry, work};
+use crate::telemetry::Serving;
+use crate::work;
 
 /// How often it is looked whether a flush failed while no request noticed.
 const POISON_WATCH: Duration = Duration::from_millis(50);
@@ -52,17 +53,24 @@ pub async fn start(
 ) -> Result<Running> {
     let address = listener.local_addr().context("the listener has no address")?;
     let url = config.public_url(address);
-    let tls = match (&config.tls.certificate_file, &config.tls.key_file) {
-        (Some(certificate), Some(key)) => Some(http::server_config(certificate, key)?),
-        _ => None,
-    };
-    telemetry::recorder();
+    let (mut tls, mut certificates) = (None, Vec::new());
+    if let (Some(certificate), Some(key)) = (&config.tls.certificate_file, &config.tls.key_file) {
+        tls = Some(http::server_config(certificate, key)?);
+        certificates.extend(http::certificate_expires(certificate).map(|end| ("listener", end)));
+    }
     let vault = embedded.vault.clone();
     let app = App::new(vault.clone(), config.dialect_settings(address));
     let ops = Ops {
         vault: vault.clone(),
         metrics: config.metrics.enabled,
         metrics_token: metrics_token(&config.metrics)?.map(Arc::new),
+        serving: Arc::new(Serving {
+            since: vault.now(),
+            data: embedded.data.clone(),
+            register_verified: embedded.report.lowered.is_none(),
+            warnings: embedded.report.warnings.len(),
+            certificates,
+        }),
     };
     let router = http::service(app.clone(), ops, Arc::clone(&on_poisoned));
     let control = ControlServer::start(vault.clone(), &embedded.data, url.clone(), embedded.report.clone())

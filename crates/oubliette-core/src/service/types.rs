@@ -383,6 +383,8 @@ pub struct Status {
     pub oldest_unsealed_seconds: u64,
     /// Erasures sealed whose rows or blobs are not yet removed.
     pub unswept: u64,
+    /// Seconds since the seal of the oldest of them that nothing retains: the removal lag.
+    pub oldest_unswept_seconds: u64,
     /// Seals made by this process.
     pub seals: u64,
     /// Leaves punctured by this process.

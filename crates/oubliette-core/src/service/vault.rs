@@ -180,15 +180,18 @@ impl Vault {
             let waiting = inner.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             unsealed.iter().filter(|purge| waiting.contains_key(&purge.id)).collect()
         };
-        let oldest = waiting.first().map_or(0, |purge| inner.clock.now().as_second() - purge.accepted_at.as_second());
+        let age = |since: Timestamp| u64::try_from(inner.clock.now().as_second() - since.as_second()).unwrap_or(0);
+        let unswept = inner.metadata.unswept_purges(None, 1_000).await.map_err(port)?;
+        let overdue = unswept.iter().filter(|purge| purge.retained_until.is_none()).filter_map(|purge| purge.sealed_at);
         Ok(Status {
             instance: inner.instance,
             epoch: inner.shared.forest.epoch(),
             register_class: inner.shared.forest.register_class().into_owned(),
             interactions: inner.metadata.count_interactions().await.map_err(port)?,
             unsealed: waiting.len() as u64,
-            oldest_unsealed_seconds: u64::try_from(oldest).unwrap_or(0),
-            unswept: inner.metadata.unswept_purges(None, 1_000).await.map_err(port)?.len() as u64,
+            oldest_unsealed_seconds: waiting.first().map_or(0, |purge| age(purge.accepted_at)),
+            unswept: unswept.len() as u64,
+            oldest_unswept_seconds: overdue.min().map_or(0, age),
             seals: inner.shared.seals.load(Ordering::Relaxed),
             punctured: inner.shared.punctured.load(Ordering::Relaxed),
             seal_micros: inner.shared.seal_micros.load(Ordering::Relaxed),

@@ -24,7 +24,7 @@ pub use ops::Ops;
 pub use server::{ServerOptions, serve};
 pub use stall::{StallGuardedBody, StallGuardedIo};
 pub use state::{App, DialectSettings};
-pub use tls::server_config;
+pub use tls::{certificate_expires, server_config};
 
 /// Everything the listener answers: all dialects and the operators' routes, observed.
 pub fn service(app: App, ops: Ops, on_poisoned: Arc<dyn Fn() + Send + Sync>) -> Router {

@@ -12,7 +12,7 @@ use oubliette_core::service::Vault;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use crate::telemetry;
+use crate::telemetry::{self, Serving};
 
 /// What the operators' routes need.
 #[derive(Clone)]
@@ -23,6 +23,8 @@ pub struct Ops {
     pub metrics: bool,
     /// The token a reader of the figures must send, if any.
     pub metrics_token: Option<Arc<Zeroizing<String>>>,
+    /// What the figures say of the process itself.
+    pub serving: Arc<Serving>,
 }
 
 /// `/healthz`, `/readyz`, `/metrics`.
@@ -62,9 +64,12 @@ async fn figures(State(ops): State<Ops>, headers: HeaderMap) -> Response {
             return (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer")], "unauthorized\n").into_response();
         }
     }
-    match ops.vault.status().await {
-        Ok(status) => telemetry::record_status(&status),
-        Err(error) => tracing::warn!(%error, "the figures of the vault could not be read"),
+    let status = ops.vault.status().await;
+    if let Err(error) = &status {
+        tracing::warn!(%error, "the figures of the vault could not be read");
     }
+    telemetry::record_status(status.as_ref().ok());
+    telemetry::record_readiness(&ops.vault.readiness());
+    ops.serving.record();
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], telemetry::recorder().render()).into_response()
 }

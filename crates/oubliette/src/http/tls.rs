@@ -4,9 +4,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use jiff::Timestamp;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::telemetry;
+
+/// When the first certificate of a PEM file ends; `None` where that cannot be read.
+pub fn certificate_expires(certificate: &Path) -> Option<Timestamp> {
+    let first = CertificateDer::pem_file_iter(certificate).ok()?.next()?.ok()?;
+    telemetry::expires(&first)
+}
 
 /// Reads certificate chain and key, both PEM.
 pub fn server_config(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>> {

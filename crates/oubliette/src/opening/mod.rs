@@ -20,6 +20,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use keyforest::media::SlotDevice;
 use keyforest::{Forest, ForestConfig, ForestError, Probe, Stores};
 use oubliette_core::ports::{Clock, Metadata, PortError, SystemClock};
 use oubliette_core::service::{Vault, VaultError, VaultParts, VaultSettings, genesis};
@@ -32,7 +33,7 @@ use thiserror::Error;
 use self::engines::{Claim, Engines};
 use self::made::Made;
 use crate::config::{Config, ConfigError, MetadataPlace};
-use crate::telemetry::SealTimer;
+use crate::telemetry::{self, SealTimer, WatchedRegister};
 
 /// Why a vault cannot be opened.
 #[derive(Debug, Error)]
@@ -253,6 +254,9 @@ impl OpenVault {
         if !looked_at {
             accepted(&assessment, &mut report)?;
         }
+        // What opening asks of the root store counts as well.
+        telemetry::recorder();
+        let register: Arc<dyn SlotDevice> = Arc::new(WatchedRegister::new(register));
         let stores = Stores { packs, register, probe: Arc::clone(&probe) };
         let forest = open_forest(config, stores, &*metadata, &opening, &mut report).await?;
 

@@ -1,9 +1,13 @@
 //! Figures in the form Prometheus reads.
 
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
+use jiff::Timestamp;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use oubliette_core::service::Status;
+use oubliette_core::service::{Readiness, Status};
+
+use super::table::{FIGURES, Kind};
 
 static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
 
@@ -27,34 +31,80 @@ pub fn recorder() -> &'static PrometheusHandle {
 }
 
 fn describe() {
-    metrics::describe_counter!("oubliette_requests_total", "requests answered, by method, route and status");
-    metrics::describe_histogram!("oubliette_request_seconds", "time from a request's head to its answer's head");
-    metrics::describe_counter!("oubliette_request_body_bytes_total", "bytes of request bodies taken in (ingest)");
-    metrics::describe_counter!("oubliette_panics_total", "handlers that panicked");
-    metrics::describe_histogram!("oubliette_seal_seconds", "time a seal took, from its begin to its installation");
-    metrics::describe_gauge!("oubliette_deletion_lag_seconds", "age of the oldest erasure that is not sealed yet");
-    metrics::describe_gauge!("oubliette_erasures_unsealed", "erasures accepted and not sealed yet");
-    metrics::describe_gauge!("oubliette_erasures_unswept", "erasures sealed whose rows or blobs are not removed yet");
-    metrics::describe_gauge!("oubliette_interactions", "live interactions");
-    metrics::describe_gauge!("oubliette_epoch", "key epoch in force");
-    metrics::describe_gauge!("oubliette_lookup_bytes", "bytes of the look-up map in memory");
-    metrics::describe_gauge!("oubliette_ready", "1 when requests can be served, by part");
-    metrics::describe_counter!("oubliette_seals_total", "seals made by this process");
-    metrics::describe_counter!("oubliette_leaves_punctured_total", "keys destroyed by this process");
+    for figure in FIGURES {
+        match figure.kind {
+            Kind::Counter => {
+                metrics::describe_counter!(figure.name, figure.meaning);
+                if figure.labels.is_empty() {
+                    // There from the start, so that the first one is seen as a change.
+                    metrics::counter!(figure.name).increment(0);
+                }
+            }
+            Kind::Gauge => metrics::describe_gauge!(figure.name, figure.meaning),
+            Kind::Histogram => metrics::describe_histogram!(figure.name, figure.meaning),
+        }
+    }
 }
 
-/// Copies the vault's own figures into the recorder.
-pub fn record_status(status: &Status) {
+/// What is known of a process that serves, apart from its vault's own figures.
+#[derive(Clone, Debug, Default)]
+pub struct Serving {
+    /// When it began.
+    pub since: Timestamp,
+    /// The data folder.
+    pub data: PathBuf,
+    /// Whether nothing lowers the root store's class.
+    pub register_verified: bool,
+    /// Things that the operator was warned of.
+    pub warnings: usize,
+    /// What the certificates in use are for, and when they end.
+    pub certificates: Vec<(&'static str, Timestamp)>,
+}
+
+impl Serving {
+    /// Copies it, and the room left on its disk, into the recorder.
+    pub fn record(&self) {
+        metrics::gauge!("oubliette_started_seconds").set(self.since.as_second() as f64);
+        metrics::gauge!("oubliette_register_verified").set(truth(self.register_verified));
+        metrics::gauge!("oubliette_warnings").set(self.warnings as f64);
+        for (certificate, end) in &self.certificates {
+            metrics::gauge!("oubliette_certificate_expires_seconds", "certificate" => *certificate)
+                .set(end.as_second() as f64);
+        }
+        if let Ok(disk) = rustix::fs::statvfs(&self.data) {
+            metrics::gauge!("oubliette_data_free_bytes").set(disk.f_bavail as f64 * disk.f_frsize as f64);
+            metrics::gauge!("oubliette_data_size_bytes").set(disk.f_blocks as f64 * disk.f_frsize as f64);
+        }
+    }
+}
+
+/// Copies the vault's own figures into the recorder; without them those of before stay, and it is told.
+pub fn record_status(status: Option<&Status>) {
+    metrics::gauge!("oubliette_figures_fresh").set(truth(status.is_some()));
+    let Some(status) = status else { return };
+    metrics::gauge!("oubliette_info", "version" => env!("CARGO_PKG_VERSION"),
+        "register_class" => status.register_class.clone())
+    .set(1.0);
     metrics::gauge!("oubliette_deletion_lag_seconds").set(status.oldest_unsealed_seconds as f64);
     metrics::gauge!("oubliette_erasures_unsealed").set(status.unsealed as f64);
     metrics::gauge!("oubliette_erasures_unswept").set(status.unswept as f64);
+    metrics::gauge!("oubliette_removal_lag_seconds").set(status.oldest_unswept_seconds as f64);
     metrics::gauge!("oubliette_interactions").set(status.interactions as f64);
     metrics::gauge!("oubliette_epoch").set(status.epoch as f64);
     metrics::gauge!("oubliette_lookup_bytes").set(status.lookup_bytes as f64);
     metrics::counter!("oubliette_seals_total").absolute(status.seals);
     metrics::counter!("oubliette_leaves_punctured_total").absolute(status.punctured);
-    let ready = &status.readiness;
-    for (part, fine) in [("lookups", ready.lookups), ("sealing", ready.sealing), ("flushes", !ready.poisoned)] {
-        metrics::gauge!("oubliette_ready", "part" => part).set(if fine { 1.0 } else { 0.0 });
+}
+
+/// Copies what is fit to serve into the recorder. Needs no database, so it is true whenever it is asked.
+pub fn record_readiness(ready: &Readiness) {
+    let parts =
+        [("lease", ready.leased), ("lookups", ready.lookups), ("sealing", ready.sealing), ("flushes", !ready.poisoned)];
+    for (part, fine) in parts {
+        metrics::gauge!("oubliette_ready", "part" => part).set(truth(fine));
     }
+}
+
+fn truth(fine: bool) -> f64 {
+    if fine { 1.0 } else { 0.0 }
 }

@@ -1,9 +1,15 @@
-//! Logs, figures, and the probe that times seals. Nothing here names a person, a path or a key.
+//! Logs, figures, and the probes that time seals and root stores. Nothing here names a person, a path or a key.
 
+mod certificate;
 mod figures;
 mod logs;
 mod probes;
+mod register;
+mod table;
 
-pub use figures::{record_status, recorder};
+pub use certificate::expires;
+pub use figures::{Serving, record_readiness, record_status, recorder};
 pub use logs::init_logs;
 pub use probes::SealTimer;
+pub use register::WatchedRegister;
+pub use table::{FIGURES, Figure, Kind, reference};
