@@ -5,6 +5,7 @@
 #[allow(dead_code, reason = "the binaries use different parts of it")]
 #[path = "../attacker/mod.rs"]
 mod attacker;
+mod bytes;
 mod cli;
 mod config;
 mod creovai;

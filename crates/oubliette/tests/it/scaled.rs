@@ -20,19 +20,22 @@ const WAITED: &str = "not let go of in order";
 /// For a process that stands by to take over from one that is gone or silent, on a machine that does other things too.
 const TAKES_OVER: Duration = Duration::from_secs(60);
 
-fn engine(name: &str) -> String {
+/// A variable of `scripts/engines.sh`.
+pub fn engine(name: &str) -> String {
     std::env::var(name)
         .unwrap_or_else(|_| panic!("{name} is not set: run through ./test.sh, or see scripts/engines.sh"))
 }
 
 /// A database and a bucket for one vault; the folders of each process are its own.
-struct Vault {
-    database: String,
-    bucket: String,
+pub struct Vault {
+    /// URL of the database.
+    pub database: String,
+    /// Name of the bucket, and of the database.
+    pub bucket: String,
 }
 
 impl Vault {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let name = format!("v{}", Uuid::new_v4().simple());
         let server = engine("OUBLIETTE_TEST_POSTGRES");
         let made =
@@ -47,7 +50,7 @@ impl Vault {
     }
 
     /// A folder whose configuration names the vault.
-    fn place(&self, root: &str) -> Place {
+    pub fn place(&self, root: &str) -> Place {
         self.place_by(&self.database, root)
     }
 
@@ -80,12 +83,13 @@ impl Drop for Vault {
     }
 }
 
-fn serve(place: &Place) -> Server {
+/// Starts the program in that folder.
+pub fn serve(place: &Place) -> Server {
     place.start(&["serve", "--config", "oubliette.toml", "--listen", "127.0.0.1:0"])
 }
 
 /// A credential of the native API, made through the running program.
-fn token(place: &Place) -> String {
+pub fn token(place: &Place) -> String {
     let arguments = ["token", "create", "--config", "oubliette.toml", "--kind", "native", "--json"];
     let told = place.run(&arguments).with_code(0).json();
     told["secret"].as_str().unwrap().to_owned()
