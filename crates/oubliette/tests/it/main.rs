@@ -10,6 +10,7 @@ mod cli;
 mod config;
 mod creovai;
 mod demo;
+mod deploy;
 mod elevateai;
 #[path = "../figures/mod.rs"]
 mod figures;
