@@ -4,6 +4,7 @@
 #   ./test.sh                 all of: tools fmt clippy deny test
 #   ./test.sh fmt clippy      only these
 #   ./test.sh slow            the slow lane: crash rigs with larger numbers, large recordings, large vaults
+#   ./test.sh ceph            the tests of object storage on Ceph's gateway instead of SeaweedFS
 #
 # Installs what it needs on Debian when run as root: system packages by apt, cargo-deny into target/, and cargo-nextest
 # when it is missing; scripts/engines.sh brings and starts PostgreSQL, SeaweedFS and OpenBao. The crash rigs need root and
@@ -47,6 +48,7 @@ clean_up() {
         [ -e "/proc/$pid" ] || { ip netns del "$line"; ip link del "obf$pid"; } 2>/dev/null || true
     done
     rm -rf "$OUBLIETTE_RIGS"
+    [ -z "${ceph-}" ] || scripts/ceph.sh stop "$ceph"
     [ -z "${engines-}" ] || scripts/engines.sh stop "$engines"
     exit "$status"
 }
@@ -127,6 +129,16 @@ step_slow() {
     told_skips
 }
 
+step_ceph() {
+    say "ceph"
+    rigs_or_skip
+    with_engines
+    ceph=$(mktemp -d /tmp/oubliette-ceph.XXXXXX)
+    scripts/ceph.sh start "$ceph"
+    . "$ceph/env"
+    cargo nextest run --workspace --features "$features" -E 'package(oubliette-store) & test(/^object::/)'
+}
+
 rigs_or_skip() {
     mkdir -p "$OUBLIETTE_RIGS"
     trap clean_up EXIT
@@ -166,9 +178,13 @@ for step in "${@:-all}"; do
         step_tools
         step_slow
         ;;
+    ceph)
+        step_tools
+        step_ceph
+        ;;
     tools | fmt | clippy | deny | test) "step_$step" ;;
     *)
-        sed -n '2,6p' "$0" >&2
+        sed -n '2,9p' "$0" >&2
         exit 2
         ;;
     esac
