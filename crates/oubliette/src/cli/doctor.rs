@@ -78,11 +78,13 @@ pub async fn run(args: Args) -> Result<u8> {
         },
         Err(error) => findings.complain("register", &chain(&error)),
     }
-    let guards = oubliette_store::guard::engage().warnings();
-    if guards.is_empty() {
-        findings.fine("memory", "locked, not dumped");
+    let guards = oubliette_store::guard::engage();
+    let warnings = guards.warnings();
+    if warnings.is_empty() {
+        let locked = if guards.memory_locked.is_ok() { "locked" } else { "not locked, and there is no swap" };
+        findings.fine("memory", &format!("{locked}; not dumped"));
     }
-    for warning in guards {
+    for warning in warnings {
         findings.complain("memory", &warning);
     }
     vault(&config, &mut findings).await;
