@@ -2,7 +2,7 @@
 //! destroyed, install. Before the old root is gone nobody uses anything of the new state.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::build::{Built, Frontiers, Plan, build};
 use crate::media::SlotError;
@@ -175,7 +175,8 @@ fn refuse_nonsense(forest: &Forest, change: &Change) -> Result<(), ForestError> 
     Ok(())
 }
 
-/// Threads for a large seal; a small one uses the caller's.
+/// Threads for a large seal; a small one uses the caller's. Asked of the system once: the answer takes a dozen calls of it.
 fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, |count| count.get().min(4))
+    static THREADS: OnceLock<usize> = OnceLock::new();
+    *THREADS.get_or_init(|| std::thread::available_parallelism().map_or(1, |count| count.get().min(4)))
 }
