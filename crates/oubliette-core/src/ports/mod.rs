@@ -6,6 +6,7 @@ mod clock;
 mod error;
 mod lease;
 mod metadata;
+mod waiting;
 
 pub use blobs::{BlobHint, BlobRef, BlobWriter, Blobs, LiveBlobs, Removal, SweepReport};
 pub use clock::{Clock, SystemClock};
@@ -15,3 +16,4 @@ pub use metadata::{
     Applied, Check, ContentRow, CredentialRow, DirectoryRow, InstanceRow, InteractionRow, Metadata, PurgeKind,
     PurgeRow, PurgeSet, PurgeState, Transaction, Write,
 };
+pub use waiting::{may_wait, this_thread_may_wait};

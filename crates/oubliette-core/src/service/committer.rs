@@ -1,4 +1,4 @@
-//! The committer: one task through which everything goes that touches the directory.
+//! The committer: one thread through which everything goes that touches the directory.
 //!
 //! It takes what has queued up, makes *one* transaction of it (so a directory block is re-sealed once a batch, not once an
 //! interaction), and only after that is durable hides, journals, hands over to the sealer and answers. Being the only
@@ -6,6 +6,7 @@
 //! second process could not lose an entry.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, Weak};
 
 use jiff::Timestamp;
@@ -20,8 +21,10 @@ use super::sealer::Pending;
 use super::vault::{Inner, lanes};
 use crate::crypto::record::{self, Place};
 use crate::directory::{Entry, KeyKind, tags};
-use crate::model::TenantId;
-use crate::ports::{Check, ContentRow, InteractionRow, PurgeKind, PurgeRow, PurgeSet, PurgeState, Write};
+use crate::model::{Actor, TenantId};
+use crate::ports::{
+    Check, ContentRow, InteractionRow, PurgeKind, PurgeRow, PurgeSet, PurgeState, Write, this_thread_may_wait,
+};
 
 /// Named moments of the committer.
 pub const CRASH_POINTS: &[&str] = &["commit.before", "commit.after", "commit.hidden", "commit.journaled"];
@@ -72,6 +75,8 @@ pub struct Erase {
     pub credential: Option<Uuid>,
     /// What led to it.
     pub kind: PurgeKind,
+    /// An interaction to erase wholly whose row the committer looks for.
+    pub named: Option<Group>,
     /// Interactions to erase wholly.
     pub targets: Vec<Target>,
     /// Single contents to erase.
@@ -86,6 +91,25 @@ pub struct Erase {
     pub with: Option<(Vec<Check>, Vec<Write>)>,
     /// The answer.
     pub done: oneshot::Sender<Result<Accepted, VaultError>>,
+}
+
+impl Erase {
+    /// An actor's order of nothing yet.
+    pub fn order(actor: &Actor, done: oneshot::Sender<Result<Accepted, VaultError>>) -> Self {
+        Self {
+            tenant: actor.tenant,
+            credential: Some(actor.credential),
+            kind: PurgeKind::Order,
+            named: None,
+            targets: Vec::new(),
+            leaves: Vec::new(),
+            contents: 0,
+            order: None,
+            early: false,
+            with: None,
+            done,
+        }
+    }
 }
 
 /// What became of an order to erase.
@@ -112,7 +136,7 @@ impl Op {
     fn weight(&self) -> usize {
         match self {
             Self::Insert(_) | Self::Rekey(_) => 1,
-            Self::Erase(erase) => 1 + erase.targets.len(),
+            Self::Erase(erase) => 1 + usize::from(erase.named.is_some()) + erase.targets.len(),
         }
     }
 
@@ -125,8 +149,19 @@ impl Op {
     }
 }
 
-/// Runs until the vault is dropped or closed.
-pub async fn run(inner: Weak<Inner>, mut queue: mpsc::Receiver<Op>, next_block: u64) {
+/// Starts the thread; it ends when the vault is dropped. A thread of its own may wait for the disk, so that reading, writing
+/// and flushing for a batch need no further ones: a change of thread costs a tenth of a flush.
+pub fn start(inner: Weak<Inner>, queue: mpsc::Receiver<Op>, next_block: u64) -> Result<(), VaultError> {
+    let runtime = tokio::runtime::Handle::current();
+    let work = move || {
+        this_thread_may_wait();
+        runtime.block_on(run(inner, queue, next_block));
+    };
+    let thread = std::thread::Builder::new().name("committer".to_owned()).spawn(work);
+    thread.map(drop).map_err(VaultError::internal)
+}
+
+async fn run(inner: Weak<Inner>, mut queue: mpsc::Receiver<Op>, next_block: u64) {
     let mut open = OpenBlock::new(next_block);
     let mut held: Option<Op> = None;
     loop {
@@ -154,7 +189,9 @@ pub async fn run(inner: Weak<Inner>, mut queue: mpsc::Receiver<Op>, next_block: 
             }
         }
         let Some(inner) = inner.upgrade() else { return };
+        inner.committing.store(true, Ordering::Relaxed);
         commit(&inner, ops, &mut open).await;
+        inner.committing.store(false, Ordering::Relaxed);
     }
 }
 
@@ -185,9 +222,10 @@ async fn commit(inner: &Arc<Inner>, ops: Vec<Op>, open: &mut OpenBlock) {
         return;
     }
     let inserts = refuse_used_sessions(inner, inserts).await;
+    let erases = look_for_named(inner, erases).await;
     let mut planned = plan(inner, erases);
     match write(inner, &inserts, &mut planned, rekey.as_ref(), open).await {
-        Ok(Outcome::Done) => after_commit(inner, inserts, planned, rekey).await,
+        Ok(Outcome::Done) => after_commit(inner, inserts, planned, rekey),
         Ok(Outcome::Failed) => {
             open.forget();
             let dones = planned.into_iter().map(|plan| plan.erase.done).collect();
@@ -254,6 +292,25 @@ async fn refuse_used_sessions(inner: &Arc<Inner>, inserts: Vec<Insert>) -> Vec<I
         }
     }
     kept
+}
+
+/// Finds the rows of erasures that only name an interaction; answers those that name none.
+async fn look_for_named(inner: &Inner, erases: Vec<Erase>) -> Vec<Erase> {
+    let mut found = Vec::with_capacity(erases.len());
+    for mut erase in erases {
+        match erase.named.take() {
+            None => found.push(erase),
+            Some(group) => match inner.erasable(erase.tenant, group).await {
+                Ok((target, contents)) => {
+                    erase.targets.push(target);
+                    erase.contents += contents;
+                    found.push(erase);
+                }
+                Err(error) => drop(erase.done.send(Err(error))),
+            },
+        }
+    }
+    found
 }
 
 /// Leaves out of each erasure what is hidden or erased already, here or earlier in the batch.
@@ -417,7 +474,7 @@ async fn purge_row(inner: &Arc<Inner>, plan: &mut Planned, now: Timestamp) -> Re
     })
 }
 
-async fn after_commit(inner: &Arc<Inner>, inserts: Vec<Insert>, planned: Vec<Planned>, rekey: Option<Rekey>) {
+fn after_commit(inner: &Arc<Inner>, inserts: Vec<Insert>, planned: Vec<Planned>, rekey: Option<Rekey>) {
     let region = inner.settings.default_region.as_deref();
     let tags_of = |entry: &Entry| -> Vec<u64> {
         entry.keys.iter().flat_map(|(kind, text)| tags(&inner.lookup, entry.tenant.0, *kind, text, region)).collect()
@@ -463,7 +520,7 @@ async fn after_commit(inner: &Arc<Inner>, inserts: Vec<Insert>, planned: Vec<Pla
     if let Some(change) = &rekey {
         inner.lookup.insert(&tags_of(&change.entry), change.entry.group);
     }
-    let journaled = write_journal(inner, &mut pending).await;
+    let journaled = write_journal(inner, &mut pending);
     inner.shared.probe.reached("commit.journaled");
     let handed_over = inner.sealer.purge(pending.into_iter().map(|(pending, _)| pending).collect());
     for (done, accepted) in answers {
@@ -480,35 +537,33 @@ async fn after_commit(inner: &Arc<Inner>, inserts: Vec<Insert>, planned: Vec<Pla
     }
 }
 
-/// Appends the records of erasures whose answer precedes the seal; durable on return.
-async fn write_journal(
-    inner: &Arc<Inner>,
-    pending: &mut [(Pending, Option<journal::Record>)],
-) -> Result<(), VaultError> {
+/// Appends the records of erasures whose answer precedes the seal; durable on return. Waits for the disk.
+fn write_journal(inner: &Inner, pending: &mut [(Pending, Option<journal::Record>)]) -> Result<(), VaultError> {
     for (pending, record) in pending {
         let Some(record) = record.take() else { continue };
-        let forest = Arc::clone(&inner.shared.forest);
-        let bytes = record.encode();
-        let appended = tokio::task::spawn_blocking(move || forest.journal_append(&bytes)).await;
-        match appended {
-            Ok(Ok(position)) => {
+        match inner.shared.forest.journal_append(&record.encode()) {
+            Ok(position) => {
                 inner.shared.note_journal(position, pending.id);
                 pending.journal = Some(position);
             }
-            Ok(Err(error)) => {
+            Err(error) => {
                 if matches!(error, keyforest::SealError::Unknown(_)) {
                     inner.shared.poison();
                 }
                 tracing::error!(error = &error as &dyn std::error::Error, "the purge journal could not be written");
                 return Err(VaultError::Unavailable(None));
             }
-            Err(error) => return Err(VaultError::internal(error)),
         }
     }
     Ok(())
 }
 
 impl Inner {
+    /// Whether the committer waits for work.
+    pub fn committer_rests(&self) -> bool {
+        !self.committing.load(Ordering::Relaxed) && self.committer.capacity() == self.committer.max_capacity()
+    }
+
     /// Issues a leaf of a system lane, adding buckets when the supply is used up.
     pub async fn allocate_leaf(&self, lane: Lane) -> Result<Leaf, VaultError> {
         loop {

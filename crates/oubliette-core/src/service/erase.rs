@@ -42,36 +42,14 @@ impl Vault {
     pub async fn erase_interaction(&self, actor: &Actor, id: &str) -> Result<(), VaultError> {
         let inner = &self.inner;
         inner.allow(actor, &[Scope::InteractionDelete])?;
-        // A public id names its group, so the contents are counted beside the look at the row.
-        let named = inner.decode_id(actor.tenant, id);
-        let counted = async {
-            match named {
-                Some(group) => inner.count(&[group]).await.map(Some),
-                None => Ok(None),
-            }
-        };
-        let (row, counted) = tokio::join!(inner.find_row(actor, id), counted);
-        let row = match row {
-            Ok(row) => row,
-            Err(VaultError::Gone) => return inner.answer_gone(actor, named, None).await,
-            Err(error) => return Err(error),
-        };
-        let group = row.group;
-        let guard = inner.unanswered.begin(actor.credential, group.leaf(0), inner.settings.retry_grace);
-        let contents = match counted? {
-            Some(contents) => contents,
-            None => inner.count(&[group]).await?,
-        };
-        let accepted = inner.erase(actor, vec![target(&row)], Vec::new(), contents, None, false).await?;
-        match accepted.id {
-            Some(purge) => inner.wait(&[purge]).await?,
-            None => {
-                guard.answered();
-                return inner.answer_gone(actor, Some(group), None).await;
-            }
+        if let Some(group) = inner.decode_id(actor.tenant, id) {
+            return inner.erase_group(actor, group).await;
         }
-        guard.answered();
-        Ok(())
+        let row = inner.find_row(actor, id).await?;
+        let guard = inner.unanswered.begin(actor.credential, row.group.leaf(0), inner.settings.retry_grace);
+        let contents = inner.count(&[row.group]).await?;
+        let accepted = inner.erase(actor, vec![target(&row)], Vec::new(), contents, None, false).await?;
+        inner.answer_sealed(actor, row.group, accepted, guard).await
     }
 
     /// Erases one content; returns only after *sealed*. Scope: InteractionDelete.
@@ -212,6 +190,76 @@ fn target(row: &InteractionRow) -> Target {
 }
 
 impl Inner {
+    /// Erases the interaction that a public id names.
+    async fn erase_group(&self, actor: &Actor, group: Group) -> Result<(), VaultError> {
+        let leaf = group.leaf(0);
+        match self.readable(leaf) {
+            Err(VaultError::Gone) => return self.answer_gone(actor, Some(group), None).await,
+            other => other?,
+        }
+        let guard = self.unanswered.begin(actor.credential, leaf, self.settings.retry_grace);
+        // A committer without work looks at the rows itself, which spares the way to a reading thread and back. A busy one
+        // would let everybody else wait for it.
+        let accepted = if self.committer_rests() {
+            self.hand_over(|done| Erase { named: Some(group), ..Erase::order(actor, done) }).await
+        } else {
+            match self.erasable(actor.tenant, group).await {
+                Ok((target, contents)) => self.erase(actor, vec![target], Vec::new(), contents, None, false).await,
+                Err(error) => Err(error),
+            }
+        };
+        match accepted {
+            Ok(accepted) => self.answer_sealed(actor, group, accepted, guard).await,
+            Err(VaultError::Gone) => {
+                guard.answered();
+                self.answer_gone(actor, Some(group), None).await
+            }
+            Err(error) => {
+                if matches!(error, VaultError::NotFound) {
+                    guard.answered();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// What erasing an interaction of the tenant takes, and how many contents it has.
+    pub(super) async fn erasable(&self, tenant: TenantId, group: Group) -> Result<(Target, u64), VaultError> {
+        let groups = [group];
+        let (row, contents) = tokio::join!(self.row(group), self.count(&groups));
+        let row = row?;
+        if row.tenant == tenant { Ok((target(&row), contents?)) } else { Err(VaultError::NotFound) }
+    }
+
+    /// Waits for the seal of what was accepted.
+    async fn answer_sealed(
+        &self,
+        actor: &Actor,
+        group: Group,
+        accepted: Accepted,
+        guard: Answering,
+    ) -> Result<(), VaultError> {
+        match accepted.id {
+            Some(purge) => self.wait(&[purge]).await?,
+            None => {
+                guard.answered();
+                return self.answer_gone(actor, Some(group), None).await;
+            }
+        }
+        guard.answered();
+        Ok(())
+    }
+
+    /// Hands an erasure to the committer and waits until it is accepted.
+    pub(super) async fn hand_over(
+        &self,
+        erase: impl FnOnce(oneshot::Sender<Result<Accepted, VaultError>>) -> Erase,
+    ) -> Result<Accepted, VaultError> {
+        let (done, answer) = oneshot::channel();
+        self.submit(Op::Erase(Box::new(erase(done)))).await?;
+        answer.await.map_err(|_| VaultError::Unavailable(None))?
+    }
+
     async fn erase(
         &self,
         actor: &Actor,
@@ -221,21 +269,7 @@ impl Inner {
         order: Option<Vec<u8>>,
         early: bool,
     ) -> Result<Accepted, VaultError> {
-        let (done, answer) = oneshot::channel();
-        let erase = Erase {
-            tenant: actor.tenant,
-            credential: Some(actor.credential),
-            kind: PurgeKind::Order,
-            targets,
-            leaves,
-            contents,
-            order,
-            early,
-            with: None,
-            done,
-        };
-        self.submit(Op::Erase(Box::new(erase))).await?;
-        answer.await.map_err(|_| VaultError::Unavailable(None))?
+        self.hand_over(|done| Erase { targets, leaves, contents, order, early, ..Erase::order(actor, done) }).await
     }
 
     /// Waits for the seals a delete's answer depends on.

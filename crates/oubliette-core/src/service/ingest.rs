@@ -395,22 +395,9 @@ impl Inner {
     /// Erases and removes what was stored for an interaction that did not take it: refused bytes must not stay openable. A
     /// leaf of the erased interaction's own groups is punctured already; one of a group issued meanwhile is not.
     async fn discard(self: &Arc<Self>, actor: &Actor, stored: &StoredContent) {
-        let (done, answer) = oneshot::channel();
-        let erase = Erase {
-            tenant: actor.tenant,
-            credential: None,
-            kind: PurgeKind::Upkeep,
-            targets: Vec::new(),
-            leaves: vec![stored.row.leaf],
-            contents: 0,
-            order: None,
-            early: false,
-            with: None,
-            done,
-        };
-        if self.submit(Op::Erase(Box::new(erase))).await.is_ok() {
-            let _ = answer.await;
-        }
+        let leaves = vec![stored.row.leaf];
+        let refused = |done| Erase { credential: None, kind: PurgeKind::Upkeep, leaves, ..Erase::order(actor, done) };
+        let _ = self.hand_over(refused).await;
         if let Err(error) = self.blobs.remove(std::slice::from_ref(&stored.row.blob)).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "a refused upload stays until the next start");
         }
@@ -460,21 +447,14 @@ impl Inner {
         if old.is_empty() {
             return Ok(self.apply("content.store", checks, writes).await?.is_ok());
         }
-        let (done, answer) = oneshot::channel();
-        let erase = Erase {
-            tenant: actor.tenant,
-            credential: Some(actor.credential),
+        let replaced = self.hand_over(|done| Erase {
             kind: PurgeKind::Replaced,
-            targets: Vec::new(),
             contents: old.len() as u64,
             leaves: old,
-            order: None,
-            early: false,
             with: Some((checks, writes)),
-            done,
-        };
-        self.submit(Op::Erase(Box::new(erase))).await?;
-        match answer.await.map_err(|_| VaultError::Unavailable(None))? {
+            ..Erase::order(actor, done)
+        });
+        match replaced.await {
             Ok(_) => Ok(true),
             Err(VaultError::Gone) => Ok(false),
             Err(error) => Err(error),

@@ -1,7 +1,7 @@
 //! The vault: its parts, how it opens, how it closes.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use aws_lc_rs::hmac;
@@ -55,6 +55,8 @@ pub(super) struct Inner {
     pub shared: Arc<Shared>,
     pub sealer: Sealer,
     pub committer: mpsc::Sender<Op>,
+    /// The committer is at work.
+    pub committing: AtomicBool,
     pub secrets: RwLock<Secrets>,
     pub ids: RwLock<HashMap<TenantId, Arc<IdCipher>>>,
     pub token_key: hmac::Key,
@@ -108,6 +110,7 @@ impl Vault {
             shared,
             sealer,
             committer,
+            committing: AtomicBool::new(false),
             secrets: RwLock::new(secrets.clone()),
             ids: RwLock::default(),
             token_key: hmac::Key::new(hmac::HMAC_SHA256, &*token_key),
@@ -128,7 +131,7 @@ impl Vault {
         inner.install_secrets(secrets)?;
         super::recovery::finish_what_a_crash_left(&inner).await?;
         let next_block = super::recovery::next_directory_block(&inner).await?;
-        tokio::spawn(committer::run(Arc::downgrade(&inner), queue, next_block));
+        committer::start(Arc::downgrade(&inner), queue, next_block)?;
         let workers = vec![
             tokio::spawn(super::recovery::rebuild_lookups(Arc::downgrade(&inner), next_block)),
             tokio::spawn(super::sweeper::mark_seals(Arc::downgrade(&inner))),

@@ -12,7 +12,7 @@ use keyforest::{Group, Leaf, LeafSet, Probe};
 use oubliette_core::model::{ContentKind, InteractionKind, SizeClass, State, TenantId};
 use oubliette_core::ports::{
     Applied, BlobRef, Check, ContentRow, InteractionRow, Metadata, PortError, PortErrorKind, PurgeKind, PurgeRow,
-    PurgeSet, PurgeState, Transaction, Write,
+    PurgeSet, PurgeState, Transaction, Write, this_thread_may_wait,
 };
 use oubliette_core::testing::machine::cannot_run;
 use oubliette_store::metadata::sqlite::{CRASH_POINTS, SqliteMetadata, SqliteOptions};
@@ -441,6 +441,53 @@ async fn a_new_database_has_the_id_it_was_given_and_an_old_one_keeps_its_own() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_log_stays_bounded_and_is_gone_after_close() {
+    log_stays_bounded().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_stays_bounded_under_commits_of_a_thread_that_may_wait() {
+    on_a_thread_that_may_wait(log_stays_bounded).await;
+}
+
+/// Runs what is asked of the store on a thread that the store may use.
+async fn on_a_thread_that_may_wait<F: Future<Output = ()>>(work: impl FnOnce() -> F + Send + 'static) {
+    let runtime = tokio::runtime::Handle::current();
+    let run = move || {
+        this_thread_may_wait();
+        runtime.block_on(work());
+    };
+    tokio::task::spawn_blocking(move || std::thread::spawn(run).join().unwrap()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thread_that_may_wait_and_the_writers_own_commit_by_turns_and_lose_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(open(&folder.path().join("metadata.db")));
+    let (own, others) = (Arc::clone(&store), Arc::clone(&store));
+    let through_the_queue = tokio::spawn(async move {
+        for group in 0..300 {
+            insert(&others, 2 * group).await.unwrap();
+        }
+    });
+    on_a_thread_that_may_wait(move || async move {
+        for group in 0..300 {
+            insert(&own, 2 * group + 1).await.unwrap();
+            assert!(own.interaction(Group(2 * group + 1)).await.unwrap().is_some(), "a read after its commit");
+        }
+    })
+    .await;
+    through_the_queue.await.unwrap();
+    assert_eq!(store.count_interactions().await.unwrap(), 600);
+    let commits = store.instance().await.unwrap().commit_counter;
+    assert!((300..=600).contains(&commits), "{commits}");
+    store.close().await;
+    on_a_thread_that_may_wait(move || async move {
+        assert_eq!(insert(&store, 600).await.unwrap_err().kind, PortErrorKind::Unavailable, "closed for everybody");
+    })
+    .await;
+}
+
+async fn log_stays_bounded() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("metadata.db");
     let log = folder.path().join("metadata.db-wal");

@@ -1,6 +1,6 @@
 //! The vault's metadata in one SQLite database: the embedded default.
 //!
-//! One thread writes ([`writer`]) with group commit; a few connections read ([`readers`]). Nothing here blocks an async
+//! One connection writes ([`writer`]) with group commit; a few read ([`readers`]). Nothing here blocks an async
 //! thread but [`SqliteMetadata::open`] and dropping without [`SqliteMetadata::close`].
 //!
 //! Only one process may have the database open: what erasures cover is held in memory beside it. A lock file next to the
@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
 use keyforest::{NoProbe, Probe};
-use oubliette_core::ports::{PortError, PortErrorKind};
+use oubliette_core::ports::{Applied, PortError, PortErrorKind, Transaction, may_wait};
 use tokio::sync::{Semaphore, oneshot};
 use uuid::Uuid;
 
@@ -66,8 +66,17 @@ pub struct SqliteMetadata {
     readers: Readers,
     places: Arc<Semaphore>,
     /// Empty once closed.
-    queue: Mutex<Option<mpsc::Sender<Job>>>,
+    door: Mutex<Option<Door>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// The ways to the writer.
+#[derive(Clone)]
+struct Door {
+    /// To its thread.
+    jobs: mpsc::Sender<Job>,
+    /// To itself, for who may wait.
+    writer: writer::Shared,
 }
 
 impl SqliteMetadata {
@@ -107,10 +116,13 @@ impl SqliteMetadata {
             ground: Ground::of(folder_of(path)),
             reserve: Reserve::of(path),
             stopped: Arc::clone(&stopped),
+            busy: false,
         };
-        let (queue, jobs) = mpsc::channel();
+        let writer = Arc::new(Mutex::new(Some(writer)));
+        let (sender, jobs) = mpsc::channel();
+        let door = Door { jobs: sender, writer: Arc::clone(&writer) };
         let run = move || {
-            writer.run(&jobs);
+            writer::run(&writer, &jobs);
             drop(lock);
         };
         let thread = std::thread::Builder::new()
@@ -120,7 +132,7 @@ impl SqliteMetadata {
         Ok(Self {
             readers: Readers::new(path.to_owned(), options.readers.max(1), stopped),
             places: Arc::new(Semaphore::new(options.queue.max(1) as usize)),
-            queue: Mutex::new(Some(queue)),
+            door: Mutex::new(Some(door)),
             thread: Mutex::new(Some(thread)),
         })
     }
@@ -129,29 +141,47 @@ impl SqliteMetadata {
     pub async fn close(&self) {
         self.places.close();
         self.readers.close().await;
-        drop(self.take_queue());
+        self.shut();
         if let Some(thread) = self.take_thread() {
             drop(tokio::task::spawn_blocking(move || thread.join()).await);
         }
     }
 
-    /// Hands work to the writer and waits for its answer. Once handed over it is done even if the caller goes away.
+    /// Hands work to the writer's thread and waits for its answer. Once handed over it is done even if the caller goes away.
     async fn write<T>(&self, work: impl FnOnce(oneshot::Sender<Result<T, PortError>>) -> Work) -> Result<T, PortError> {
-        let closed = || PortError::bare(PortErrorKind::Unavailable, "write to closed metadata");
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| closed())?;
         let (answer, answered) = oneshot::channel();
-        let job = Job { work: work(answer), _place: place };
-        {
-            let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-            queue.as_ref().ok_or_else(closed)?.send(job).map_err(|_| closed())?;
-        }
+        self.door()?.jobs.send(Job::Work(work(answer), place)).map_err(|_| closed())?;
         // Without an answer the writer is gone, perhaps in the middle of the commit.
         let lost = |error| PortError::new(PortErrorKind::Unknown, "wait for the metadata's writer", error);
         answered.await.map_err(lost)?
     }
 
-    fn take_queue(&self) -> Option<mpsc::Sender<Job>> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take()
+    async fn transact(&self, transaction: Transaction) -> Result<Applied, PortError> {
+        if may_wait() {
+            let door = self.door()?;
+            // Somebody else at work means that there is a commit to share: then the queue is the place to be.
+            if let Ok(mut place) = door.writer.try_lock() {
+                let writer = place.as_mut().ok_or_else(closed)?;
+                if !writer.is_behind() {
+                    let (outcome, tidy) = writer.apply_here(transaction);
+                    drop(place);
+                    if tidy {
+                        let _ = door.jobs.send(Job::Tidy);
+                    }
+                    return outcome;
+                }
+            }
+        }
+        self.write(|answer| Work::Apply(transaction, answer)).await
+    }
+
+    fn door(&self) -> Result<Door, PortError> {
+        self.door.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(closed)
+    }
+
+    fn shut(&self) {
+        drop(self.door.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     fn take_thread(&self) -> Option<JoinHandle<()>> {
@@ -162,11 +192,15 @@ impl SqliteMetadata {
 impl Drop for SqliteMetadata {
     /// Waits for the writer, so that the file can be opened again at once.
     fn drop(&mut self) {
-        drop(self.take_queue());
+        self.shut();
         if let Some(thread) = self.take_thread() {
             drop(thread.join());
         }
     }
+}
+
+fn closed() -> PortError {
+    PortError::bare(PortErrorKind::Unavailable, "write to closed metadata")
 }
 
 /// Keeps other processes out. Never the database file itself: closing another handle of it would drop SQLite's own locks.

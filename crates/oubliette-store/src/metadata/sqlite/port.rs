@@ -40,7 +40,7 @@ impl Metadata for SqliteMetadata {
     }
 
     async fn apply(&self, transaction: Transaction) -> Result<Applied, PortError> {
-        self.write(|answer| Work::Apply(transaction, answer)).await
+        self.transact(transaction).await
     }
 
     async fn interaction(&self, group: Group) -> Result<Option<InteractionRow>, PortError> {

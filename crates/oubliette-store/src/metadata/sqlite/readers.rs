@@ -1,10 +1,10 @@
-//! A few connections that read, lent to blocking tasks. Reads never wait for the writer and see every finished commit.
+//! A few connections that read, lent to blocking tasks and to threads that may wait. Reads never wait for the writer and see every finished commit.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use oubliette_core::ports::{PortError, PortErrorKind};
+use oubliette_core::ports::{PortError, PortErrorKind, may_wait};
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
@@ -31,7 +31,8 @@ impl Readers {
         Self { shared, turns: Arc::new(Semaphore::new(size as usize)), size }
     }
 
-    /// Runs `job` with a connection, away from the async threads. It runs to its end even when nobody waits any more.
+    /// Runs `job` with a connection, away from the async threads; right here on a thread that may wait. It runs to its end even
+    /// when nobody waits any more.
     pub(super) async fn read<T: Send + 'static>(
         &self,
         operation: &'static str,
@@ -40,13 +41,17 @@ impl Readers {
         let closed = |_| PortError::bare(PortErrorKind::Unavailable, "read from closed metadata");
         let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(closed)?;
         let shared = Arc::clone(&self.shared);
-        let task = tokio::task::spawn_blocking(move || {
+        let work = move || {
             let connection = shared.take()?;
             let result = job(&connection);
             shared.put_back(connection);
             drop(turn);
             result
-        });
+        };
+        if may_wait() {
+            return work();
+        }
+        let task = tokio::task::spawn_blocking(work);
         // A panic in the job drops its connection; the next reader opens another.
         task.await.map_err(|error| PortError::new(PortErrorKind::Unavailable, operation, error))?
     }

@@ -40,6 +40,11 @@ impl Reserve {
         }
     }
 
+    /// Whether the space is set aside.
+    pub(super) fn is_whole(&self) -> bool {
+        self.whole
+    }
+
     /// Sets the space aside again once there is twice as much.
     pub(super) fn refill(&mut self) {
         if self.whole || self.free().is_none_or(|free| free < 2 * BYTES) {

@@ -46,10 +46,7 @@ impl Wal {
 
     /// After a commit. An error means that a flush failed.
     pub(super) fn after_commit(&mut self, connection: &Connection) -> Result<(), PortError> {
-        let pages = self.pages.load(Ordering::Relaxed);
-        if pages < self.settled {
-            self.settled = 0;
-        }
+        let pages = self.grown();
         if pages >= TRUNCATE_PAGES.max(self.settled + PASSIVE_PAGES) {
             self.truncate(connection)?;
             // When a reader stood in the way the log has its size still; try again after some growth.
@@ -60,6 +57,25 @@ impl Wal {
             self.settled = pages;
         }
         Ok(())
+    }
+
+    /// Whether it has grown enough for something to be done about it.
+    pub(super) fn is_long(&mut self) -> bool {
+        self.grown() >= self.settled + PASSIVE_PAGES
+    }
+
+    /// Whether it has grown so much that nobody should write before something was done about it.
+    pub(super) fn is_overdue(&mut self) -> bool {
+        self.grown() >= self.settled + 2 * PASSIVE_PAGES
+    }
+
+    /// Its pages now. Fewer than at the last check-point: it has started over.
+    fn grown(&mut self) -> u64 {
+        let pages = self.pages.load(Ordering::Relaxed);
+        if pages < self.settled {
+            self.settled = 0;
+        }
+        pages
     }
 
     /// Whether there is anything to truncate.

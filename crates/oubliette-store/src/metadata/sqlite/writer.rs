@@ -1,15 +1,18 @@
-//! The one thread that writes, with group commit.
+//! The one connection that writes, and the thread that has it at its disposal, with group commit.
 //!
 //! It takes whatever waits in the queue, runs each transaction in a savepoint of its own inside one SQLite transaction,
 //! commits once, and only then answers them all. There is no waiting window: an idle writer commits the first transaction
 //! at once, and what arrives meanwhile forms the next batch. A failed check or a refused write undoes its savepoint alone.
 //!
+//! A caller on a thread that may wait commits there and then when the connection is free: handing a transaction over and its
+//! answer back costs two changes of thread, which next to a flush is a lot. Keeping the log small stays the thread's work.
+//!
 //! When a commit certainly did not happen, everybody in the batch hears *unavailable*. When a flush failed the truth is on
 //! the disk only: everybody hears *unknown*, and the writer does nothing any more, because the process has to end.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use keyforest::Probe;
@@ -56,12 +59,12 @@ impl Work {
     }
 }
 
-/// Work with its place in the bounded queue.
-pub(super) struct Job {
-    /// What to do.
-    pub(super) work: Work,
-    /// Given back when the writer takes the job up.
-    pub(super) _place: OwnedSemaphorePermit,
+/// What the thread is handed.
+pub(super) enum Job {
+    /// Work with its place in the bounded queue, given back when the work is taken up.
+    Work(Work, OwnedSemaphorePermit),
+    /// Keep the log small: somebody committed by himself.
+    Tidy,
 }
 
 /// Somebody to answer after the commit.
@@ -79,7 +82,7 @@ enum Ended {
     Unknown,
 }
 
-/// The thread's state.
+/// What it takes to write.
 pub(super) struct Writer {
     pub(super) connection: Connection,
     pub(super) erased: Erased,
@@ -92,25 +95,62 @@ pub(super) struct Writer {
     pub(super) reserve: Reserve,
     /// Set when a flush failed.
     pub(super) stopped: Arc<AtomicBool>,
+    /// Something was written since the thread last found nothing to do.
+    pub(super) busy: bool,
+}
+
+/// The writer; `None` once it is closed. Held by whoever commits.
+pub(super) type Shared = Arc<Mutex<Option<Writer>>>;
+
+/// The thread: works until every sender is gone, then empties the log and closes the database. A panic of whoever had the
+/// writer ends it: nobody knows what that left.
+pub(super) fn run(shared: &Shared, jobs: &Receiver<Job>) {
+    loop {
+        let next = jobs.recv_timeout(IDLE);
+        let Ok(mut writer) = shared.lock() else { return };
+        let Some(writer) = writer.as_mut() else { return };
+        match next {
+            Ok(first) => {
+                writer.batch(take(first, jobs));
+                writer.keep_log_small(Wal::after_commit);
+            }
+            Err(RecvTimeoutError::Timeout) => writer.nothing_to_do(),
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    if let Ok(mut writer) = shared.lock()
+        && let Some(writer) = writer.take()
+    {
+        writer.close();
+    }
 }
 
 impl Writer {
-    /// Works until every sender is gone, then empties the log and closes the database.
-    pub(super) fn run(mut self, jobs: &Receiver<Job>) {
-        loop {
-            match jobs.recv_timeout(IDLE) {
-                Ok(first) => {
-                    self.batch(take(first, jobs));
-                    self.keep_log_small(Wal::after_commit);
-                }
-                Err(RecvTimeoutError::Timeout) if self.wal.is_dirty() => self.keep_log_small(Wal::truncate),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-        }
+    /// Whether the thread has fallen so far behind with the log that a commit has to wait for it.
+    pub(super) fn is_behind(&mut self) -> bool {
+        self.wal.is_overdue()
+    }
+
+    /// Commits one transaction on the caller's thread; whether the log is to be kept small after it.
+    pub(super) fn apply_here(&mut self, transaction: Transaction) -> (Result<Applied, PortError>, bool) {
+        let (answer, mut answered) = oneshot::channel();
+        self.batch(vec![Work::Apply(transaction, answer)]);
+        let lost = |error| PortError::new(PortErrorKind::Unknown, "apply a transaction", error);
+        let outcome = answered.try_recv().map_err(lost).flatten();
+        (outcome, self.wal.is_long() || !self.reserve.is_whole())
+    }
+
+    fn close(mut self) {
         self.keep_log_small(Wal::truncate);
         if let Err((_, error)) = self.connection.close() {
             tracing::warn!(%error, "the metadata could not be closed in order; its log will be read at the next start");
+        }
+    }
+
+    /// Nobody handed anything over for a while; whether somebody committed by himself is another question.
+    fn nothing_to_do(&mut self) {
+        if !std::mem::take(&mut self.busy) && self.wal.is_dirty() {
+            self.keep_log_small(Wal::truncate);
         }
     }
 
@@ -125,6 +165,10 @@ impl Writer {
     }
 
     fn batch(&mut self, batch: Vec<Work>) {
+        if batch.is_empty() {
+            return;
+        }
+        self.busy = true;
         if self.stopped.load(Ordering::Acquire) {
             for work in batch {
                 Waiting::begin(work).0.answer(&Ended::Unknown);
@@ -308,14 +352,18 @@ fn tell_counter(waiting: &mut [Waiting], counter: u64) {
     }
 }
 
-/// The first job and whatever waits behind it.
+/// The work of the first job and of whatever waits behind it.
 fn take(first: Job, jobs: &Receiver<Job>) -> Vec<Work> {
-    let mut batch = vec![first.work];
-    let mut writes = weight(&batch[0]);
-    while batch.len() < BATCH && writes < BATCH_WRITES {
-        let Ok(job) = jobs.try_recv() else { break };
-        writes += weight(&job.work);
-        batch.push(job.work);
+    let mut batch = Vec::new();
+    let mut writes = 0;
+    let mut next = Some(first);
+    while let Some(job) = next {
+        if let Job::Work(work, _place) = job {
+            writes += weight(&work);
+            batch.push(work);
+        }
+        let room = batch.len() < BATCH && writes < BATCH_WRITES;
+        next = if room { jobs.try_recv().ok() } else { None };
     }
     batch
 }
