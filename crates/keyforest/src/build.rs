@@ -32,8 +32,9 @@ pub(crate) trait Frontiers: Sync {
 /// What building gave.
 pub(crate) struct Built {
     pub(crate) delta: Delta,
-    /// Reference to the new root page: what the register gets.
-    pub(crate) root: PageRef,
+    /// Reference to the new root page: what the register gets. In a place of its own, so that a seal that waits can be handed
+    /// about without a copy of the root key being left behind.
+    pub(crate) root: Box<PageRef>,
     /// Leaves live before and punctured now.
     pub(crate) punctured: u64,
     /// Bytes by pack that S_{e+1} no longer refers to.
@@ -126,7 +127,7 @@ pub(crate) fn build(plan: &Plan<'_>, writer: &mut Writer<'_>) -> Result<Built, S
     let (attachment_ref, attachment) = attach(plan, writer, &mut keys, &mut free)?;
     let head = groups_head(state, &groups, height(buckets));
     free(state.root_at.0, state.root_at.1);
-    let root = RootPage {
+    let root = Box::new(RootPage {
         epoch: state.root.epoch + 1,
         pins: plan.change.pins,
         buckets,
@@ -139,8 +140,8 @@ pub(crate) fn build(plan: &Plan<'_>, writer: &mut Writer<'_>) -> Result<Built, S
         height: height(buckets),
         head,
         attachment: attachment_ref,
-    };
-    let root_ref = writer.place(&root.seal(keys.fresh().map_err(SealError::NotDone)?))?;
+    });
+    let root_ref = Box::new(writer.place(&root.seal(keys.fresh().map_err(SealError::NotDone)?))?);
     writer.hand_over()?;
     let delta = Delta {
         root,

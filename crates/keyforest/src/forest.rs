@@ -196,7 +196,38 @@ impl Forest {
         })
     }
 
-    /// Goes on with a seal that waits for the register, with the change it was begun with.
+    /// Does of a seal what the register need not hear of: builds the next state, writes its pages, makes them durable and
+    /// checks them. [`Forest::finish_seal`] does the rest, [`Forest::abandon_seal`] takes it back; until one of them is called
+    /// another seal is refused. Nothing is destroyed and nothing of the next state is in use before.
+    ///
+    /// # Errors
+    /// As [`Forest::seal`], but never [`SealError::Stalled`].
+    pub fn prepare_seal(&self, change: &Change) -> Result<(), SealError> {
+        self.sealing(|sealer| match sealer.unfinished {
+            Some(_) => Err(SealError::NotDone(ForestError::Refused { reason: "an earlier seal is not finished" })),
+            None => {
+                sealer.unfinished = Some(seal::prepare(self, sealer, change)?);
+                Ok(())
+            }
+        })
+    }
+
+    /// Takes back a seal that was prepared. One whose root was handed to the register is not: it may be in force.
+    ///
+    /// # Errors
+    /// [`SealError::NotDone`] when it cannot be taken back; [`SealError::Unknown`] after the end.
+    pub fn abandon_seal(&self) -> Result<(), SealError> {
+        self.sealing(|sealer| {
+            let seal = sealer.unfinished.take();
+            sealer.unfinished = seal.and_then(|seal| seal::abandon(sealer, seal));
+            match sealer.unfinished {
+                Some(_) => Err(SealError::NotDone(ForestError::Refused { reason: "the register knows of the seal" })),
+                None => Ok(()),
+            }
+        })
+    }
+
+    /// Goes on with a seal that was prepared or that waits for the register, with the change it was begun with.
     ///
     /// # Errors
     /// As [`Forest::seal`]; [`SealError::NotDone`] when no seal waits.
@@ -207,7 +238,7 @@ impl Forest {
         })
     }
 
-    fn sealing(&self, work: impl FnOnce(&mut Sealer) -> Result<Sealed, SealError>) -> Result<Sealed, SealError> {
+    fn sealing<T>(&self, work: impl FnOnce(&mut Sealer) -> Result<T, SealError>) -> Result<T, SealError> {
         let mut sealer = lock(&self.sealer);
         if sealer.under_way {
             self.ended.store(true, Ordering::SeqCst);

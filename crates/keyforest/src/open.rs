@@ -88,7 +88,7 @@ pub(crate) fn create(
     let spans = Arc::new(written.touched.iter().map(|(pack, span)| (*pack, (span.from, span.end))).collect());
     Check { state: &state, change: &change, medium: stores.packs.clone(), spans, threads: 1 }.run(&built.root, 0)?;
     packs.committed(&written, &BTreeMap::new());
-    let slot = Slot { epoch: 1, page: built.root, buckets: built.delta.root.buckets };
+    let slot = Slot { epoch: 1, page: PageRef::clone(&built.root), buckets: built.delta.root.buckets };
     let block = Block(slot.encode());
     stores.register.write_slot(0, &block.0).map_err(slot_error("writing the first root"))?;
     stores.register.destroy_slot(1).map_err(slot_error("destroying a slot"))?;
@@ -190,7 +190,7 @@ fn load(medium: &Arc<dyn Medium>, slot: Option<&Slot>) -> Result<State, ForestEr
 
     let mut device = ReadBack::new(medium.clone(), Arc::default());
     let plain = device.page(&slot.page, LEVEL_ROOT, epoch).map_err(fetch("the state root page"))?;
-    let root = RootPage::read(&plain).ok_or_else(|| stop("the state root page is malformed"))?;
+    let root = Box::new(RootPage::read(&plain).ok_or_else(|| stop("the state root page is malformed"))?);
     drop(plain);
     read(&**medium, &slot.page, LEVEL_ROOT, epoch).map_err(fetch("the state root page"))?;
     if root.epoch != epoch || root.buckets != slot.buckets || root.height != height(root.buckets) {

@@ -107,6 +107,15 @@ impl Packs {
         }
     }
 
+    /// Makes the bookkeeping follow a seal that was taken back: what it wrote is garbage.
+    pub(crate) fn abandoned(&mut self, receipt: &Written) {
+        self.active = receipt.active;
+        for (pack, span) in &receipt.touched {
+            let usage = self.uses.entry(*pack).or_default();
+            usage.total = usage.total.max(span.end);
+        }
+    }
+
     /// Makes the bookkeeping follow a committed seal.
     pub(crate) fn committed(&mut self, receipt: &Written, freed: &BTreeMap<u32, u64>) {
         self.active = receipt.active;

@@ -1,5 +1,8 @@
 //! The seal, in the order that the whole promise rests on: build, append, flush, verify, new root durable, old root
 //! destroyed, install. Before the old root is gone nobody uses anything of the new state.
+//!
+//! Up to the check nothing is lost that could not be had again, so this much may be done ahead, while the caller is still
+//! making durable what the seal is for, and taken back if that fails. From the first word to the register on it cannot.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
@@ -26,7 +29,7 @@ pub(crate) struct Sealer {
     pub(crate) slot: usize,
     /// A seal is under way. Found set at the start of another one, a panic cut it short.
     pub(crate) under_way: bool,
-    /// A seal whose pages are durable and checked and whose register did not answer.
+    /// A seal whose pages are durable and checked: prepared, or its register did not answer.
     pub(crate) unfinished: Option<Unfinished>,
 }
 
@@ -42,11 +45,19 @@ pub(crate) struct Unfinished {
 /// What the register is still to do.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Due {
+    /// Everything: it has not heard of the new root.
+    All,
     NewRoot,
     OldRoot,
 }
 
 pub(crate) fn seal(forest: &Forest, sealer: &mut Sealer, change: &Change) -> Result<Sealed, SealError> {
+    let prepared = prepare(forest, sealer, change)?;
+    finish(forest, sealer, prepared)
+}
+
+/// The part before the register.
+pub(crate) fn prepare(forest: &Forest, sealer: &mut Sealer, change: &Change) -> Result<Unfinished, SealError> {
     let probe = &*forest.stores.probe;
     probe.reached(SEAL_BEGUN);
     refuse_nonsense(forest, change).map_err(SealError::NotDone)?;
@@ -82,17 +93,28 @@ pub(crate) fn seal(forest: &Forest, sealer: &mut Sealer, change: &Change) -> Res
             .map_err(SealError::NotDone)?;
         probe.reached(SEAL_VERIFIED);
     }
-    let due = if hasty { Due::OldRoot } else { Due::NewRoot };
+    let due = if hasty { Due::OldRoot } else { Due::All };
     let old_hash = state.root_hash;
     drop(state);
-    finish(forest, sealer, Unfinished { built, written, puncture: change.puncture.clone(), old_hash, due })
+    Ok(Unfinished { built, written, puncture: change.puncture.clone(), old_hash, due })
+}
+
+/// Takes back a seal that the register has not heard of; gives it back when it has. Its pages stay where they are, as those
+/// of a crashed seal do: what was written once is not written over.
+pub(crate) fn abandon(sealer: &mut Sealer, seal: Unfinished) -> Option<Unfinished> {
+    if seal.due != Due::All {
+        return Some(seal);
+    }
+    sealer.packs.abandoned(&seal.written);
+    None
 }
 
 /// The register's part. When its store does not answer, what is left is kept for the next call: the same root goes to the
 /// same slot again, so that it never matters whether the call before had arrived.
 pub(crate) fn finish(forest: &Forest, sealer: &mut Sealer, mut seal: Unfinished) -> Result<Sealed, SealError> {
     let probe = &*forest.stores.probe;
-    if seal.due == Due::NewRoot {
+    if seal.due != Due::OldRoot {
+        seal.due = Due::NewRoot;
         if let Err(error) = commit(forest, &seal.built, 1 - sealer.slot) {
             return put_off(sealer, seal, "writing the new root", error);
         }
@@ -143,7 +165,7 @@ fn put_off(
 /// The commit point: the new root, durable in the spare slot.
 fn commit(forest: &Forest, built: &Built, spare: usize) -> Result<(), SlotError> {
     let root = &built.delta.root;
-    let page: PageRef = built.root.clone();
+    let page = PageRef::clone(&built.root);
     let block = Block(Slot { epoch: root.epoch, page, buckets: root.buckets }.encode());
     forest.stores.register.write_slot(spare, &block.0)
 }

@@ -80,7 +80,8 @@ pub(crate) struct Group {
 
 /// Everything a seal changes, built aside.
 pub(crate) struct Delta {
-    pub(crate) root: RootPage,
+    /// In a place of its own, as in [`State`]: what is moved leaves a copy behind, and this holds keys.
+    pub(crate) root: Box<RootPage>,
     pub(crate) root_hash: [u8; 32],
     pub(crate) root_at: (u32, u64),
     pub(crate) attachment: Option<Arc<Zeroizing<Vec<u8>>>>,
@@ -96,12 +97,12 @@ pub(crate) struct Retired {
     _chunks: Vec<Arc<Chunk>>,
     _groups: Vec<Arc<Group>>,
     _attachment: Option<Arc<Zeroizing<Vec<u8>>>>,
-    _root: Option<RootPage>,
+    _root: Option<Box<RootPage>>,
 }
 
 /// The state of one epoch.
 pub(crate) struct State {
-    pub(crate) root: RootPage,
+    pub(crate) root: Box<RootPage>,
     pub(crate) root_hash: [u8; 32],
     /// Pack of the root page and the bytes it takes there.
     pub(crate) root_at: (u32, u64),
@@ -114,7 +115,7 @@ pub(crate) struct State {
 impl State {
     /// Epoch 0: what the first state is built from.
     pub(crate) fn nothing() -> Self {
-        let root = RootPage {
+        let root = Box::new(RootPage {
             epoch: 0,
             pins: Pins::default(),
             buckets: 0,
@@ -127,7 +128,7 @@ impl State {
             height: 0,
             head: None,
             attachment: None,
-        };
+        });
         Self {
             root,
             root_hash: [0; 32],

@@ -118,6 +118,50 @@ fn a_seal_that_waits_for_the_register_is_finished_once_and_nothing_overtakes_it(
 }
 
 #[test]
+fn a_seal_made_ready_changes_nothing_until_it_is_finished_and_leaves_nothing_when_it_is_taken_back() {
+    let sim = Sim::new(18);
+    let forest = fresh(&sim);
+    let (five, register) = (*forest.key(Leaf(5)).unwrap().expose(), sim.register());
+    forest.prepare_seal(&erase(5)).unwrap();
+    assert!(matches!(forest.seal(&erase(6)), Err(SealError::NotDone(ForestError::Refused { .. }))));
+    assert!(matches!(forest.prepare_seal(&erase(6)), Err(SealError::NotDone(ForestError::Refused { .. }))));
+    assert_eq!((forest.epoch(), *forest.key(Leaf(5)).unwrap().expose()), (1, five));
+    assert!(sim.register() == register, "the register has not heard of it");
+    forest.abandon_seal().unwrap();
+    assert!(matches!(forest.finish_seal(), Err(SealError::NotDone(ForestError::Refused { .. }))));
+
+    // Another change in its place: what was taken back does not come with it.
+    forest.prepare_seal(&erase(6)).unwrap();
+    assert_eq!(forest.finish_seal().unwrap().epoch, 2);
+    assert_eq!(forest.status(Leaf(6)).unwrap(), LeafStatus::Punctured);
+    assert_eq!(*forest.key(Leaf(5)).unwrap().expose(), five);
+    drop(forest);
+    sim.power_cycle();
+    let (forest, report) = Forest::open(sim.stores(), config()).unwrap();
+    assert_eq!((report.epoch, *forest.key(Leaf(5)).unwrap().expose()), (2, five));
+
+    // A crash before it is finished: the state before is in force.
+    forest.prepare_seal(&erase(5)).unwrap();
+    drop(forest);
+    sim.power_cycle();
+    let (forest, report) = Forest::open(sim.stores(), config()).unwrap();
+    assert_eq!((report.epoch, *forest.key(Leaf(5)).unwrap().expose()), (2, five));
+}
+
+#[test]
+fn a_seal_that_the_register_may_know_of_is_not_taken_back() {
+    let sim = Sim::new(19);
+    let forest = fresh(&sim);
+    forest.prepare_seal(&erase(5)).unwrap();
+    sim.register_unanswered(1);
+    assert!(matches!(forest.finish_seal(), Err(SealError::Stalled(_))));
+    assert!(matches!(forest.abandon_seal(), Err(SealError::NotDone(ForestError::Refused { .. }))));
+    assert_eq!(forest.finish_seal().unwrap().epoch, 2);
+    assert_eq!(forest.status(Leaf(5)).unwrap(), LeafStatus::Punctured);
+    forest.abandon_seal().unwrap();
+}
+
+#[test]
 fn a_register_believed_from_the_page_cache_would_lose_the_vault() {
     for broken in [None, Some(Broken::RecoveryBelieves)] {
         let mut sim = Sim::new(12);

@@ -73,7 +73,7 @@ pub fn live(sim: &Sim, seed: u64, epochs: u32, ways: Ways) -> Findings {
         }
         let change = model.change(&forest, &mut dice);
         set_trap(sim, &mut dice, ways);
-        let mut sealed = forest.seal(&change).map(|_| ());
+        let mut sealed = seal(&forest, &change, &mut dice);
         while matches!(sealed, Err(SealError::Stalled(_))) && !sim.is_dead() && !dice.one_in(5) {
             findings.losses += u32::from(!model.reads(&forest));
             sealed = forest.finish_seal().map(|_| ());
@@ -126,6 +126,19 @@ pub fn live(sim: &Sim, seed: u64, epochs: u32, ways: Ways) -> Findings {
         }
     }
     findings
+}
+
+/// At once, or made ready first; now and then a seal that was made ready is taken back and made anew.
+fn seal(forest: &Forest, change: &Change, dice: &mut Dice) -> Result<(), SealError> {
+    if dice.one_in(2) {
+        return forest.seal(change).map(|_| ());
+    }
+    forest.prepare_seal(change)?;
+    if dice.one_in(3) {
+        forest.abandon_seal()?;
+        return forest.seal(change).map(|_| ());
+    }
+    forest.finish_seal().map(|_| ())
 }
 
 fn repeat(change: &Change) -> Change {
