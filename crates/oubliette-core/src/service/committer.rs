@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::VaultError;
 use super::blocks::{Blocks, OpenBlock, Resealed};
 use super::journal;
-use super::sealer::Pending;
+use super::sealer::{Pending, Readying};
 use super::vault::{Inner, lanes};
 use crate::crypto::record::{self, Place};
 use crate::directory::{Entry, KeyKind, tags};
@@ -225,7 +225,7 @@ async fn commit(inner: &Arc<Inner>, ops: Vec<Op>, open: &mut OpenBlock) {
     let erases = look_for_named(inner, erases).await;
     let mut planned = plan(inner, erases);
     match write(inner, &inserts, &mut planned, rekey.as_ref(), open).await {
-        Ok(Outcome::Done) => after_commit(inner, inserts, planned, rekey),
+        Ok(Outcome::Done(readying)) => after_commit(inner, inserts, planned, rekey, readying),
         Ok(Outcome::Failed) => {
             open.forget();
             let dones = planned.into_iter().map(|plan| plan.erase.done).collect();
@@ -370,7 +370,8 @@ fn plan(inner: &Inner, erases: Vec<Erase>) -> Vec<Planned> {
 }
 
 enum Outcome {
-    Done,
+    /// Durable, with the seal that is being made ready for it.
+    Done(Option<Readying>),
     Failed,
 }
 
@@ -398,11 +399,14 @@ async fn write(
     }
     let writes = assemble(inner, inserts, &blocks_of_inserts, planned, rekey, &mut blocks).await?;
     blocks.keep_newest();
-    let Some((checks, writes)) = writes else { return Ok(Outcome::Done) };
+    let Some((checks, writes)) = writes else { return Ok(Outcome::Done(None)) };
+    let sets: Vec<&PurgeSet> =
+        planned.iter().map(|plan| &plan.set).filter(|set| **set != PurgeSet::default()).collect();
+    let readying = inner.sealer.get_ready(&sets);
     inner.shared.probe.reached("commit.before");
     let applied = inner.apply("batch", checks, writes).await?;
     inner.shared.probe.reached("commit.after");
-    Ok(if applied.is_ok() { Outcome::Done } else { Outcome::Failed })
+    Ok(if applied.is_ok() { Outcome::Done(readying) } else { Outcome::Failed })
 }
 
 /// Lists everything to check and to write; `None` when there is nothing.
@@ -474,7 +478,13 @@ async fn purge_row(inner: &Arc<Inner>, plan: &mut Planned, now: Timestamp) -> Re
     })
 }
 
-fn after_commit(inner: &Arc<Inner>, inserts: Vec<Insert>, planned: Vec<Planned>, rekey: Option<Rekey>) {
+fn after_commit(
+    inner: &Arc<Inner>,
+    inserts: Vec<Insert>,
+    planned: Vec<Planned>,
+    rekey: Option<Rekey>,
+    readying: Option<Readying>,
+) {
     let region = inner.settings.default_region.as_deref();
     let tags_of = |entry: &Entry| -> Vec<u64> {
         entry.keys.iter().flat_map(|(kind, text)| tags(&inner.lookup, entry.tenant.0, *kind, text, region)).collect()
@@ -522,7 +532,7 @@ fn after_commit(inner: &Arc<Inner>, inserts: Vec<Insert>, planned: Vec<Planned>,
     }
     let journaled = write_journal(inner, &mut pending);
     inner.shared.probe.reached("commit.journaled");
-    let handed_over = inner.sealer.purge(pending.into_iter().map(|(pending, _)| pending).collect());
+    let handed_over = inner.sealer.purge(pending.into_iter().map(|(pending, _)| pending).collect(), readying);
     for (done, accepted) in answers {
         let _ = done.send(match (&journaled, &handed_over) {
             (Ok(()), Ok(())) => Ok(accepted),

@@ -73,7 +73,7 @@ pub async fn finish_what_a_crash_left(inner: &Arc<Inner>) -> Result<(), VaultErr
     if !pending.is_empty() {
         tracing::info!(erasures = pending.len(), "sealing what was accepted before the stop");
         inner.shared.probe.reached("recovery.before_seal");
-        inner.sealer.purge(pending)?;
+        inner.sealer.purge(pending, None)?;
         for mut wait in waits {
             tokio::select! {
                 sealed = wait.wait_for(|sealed| *sealed) => {

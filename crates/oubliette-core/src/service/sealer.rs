@@ -1,6 +1,8 @@
 //! The sealer: one thread that makes every seal (design §4.3, steps 3 and 4).
 //!
-//! Erasures that arrive while a seal runs form the next one; when idle there is no waiting window.
+//! Erasures that arrive while a seal runs form the next one; when idle there is no waiting window. An idle sealer even begins
+//! ahead: it makes a seal ready while the transaction that plans it is being written, and leaves the register alone until
+//! that transaction is durable and everything it erases is hidden. Without it the seal is taken back.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,7 +21,7 @@ use super::hidden::{ActiveKeys, Hidden};
 use crate::ports::{Clock, Lease, PurgeSet};
 
 /// Named moments of the sealer outside of the forest's own.
-pub const CRASH_POINTS: &[&str] = &["sealer.before_seal", "sealer.after_seal", "sealer.before_answer"];
+pub const CRASH_POINTS: &[&str] = &["sealer.ready", "sealer.before_seal", "sealer.after_seal", "sealer.before_answer"];
 
 /// An erasure on its way to its seal.
 #[derive(Clone)]
@@ -171,9 +173,34 @@ impl Shared {
     }
 
     pub fn pins(&self) -> Pins {
-        Pins { instance: self.instance, commit_counter: self.commit_counter.load(Ordering::Acquire), log_head: [0; 32] }
+        Pins { instance: self.instance, commit_counter: self.newest_commit(), log_head: [0; 32] }
+    }
+
+    fn note_time(&self, spent: Duration) {
+        self.seal_micros.fetch_add(u64::try_from(spent.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    fn newest_commit(&self) -> u64 {
+        self.commit_counter.load(Ordering::Acquire)
     }
 }
+
+enum Message {
+    /// A seal to be made ready.
+    Ahead(Ahead),
+    /// Something to seal.
+    Job(Job),
+}
+
+/// Erasures whose transaction is being written.
+struct Ahead {
+    puncture: LeafSet,
+    /// The erasures once they are planned; nothing when the transaction came to nothing.
+    planned: mpsc::Receiver<Vec<Pending>>,
+}
+
+/// A seal that is being made ready. Dropped without [`Sealer::purge`] it is taken back.
+pub struct Readying(mpsc::Sender<Vec<Pending>>);
 
 enum Job {
     Purges(Vec<Pending>),
@@ -185,30 +212,55 @@ enum Job {
 
 /// The sealer's door.
 pub struct Sealer {
-    jobs: Mutex<mpsc::Sender<Job>>,
+    messages: Mutex<mpsc::Sender<Message>>,
+    /// The thread waits for work.
+    rests: Arc<AtomicBool>,
     shared: Arc<Shared>,
 }
 
 impl Sealer {
     /// Starts the thread.
     pub fn start(shared: Arc<Shared>) -> Result<Self, VaultError> {
-        let (jobs, queue) = mpsc::channel();
-        let sealing = Arc::clone(&shared);
+        let (messages, queue) = mpsc::channel();
+        let rests = Arc::new(AtomicBool::new(false));
+        let (sealing, resting) = (Arc::clone(&shared), Arc::clone(&rests));
         std::thread::Builder::new()
             .name("sealer".to_owned())
-            .spawn(move || run(&sealing, &queue))
+            .spawn(move || run(&sealing, &queue, &resting))
             .map_err(VaultError::internal)?;
-        Ok(Self { jobs: Mutex::new(jobs), shared })
+        Ok(Self { messages: Mutex::new(messages), rests, shared })
     }
 
     fn send(&self, job: Job) -> Result<(), VaultError> {
-        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        jobs.send(job).map_err(|_| VaultError::Unavailable(None))
+        self.tell(Message::Job(job))
     }
 
-    /// Hands over erasures that are planned in the metadata.
-    pub fn purge(&self, pending: Vec<Pending>) -> Result<(), VaultError> {
-        self.send(Job::Purges(pending))
+    fn tell(&self, message: Message) -> Result<(), VaultError> {
+        let messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        messages.send(message).map_err(|_| VaultError::Unavailable(None))
+    }
+
+    /// Lets a sealer that rests make the seal of these sets ready while the transaction that plans them is written. `None`
+    /// when it has something to do, or when there is more to erase than may be done in vain.
+    pub fn get_ready(&self, sets: &[&PurgeSet]) -> Option<Readying> {
+        let numbers = |set: &&PurgeSet| set.interactions.len() + set.groups.len() + set.leaves.len();
+        if sets.is_empty()
+            || sets.iter().map(numbers).sum::<usize>() > AHEAD_AT_MOST
+            || !self.rests.swap(false, Ordering::AcqRel)
+        {
+            return None;
+        }
+        let puncture = leaves_of(sets.iter().copied());
+        let (sender, planned) = mpsc::channel();
+        self.tell(Message::Ahead(Ahead { puncture, planned })).ok().map(|()| Readying(sender))
+    }
+
+    /// Hands over erasures that are planned in the metadata, and hidden; `readying` if their seal is being made ready.
+    pub fn purge(&self, pending: Vec<Pending>, readying: Option<Readying>) -> Result<(), VaultError> {
+        match readying {
+            Some(Readying(planned)) => planned.send(pending).map_err(|_| VaultError::Unavailable(None)),
+            None => self.send(Job::Purges(pending)),
+        }
     }
 
     /// Seals new vault secrets.
@@ -244,6 +296,9 @@ impl Sealer {
 
 /// Most jobs one seal takes up, so that a flood cannot postpone it for ever.
 const JOBS_PER_SEAL: usize = 4_096;
+
+/// Most entries of sets whose seal is made ready ahead: few enough that doing it in vain costs nothing worth mentioning.
+const AHEAD_AT_MOST: usize = 4_096;
 
 #[derive(Default)]
 struct Batch {
@@ -281,17 +336,30 @@ impl Batch {
     }
 }
 
-fn run(shared: &Shared, queue: &mpsc::Receiver<Job>) {
-    while let Ok(first) = queue.recv() {
+fn run(shared: &Shared, queue: &mpsc::Receiver<Message>, rests: &AtomicBool) {
+    let mut held = None;
+    while let Some(first) = held.take().or_else(|| next(queue, rests)) {
         let mut batch = Batch::default();
-        batch.take(first);
+        match first {
+            Message::Ahead(ahead) => {
+                if !seal_ahead(shared, ahead) {
+                    return;
+                }
+                continue;
+            }
+            Message::Job(job) => batch.take(job),
+        }
         while batch.purges.len() < JOBS_PER_SEAL && batch.stop.is_none() {
             match queue.try_recv() {
-                Ok(job) => batch.take(job),
+                Ok(Message::Job(job)) => batch.take(job),
+                Ok(ahead) => {
+                    held = Some(ahead);
+                    break;
+                }
                 Err(_) => break,
             }
         }
-        if !batch.is_empty() && !seal_until_done(shared, &mut batch) {
+        if !batch.is_empty() && !seal_until_done(shared, &mut batch, Begun::No) {
             return;
         }
         if let Some(done) = batch.stop {
@@ -301,11 +369,64 @@ fn run(shared: &Shared, queue: &mpsc::Receiver<Job>) {
     }
 }
 
+/// The next message; `None` when there will be none.
+fn next(queue: &mpsc::Receiver<Message>, rests: &AtomicBool) -> Option<Message> {
+    if let Ok(message) = queue.try_recv() {
+        return Some(message);
+    }
+    rests.store(true, Ordering::Release);
+    let message = queue.recv().ok();
+    rests.store(false, Ordering::Release);
+    message
+}
+
+/// Makes a seal ready and, once the erasures are planned, finishes it; takes it back when they come to nothing. `false` when
+/// the process must end.
+fn seal_ahead(shared: &Shared, ahead: Ahead) -> bool {
+    let mut change = change(shared, ahead.puncture, &Batch::default());
+    // The commit that is under way counts one more than the newest at least. If it comes to nothing, so does the seal.
+    change.pins.commit_counter += 1;
+    #[expect(clippy::disallowed_methods, reason = "measures a duration, not a date")]
+    let started = std::time::Instant::now();
+    let mut begun = match shared.forest.prepare_seal(&change) {
+        Ok(()) => Begun::Yes,
+        Err(SealError::Unknown(cause)) => return end(shared, &cause),
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a seal could not be made ready ahead");
+            Begun::No
+        }
+    };
+    shared.note_time(started.elapsed());
+    shared.probe.reached("sealer.ready");
+    let planned = ahead.planned.recv();
+    let as_expected = planned.as_ref().is_ok_and(|purges| {
+        leaves_of(purges.iter().map(|purge| &*purge.set)) == change.puncture
+            && shared.newest_commit() >= change.pins.commit_counter
+    });
+    if !as_expected && matches!(begun, Begun::Yes) {
+        begun = Begun::No;
+        if let Err(error) = shared.forest.abandon_seal() {
+            return end(shared, &error);
+        }
+    }
+    let Ok(purges) = planned else { return true };
+    if matches!(begun, Begun::Yes) {
+        shared.probe.reached("sealer.before_seal");
+    }
+    seal_until_done(shared, &mut Batch { purges, ..Batch::default() }, begun)
+}
+
+fn end(shared: &Shared, cause: &(dyn std::error::Error + 'static)) -> bool {
+    shared.sealing.store(false, Ordering::Release);
+    tracing::error!(error = cause, "a flush failed; the process must end");
+    shared.poison();
+    false
+}
+
 /// Repeats a seal that was certainly not made, and goes on with one that waits for the register, until it is made; `false`
 /// when the process must end.
-fn seal_until_done(shared: &Shared, batch: &mut Batch) -> bool {
+fn seal_until_done(shared: &Shared, batch: &mut Batch, mut begun: Begun) -> bool {
     let mut pause = Duration::from_millis(50);
-    let mut begun = Begun::No;
     loop {
         match seal_once(shared, batch, begun) {
             Ok(()) => {
@@ -329,12 +450,7 @@ fn seal_until_done(shared: &Shared, batch: &mut Batch) -> bool {
                 std::thread::sleep(pause);
                 pause = (pause * 2).min(Duration::from_secs(2));
             }
-            Err(SealError::Unknown(cause)) => {
-                shared.sealing.store(false, Ordering::Release);
-                tracing::error!(error = &cause as &dyn std::error::Error, "a flush failed; the process must end");
-                shared.poison();
-                return false;
-            }
+            Err(SealError::Unknown(cause)) => return end(shared, &cause),
         }
     }
 }
@@ -351,7 +467,7 @@ fn seal_once(shared: &Shared, batch: &Batch, begun: Begun) -> Result<(), SealErr
     let started = std::time::Instant::now();
     let sealed = match begun {
         Begun::No => {
-            let change = change(shared, batch);
+            let change = change(shared, leaves_of(batch.purges.iter().map(|purge| &*purge.set)), batch);
             shared.probe.reached("sealer.before_seal");
             shared.forest.seal(&change)?
         }
@@ -362,14 +478,16 @@ fn seal_once(shared: &Shared, batch: &Batch, begun: Begun) -> Result<(), SealErr
     drop(shared.key_gate.write().unwrap_or_else(PoisonError::into_inner));
     shared.seals.fetch_add(1, Ordering::Relaxed);
     shared.punctured.fetch_add(sealed.punctured, Ordering::Relaxed);
-    shared.seal_micros.fetch_add(u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    shared.note_time(started.elapsed());
     answer(shared, batch, sealed.epoch);
     Ok(())
 }
 
-fn change(shared: &Shared, batch: &Batch) -> Change {
-    let mut puncture: LeafSet =
-        batch.purges.iter().flat_map(|purge| purge.set.expand().iter().collect::<Vec<_>>()).collect();
+fn leaves_of<'a>(sets: impl Iterator<Item = &'a PurgeSet>) -> LeafSet {
+    sets.flat_map(|set| set.expand().iter().collect::<Vec<_>>()).collect()
+}
+
+fn change(shared: &Shared, mut puncture: LeafSet, batch: &Batch) -> Change {
     if let Some((unused, _)) = &batch.upkeep {
         puncture = puncture.union(unused);
     }

@@ -1,6 +1,7 @@
 //! Integration tests of the store.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod ahead;
 mod blobs;
 // The simulated disk of the key forest and the lives lived on it.
 #[path = "../../../keyforest/tests/it/history.rs"]
