@@ -218,34 +218,42 @@ impl Check<'_> {
         }
     }
 
-    /// Each canary must open before, and from the written bytes with the same key.
+    /// Each canary must open before, and from the written bytes with the same key. They come sorted, and neighbours as a rule:
+    /// a bucket is opened once for all of its canaries.
     fn canaries(&self, device: &mut ReadBack, page: &RootPage) -> Result<()> {
+        let mut opened: Option<OpenedBucket> = None;
         for leaf in self.change.canaries.iter() {
-            let before = self.key_before(leaf)?;
-            let after = self.key_after(device, page, leaf)?;
-            if before.expose() != after.expose() {
+            let number = leaf.0 / 1024;
+            let bucket = match opened.take_if(|bucket| bucket.number == number) {
+                Some(same) => opened.insert(same),
+                None => opened.insert(OpenedBucket {
+                    number,
+                    before: self.frontier_before(number)?,
+                    after: self.nodes_after(device, page, number)?,
+                }),
+            };
+            let before = bucket.before.leaf(leaf.0 % 1024).ok_or(wrong("a canary does not open before the seal"))?;
+            if before.expose() != key_after(&bucket.after, leaf)?.expose() {
                 return Err(wrong("a canary opens with another key"));
             }
         }
         Ok(())
     }
 
-    fn key_before(&self, leaf: Leaf) -> Result<LeafKey> {
-        let slot = leaf.0 % 1024;
-        let frontier = match self.state.entry(leaf.0 / 1024) {
+    fn frontier_before(&self, bucket: u64) -> Result<Frontier> {
+        let frontier = match self.state.entry(bucket) {
             EntryView::Empty => None,
             EntryView::Seed(seed) => Some(Frontier::whole(&seed.0)),
             EntryView::Page(reference) => {
-                let plain = read(&*self.medium, reference, LEVEL_BUCKET, leaf.0 / 1024).map_err(fetch)?;
+                let plain = read(&*self.medium, reference, LEVEL_BUCKET, bucket).map_err(fetch)?;
                 crate::page::read_bucket(&plain)
             }
         };
-        frontier.and_then(|frontier| frontier.leaf(slot)).ok_or(wrong("a canary does not open before the seal"))
+        frontier.ok_or(wrong("a canary does not open before the seal"))
     }
 
-    fn key_after(&self, device: &mut ReadBack, page: &RootPage, leaf: Leaf) -> Result<LeafKey> {
-        let lost = || wrong("a canary is not reached from the new root");
-        let bucket = leaf.0 / 1024;
+    /// The nodes of a bucket, reached from the new root alone.
+    fn nodes_after(&self, device: &mut ReadBack, page: &RootPage, bucket: u64) -> Result<Vec<(u16, Key)>> {
         let mut reference = page.head.clone().ok_or_else(lost)?;
         for level in (2..=page.height).rev() {
             let index = bucket >> (6 * u32::from(level));
@@ -254,18 +262,32 @@ impl Check<'_> {
             reference = children.get(place).and_then(Option::clone).ok_or_else(lost)?;
         }
         let entries = entries(&device.page(&reference, 1, bucket >> 6).map_err(fetch)?)?;
-        let frontier = match entries.get((bucket & 63) as usize).ok_or_else(lost)? {
-            Written::Empty => return Err(lost()),
-            Written::Seed(seed) => vec![(1, seed.clone())],
-            Written::Page(reference) => nodes(&device.page(reference, LEVEL_BUCKET, bucket).map_err(fetch)?)?,
-        };
-        let target = 1024 + (leaf.0 % 1024) as u16;
-        let over = frontier.iter().find(|(index, _)| above(*index, target)).ok_or_else(lost)?;
-        let mut path = Vec::with_capacity(LONGEST);
-        path.push(over.clone());
-        descend(&mut path, target);
-        path.last().map(|(_, seed)| ggm::leaf_key(&seed.0)).ok_or_else(lost)
+        match entries.get((bucket & 63) as usize).ok_or_else(lost)? {
+            Written::Empty => Err(lost()),
+            Written::Seed(seed) => Ok(vec![(1, seed.clone())]),
+            Written::Page(reference) => nodes(&device.page(reference, LEVEL_BUCKET, bucket).map_err(fetch)?),
+        }
     }
+}
+
+/// A bucket with canaries in it.
+struct OpenedBucket {
+    number: u64,
+    before: Frontier,
+    after: Vec<(u16, Key)>,
+}
+
+fn lost() -> ForestError {
+    wrong("a canary is not reached from the new root")
+}
+
+fn key_after(nodes: &[(u16, Key)], leaf: Leaf) -> Result<LeafKey> {
+    let target = 1024 + (leaf.0 % 1024) as u16;
+    let over = nodes.iter().find(|(index, _)| above(*index, target)).ok_or_else(lost)?;
+    let mut path = Vec::with_capacity(LONGEST);
+    path.push(over.clone());
+    descend(&mut path, target);
+    path.last().map(|(_, seed)| ggm::leaf_key(&seed.0)).ok_or_else(lost)
 }
 
 /// An entry as it was written.
