@@ -13,6 +13,7 @@
 pub mod attack;
 mod build;
 mod cache;
+mod copy;
 mod error;
 mod forest;
 mod ggm;
@@ -35,6 +36,7 @@ mod verify;
 #[cfg(test)]
 mod golden_tests;
 
+pub use copy::{destroy_roots, hand_root_over, holds_root};
 pub use error::{ForestError, KeyError, SealError};
 pub use forest::Forest;
 pub use leaf::{Group, Leaf, LeafKey, LeafSet};

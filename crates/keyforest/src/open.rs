@@ -24,7 +24,7 @@ use crate::verify::Check;
 use crate::{Change, ForestConfig, ForestError, OpenReport, Pins, SealError, Stores, packs};
 
 /// Exists while a first state is being made: its packs may be thrown away, for no root ever opened them.
-const CREATING: &str = "creating";
+pub(crate) const CREATING: &str = "creating";
 
 /// What opening gives.
 pub(crate) struct Opened {
@@ -86,7 +86,8 @@ pub(crate) fn create(
     stores.probe.reached(CREATE_PAGES_DURABLE);
     let written = writer.finish();
     let spans = Arc::new(written.touched.iter().map(|(pack, span)| (*pack, (span.from, span.end))).collect());
-    Check { state: &state, change: &change, medium: stores.packs.clone(), spans, threads: 1 }.run(&built.root, 0)?;
+    let (medium, before) = (stores.packs.clone(), stores.packs.clone());
+    Check { state: &state, change: &change, medium, before, spans, threads: 1 }.run(&built.root, 0)?;
     packs.committed(&written, &BTreeMap::new());
     let slot = Slot { epoch: 1, page: PageRef::clone(&built.root), buckets: built.delta.root.buckets };
     let block = Block(slot.encode());
@@ -159,18 +160,18 @@ pub(crate) fn open(stores: &Stores, config: &ForestConfig) -> Result<Opened, For
     Ok(Opened { state, slot: chosen, packs, journal, report })
 }
 
-fn cause(error: SealError) -> ForestError {
+pub(crate) fn cause(error: SealError) -> ForestError {
     match error {
         SealError::NotDone(error) | SealError::Stalled(error) | SealError::Unknown(error) => error,
     }
 }
 
 /// While opening, the caller starts again from the beginning whatever the kind.
-fn slot_error(operation: &'static str) -> impl FnOnce(SlotError) -> ForestError {
+pub(crate) fn slot_error(operation: &'static str) -> impl FnOnce(SlotError) -> ForestError {
     move |error| ForestError::Io { operation, source: error.into() }
 }
 
-fn read_slot(register: &dyn SlotDevice, slot: usize) -> Result<Block, ForestError> {
+pub(crate) fn read_slot(register: &dyn SlotDevice, slot: usize) -> Result<Block, ForestError> {
     register.read_slot(slot).map(Block).map_err(io("reading the register"))
 }
 

@@ -88,7 +88,8 @@ pub(crate) fn prepare(forest: &Forest, sealer: &mut Sealer, change: &Change) -> 
     if !hasty {
         let spans = written.touched.iter().map(|(pack, span)| (*pack, (span.from, span.end)));
         let spans = Arc::new(spans.collect::<BTreeMap<_, _>>());
-        Check { state: &state, change, medium: forest.stores.packs.clone(), spans, threads: threads() }
+        let (medium, before) = (forest.stores.packs.clone(), forest.stores.packs.clone());
+        Check { state: &state, change, medium, before, spans, threads: threads() }
             .run(&built.root, built.punctured)
             .map_err(SealError::NotDone)?;
         probe.reached(SEAL_VERIFIED);

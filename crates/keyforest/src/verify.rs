@@ -22,6 +22,8 @@ pub(crate) struct Check<'a> {
     pub(crate) state: &'a State,
     pub(crate) change: &'a Change,
     pub(crate) medium: Arc<dyn Medium>,
+    /// Where the pages of the state before lie: the same, unless a state is carried over to other media.
+    pub(crate) before: Arc<dyn Medium>,
     /// By pack, where the seal's pages lie.
     pub(crate) spans: Arc<BTreeMap<u32, (u64, u64)>>,
     pub(crate) threads: usize,
@@ -214,7 +216,7 @@ impl Check<'_> {
         match self.state.entry(bucket) {
             EntryView::Empty => Ok(Vec::new()),
             EntryView::Seed(seed) => Ok(vec![(1, seed.clone())]),
-            EntryView::Page(reference) => nodes(&read(&*self.medium, reference, LEVEL_BUCKET, bucket).map_err(fetch)?),
+            EntryView::Page(reference) => nodes(&read(&*self.before, reference, LEVEL_BUCKET, bucket).map_err(fetch)?),
         }
     }
 
@@ -245,7 +247,7 @@ impl Check<'_> {
             EntryView::Empty => None,
             EntryView::Seed(seed) => Some(Frontier::whole(&seed.0)),
             EntryView::Page(reference) => {
-                let plain = read(&*self.medium, reference, LEVEL_BUCKET, bucket).map_err(fetch)?;
+                let plain = read(&*self.before, reference, LEVEL_BUCKET, bucket).map_err(fetch)?;
                 crate::page::read_bucket(&plain)
             }
         };
