@@ -73,6 +73,9 @@ pub trait Blobs: Send + Sync {
     /// Reads exactly `range` (bytes of the stored blob). The caller keeps ranges small (≤ 4 MiB).
     async fn read(&self, blob: &BlobRef, range: Range<u64>) -> Result<Bytes, PortError>;
 
+    /// The length in bytes of a stored blob. That its bytes are there is not said by this.
+    async fn length(&self, blob: &BlobRef) -> Result<u64, PortError>;
+
     /// Removes blobs; one outcome each, in order. Small contents may only be marked dead in their segment; their bytes go
     /// with the segment or its compaction ([`Blobs::compact`]).
     async fn remove(&self, blobs: &[BlobRef]) -> Result<Vec<Removal>, PortError>;

@@ -11,6 +11,7 @@ mod erasing;
 mod error;
 mod hidden;
 mod ingest;
+mod inspect;
 mod journal;
 mod list;
 mod read;
@@ -23,6 +24,7 @@ mod vault;
 
 pub use error::{AuthError, VaultError};
 pub use ingest::{Draft, body_of};
+pub use inspect::{Inspection, Looked, LookedUp};
 pub use recovery::Mismatch;
 pub use types::{
     BodyStream, ByteRange, Content, ContentReader, ErasureItem, ErasureItemState, ErasureView, IngestMode, Interaction,

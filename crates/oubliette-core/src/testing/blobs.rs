@@ -162,6 +162,11 @@ impl Blobs for JudgeBlobs {
         Ok(Bytes::copy_from_slice(part))
     }
 
+    async fn length(&self, blob: &BlobRef) -> Result<u64, PortError> {
+        let length = self.0.lock().blobs.get(&blob.0).map(|bytes| bytes.len() as u64);
+        length.ok_or_else(|| PortError::bare(PortErrorKind::Corrupt, "measure a blob"))
+    }
+
     async fn remove(&self, blobs: &[BlobRef]) -> Result<Vec<Removal>, PortError> {
         let mut outcomes = Vec::with_capacity(blobs.len());
         for blob in blobs {

@@ -61,6 +61,7 @@ pub async fn what_was_finished_reads_back_exactly(fixture: &dyn BlobsFixture) {
             }
             let blob = writer.finish().await.unwrap();
             assert_reads(&*blobs, &blob, &bytes).await;
+            assert_eq!(blobs.length(&blob).await.unwrap(), size as u64);
         }
     }
 }

@@ -208,6 +208,17 @@ impl Blobs for LocalBlobs {
         .await
     }
 
+    async fn length(&self, blob: &BlobRef) -> Result<u64, PortError> {
+        let shared = Arc::clone(&self.0);
+        match Place::parse(blob)? {
+            Place::Segment(at) => Ok(at.length),
+            Place::File(name) => {
+                let length = move || files::open(&shared, name).and_then(|file| Ok(file.metadata()?.len()));
+                blocking("measure a blob", move || length().map_err(read_error)).await
+            }
+        }
+    }
+
     async fn remove(&self, blobs: &[BlobRef]) -> Result<Vec<Removal>, PortError> {
         removal::remove(&self.0, blobs).await
     }

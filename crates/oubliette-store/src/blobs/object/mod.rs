@@ -247,6 +247,11 @@ impl Blobs for ObjectBlobs {
         }
     }
 
+    async fn length(&self, blob: &BlobRef) -> Result<u64, PortError> {
+        let (Place::Object { length, .. } | Place::Segment(Stretch { length, .. })) = Place::parse(blob)?;
+        Ok(length)
+    }
+
     async fn remove(&self, blobs: &[BlobRef]) -> Result<Vec<Removal>, PortError> {
         removal::remove(&self.0, blobs).await
     }

@@ -5,12 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt as _;
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, Checksum};
 use object_store::client::{HttpConnector, ReqwestConnector};
-use object_store::{BackoffConfig, Certificate, ClientOptions, RetryConfig};
+use object_store::path::Path as ObjectPath;
+use object_store::{BackoffConfig, Certificate, ClientOptions, ObjectStore as _, RetryConfig};
 use oubliette_core::ports::{PortError, PortErrorKind};
 
 use super::credentials::{Credentials, FileCredentials};
+use super::error::not_done;
+use super::place::Kind;
 use super::s3::{Patience, S3};
 
 /// Limits of an object store.
@@ -194,6 +198,24 @@ impl S3Options {
     /// `Refused` for settings that make no sense.
     pub fn object_store(&self) -> Result<Arc<dyn object_store::ObjectStore>, PortError> {
         Ok(Arc::new(self.connect(&ObjectOptions::default(), None)?.0))
+    }
+
+    /// Whether nothing lies below the prefix, apart from what trying a bucket out may leave there. Reads only.
+    ///
+    /// # Errors
+    /// `Refused` for settings that make no sense, `Unavailable` when the bucket cannot be listed now.
+    pub async fn is_empty(&self) -> Result<bool, PortError> {
+        let prefix = checked_prefix(&self.prefix)?;
+        let tried_out = format!("{prefix}{}/", Kind::Probe.letter());
+        let at = (!prefix.is_empty()).then(|| ObjectPath::from(prefix.trim_end_matches('/')));
+        let mut found = self.object_store()?.list(at.as_ref());
+        while let Some(object) = found.next().await {
+            let object = object.map_err(not_done("list the bucket"))?;
+            if !object.location.as_ref().starts_with(&tried_out) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The client for whole objects, and the sender of our own requests. `checksums` are asked for by buckets with locks.

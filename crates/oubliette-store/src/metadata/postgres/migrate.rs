@@ -28,7 +28,8 @@ const CREATE_RECORD: &str = "CREATE TABLE schema_migrations (
     sha256 BYTEA NOT NULL CHECK (octet_length(sha256) = 32)
 )";
 
-const OWNER: &str = "SELECT to_regnamespace($1) IS NOT NULL,
+/// Whether our schema is there, holds anything, and is a vault's.
+pub(super) const OWNER: &str = "SELECT to_regnamespace($1) IS NOT NULL,
     EXISTS (SELECT FROM pg_class WHERE relnamespace = to_regnamespace($1)),
     EXISTS (SELECT FROM pg_class WHERE relnamespace = to_regnamespace($1) AND relname = 'schema_migrations')";
 

@@ -22,6 +22,7 @@ mod read;
 mod rows;
 mod seat;
 pub mod statements;
+mod survey;
 mod writer;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -38,6 +39,7 @@ use uuid::Uuid;
 pub use super::migration::MigrationError;
 use crate::postgres::{Connector, Options, Pool, PostgresError, Session, port_error};
 use partitions::Partitions;
+pub use survey::{Survey, survey};
 pub use writer::CRASH_POINTS;
 use writer::{Address, Job, Request, Writer};
 
