@@ -10,6 +10,7 @@ pub mod demo;
 pub mod dialects;
 pub mod http;
 pub mod import;
+pub mod moving;
 pub mod opening;
 pub mod running;
 pub mod telemetry;

@@ -15,12 +15,16 @@ use crate::cli::exit;
 use crate::config::{Config, Metrics};
 use crate::control::ControlServer;
 use crate::http::{self, App, Ops, ServerOptions};
+use crate::moving::Mover;
 use crate::opening::OpenVault;
 use crate::telemetry::Serving;
 use crate::work;
 
 /// How often it is looked whether a flush failed while no request noticed.
 const POISON_WATCH: Duration = Duration::from_millis(50);
+
+/// How long a process that a vault has left waits for somebody to ask how it went.
+const TOLD_WITHIN: Duration = Duration::from_secs(5);
 
 /// A served vault. Dropping it without [`Running::stop`] is a crash on purpose, for tests.
 pub struct Running {
@@ -73,17 +77,18 @@ pub async fn start(
         }),
     };
     let router = http::service(app.clone(), ops, Arc::clone(&on_poisoned));
-    let control = ControlServer::start(vault.clone(), &embedded.data, url.clone(), embedded.report.clone())
-        .await
-        .context("the control port cannot be opened")?;
+    let control = ControlServer::start(&embedded, url.clone()).await.context("the control port cannot be opened")?;
 
     let stop = CancellationToken::new();
     let options = ServerOptions { tls, limits: config.limits.clone() };
     let listener = tokio::spawn(http::serve(listener, router, options, stop.clone().cancelled_owned()));
     let fetches = tokio::spawn(work::fetch::run(app, stop.clone()));
-    let (watched, superseded) = (vault.clone(), embedded.superseded());
+    let (watched, superseded, mover) = (vault.clone(), embedded.superseded(), embedded.mover.clone());
     let watch = tokio::spawn(async move {
         while !watched.readiness().poisoned {
+            if let Some(mover) = mover.as_ref().filter(|mover| mover.has_left()) {
+                end_after_move(mover).await;
+            }
             if superseded() {
                 eprintln!("error: another process has taken the vault over; this one ends at once");
                 std::process::exit(i32::from(exit::PASSED_OVER));
@@ -109,6 +114,18 @@ impl Running {
         self.watch.abort();
         self.embedded.close().await;
     }
+}
+
+/// The vault is not here any more, and no key is used. Who asked for the move is told how it ended; then the process ends.
+async fn end_after_move(mover: &Mover) {
+    let begun = tokio::time::Instant::now();
+    while !mover.was_told() && begun.elapsed() < TOLD_WITHIN {
+        tokio::time::sleep(POISON_WATCH).await;
+    }
+    // The answer is on its way.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    eprintln!("the vault has moved; this process ends. Serve it with the configuration of the new place");
+    std::process::exit(i32::from(exit::MOVED));
 }
 
 fn metrics_token(metrics: &Metrics) -> Result<Option<Zeroizing<String>>> {

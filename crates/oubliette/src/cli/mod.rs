@@ -9,6 +9,7 @@ mod doctor;
 mod erase;
 pub mod exit;
 mod import;
+mod migrate;
 mod progress;
 mod reference;
 mod remnants;
@@ -60,6 +61,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Check, show and document the configuration
     Config(config::Args),
+    /// Move a vault from its data folder to PostgreSQL and a bucket while it serves
+    Migrate(migrate::Args),
     /// Search every file of the data folder for remnants of what should be gone
     Remnants(remnants::Args),
     /// Measure sealed deletes, ingest and reads on this machine
@@ -104,6 +107,7 @@ async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Status(args) => status::run(args).await,
         Command::Doctor(args) => doctor::run(args).await,
         Command::Config(args) => config::run(args),
+        Command::Migrate(args) => migrate::run(args).await,
         Command::Remnants(args) => remnants::run(args).await,
         Command::Bench(args) => bench::run(args).await,
         Command::Completions(args) => completions::run(args),
@@ -125,7 +129,8 @@ fn code_of(error: &anyhow::Error) -> u8 {
         }
         match cause.downcast_ref::<OpenError>() {
             Some(OpenError::Config(_) | OpenError::Unverified { .. }) => return exit::CONFIG,
-            Some(OpenError::InUse(_) | OpenError::Elsewhere) => return exit::UNAVAILABLE,
+            Some(OpenError::InUse(_) | OpenError::Elsewhere | OpenError::NotArrived) => return exit::UNAVAILABLE,
+            Some(OpenError::Moved(_)) => return exit::MOVED,
             Some(OpenError::Absent(_)) => return exit::NOT_FOUND,
             _ => {}
         }

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{Ask, CredentialView, ErasureProgress, Failure, PlanLine, PlanView, StatusView, TenantView, Told};
 use crate::cli::exit;
+use crate::moving::Mover;
 use crate::opening::OpenReport;
 
 /// Who commands on the machine itself act as: everything within one tenant.
@@ -21,10 +22,19 @@ pub(super) struct Surroundings {
     pub(super) url: Option<String>,
     /// What opening the vault found.
     pub(super) report: OpenReport,
+    /// Moves the vault, where it can be.
+    pub(super) mover: Option<Mover>,
 }
 
 /// Answers; a refusal is an answer too.
 pub(super) async fn handle(vault: &Vault, around: &Surroundings, ask: Ask) -> Told {
+    let ask = match ask {
+        Ask::MovePlan { .. } | Ask::Move { .. } | Ask::MoveProgress => {
+            let told = answer_of_move(around, ask).await;
+            return told.unwrap_or_else(|failure| Told::Refused { failure });
+        }
+        ask => ask,
+    };
     match answer(vault, around, ask).await {
         Ok(told) => told,
         Err(error) => Told::Refused { failure: failure(&error) },
@@ -75,7 +85,34 @@ async fn answer(vault: &Vault, around: &Surroundings, ask: Ask) -> Result<Told, 
         Ask::Erasure { tenant, id } => {
             Told::Erasure(progress(&vault.erasure(&local_actor(TenantId(tenant)), id).await?))
         }
+        Ask::MovePlan { .. } | Ask::Move { .. } | Ask::MoveProgress => {
+            return Err(VaultError::Invalid("a question about a move"));
+        }
     })
+}
+
+/// Moves: the configuration of the new place is read by the process that does the work.
+async fn answer_of_move(around: &Surroundings, ask: Ask) -> Result<Told, Failure> {
+    let refused = |message: String| Failure { exit: exit::FAILED, message };
+    let mover = around.mover.as_ref();
+    let mover = mover.ok_or_else(|| refused("only a vault in its data folder can be moved".to_owned()))?;
+    let read = |to: &std::path::Path| {
+        // The environment is the old place's: what it says must not change the new one.
+        let read = crate::config::load(Some(to), []);
+        read.map(|(config, _)| config)
+            .map_err(|error| Failure { exit: exit::CONFIG, message: crate::cli::chain(&error) })
+    };
+    match ask {
+        Ask::MovePlan { to } => {
+            let planned = mover.plan(&read(&to)?).await;
+            planned.map(Told::MovePlan).map_err(|error| refused(crate::cli::chain(&error)))
+        }
+        Ask::Move { to } => {
+            mover.start(read(&to)?);
+            Ok(Told::MoveProgress(Box::new(mover.view())))
+        }
+        _ => Ok(Told::MoveProgress(Box::new(mover.view()))),
+    }
 }
 
 async fn status(vault: &Vault, around: &Surroundings) -> Result<StatusView, VaultError> {

@@ -14,10 +14,14 @@ pub use endpoint::Endpoint;
 pub use handle::local_actor;
 pub use server::ControlServer;
 
+use std::path::PathBuf;
+
 use jiff::Timestamp;
 use oubliette_core::model::Selector;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+use crate::moving::{MovePlan, MoveView};
 
 /// What a command asks. Personal: no `Debug`.
 #[derive(Clone, Serialize, Deserialize)]
@@ -33,6 +37,9 @@ pub enum Ask {
     Plan { tenant: u32, selector: Selector, shown: usize },
     Order { tenant: u32, selector: Selector, reference: Option<String>, reason: Option<String>, plan_hash: String },
     Erasure { tenant: u32, id: Uuid },
+    MovePlan { to: PathBuf },
+    Move { to: PathBuf },
+    MoveProgress,
 }
 
 /// What it is told. Personal: no `Debug`.
@@ -49,6 +56,8 @@ pub enum Told {
     Plan(PlanView),
     Ordered { id: Option<Uuid>, plan: PlanView },
     Erasure(ErasureProgress),
+    MovePlan(MovePlan),
+    MoveProgress(Box<MoveView>),
     Refused { failure: Failure },
 }
 

@@ -1,7 +1,7 @@
 //! The control port of a program that has a vault open.
 
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use aws_lc_rs::rand;
@@ -21,7 +21,7 @@ use super::handle::{Surroundings, handle};
 use super::{Ask, Told};
 use crate::config::Limits;
 use crate::http::{ServerOptions, serve};
-use crate::opening::OpenReport;
+use crate::opening::OpenVault;
 
 /// Selectors of a million ids fit.
 const MAX_BODY_BYTES: usize = 64 << 20;
@@ -41,7 +41,8 @@ struct Shared {
 
 impl ControlServer {
     /// Opens the port and writes the endpoint file.
-    pub async fn start(vault: Vault, data: &Path, url: String, report: OpenReport) -> std::io::Result<Self> {
+    pub async fn start(open: &OpenVault, url: String) -> std::io::Result<Self> {
+        let (vault, data) = (open.vault.clone(), open.data.as_path());
         let mut secret = Zeroizing::new([0; 32]);
         rand::fill(&mut *secret).map_err(|_| std::io::Error::other("no randomness"))?;
         let token = Zeroizing::new(hex::encode(*secret));
@@ -53,7 +54,7 @@ impl ControlServer {
             pid: std::process::id(),
         };
         endpoint.write(data)?;
-        let around = Arc::new(Surroundings { url: Some(url), report });
+        let around = Arc::new(Surroundings { url: Some(url), report: open.report.clone(), mover: open.mover.clone() });
         let router = Router::new()
             .route("/", post(ask))
             .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))

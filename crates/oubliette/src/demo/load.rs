@@ -21,8 +21,8 @@ const PARALLEL: usize = 8;
 const APART: SignedDuration = SignedDuration::from_mins(40);
 /// Where calls are put.
 const QUEUES: [&str; 3] = ["billing", "technical", "sales"];
-/// Where the number of finished loads is kept.
-const LOADS: &str = "demo.loads";
+/// Named value in which the number of finished loads is kept.
+pub const LOADS: &str = "demo.loads";
 
 /// Loads once for a fresh vault, or again a little when `more` is wanted. Tells how many interactions came in.
 pub async fn fill(

@@ -8,7 +8,7 @@ mod samples;
 
 pub use credentials::{Credentials, make_credentials};
 pub use curl::lines;
-pub use load::fill;
+pub use load::{LOADS, fill};
 pub use samples::{SAMPLES, Sample};
 
 use anyhow::{Context, Result};

@@ -18,6 +18,8 @@ use oubliette_store::postgres::Options as PostgresServer;
 use oubliette_store::roots::check::RegisterAssessment;
 use oubliette_store::roots::{Carrier, FileRegister, RootOptions, RootPlace, folder_carriers};
 
+use uuid::Uuid;
+
 use super::{OpenError, Opening};
 use crate::config::{BlobPlace, Config, SecondPlace};
 
@@ -127,6 +129,7 @@ pub async fn scaled(
         probe: Arc::clone(probe),
         readers: config.postgres.connections,
         fence: Some(database.number()),
+        new_instance: opening.instance.unwrap_or_else(Uuid::new_v4),
         ..PostgresOptions::default()
     };
     let metadata: Arc<dyn Metadata> = Arc::new(PostgresMetadata::open(options).await?);

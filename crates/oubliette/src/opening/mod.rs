@@ -22,17 +22,20 @@ use std::sync::Arc;
 
 use keyforest::media::SlotDevice;
 use keyforest::{Forest, ForestConfig, ForestError, Probe, Stores};
-use oubliette_core::ports::{Clock, Metadata, PortError, SystemClock};
+use oubliette_core::ports::{Clock, Lease, Metadata, PortError, SystemClock};
 use oubliette_core::service::{Vault, VaultError, VaultParts, VaultSettings, genesis};
 use oubliette_store::guard;
 use oubliette_store::media::TwinError;
 use oubliette_store::roots::check::{RegisterAssessment, Weight};
 use oubliette_store::roots::{self, FileRegister, RegisterError, RootOptions, RootsError};
 use thiserror::Error;
+use uuid::Uuid;
 
-use self::engines::{Claim, Engines};
+pub use self::engines::{Claim, Engines};
+pub(crate) use self::engines::{embedded, scaled};
 use self::made::Made;
 use crate::config::{Config, ConfigError, MetadataPlace};
+use crate::moving::{self, Mover, Source, UntilHandedOver, Watched};
 use crate::telemetry::{self, SealTimer, WatchedRegister};
 
 /// Why a vault cannot be opened.
@@ -50,6 +53,15 @@ pub enum OpenError {
     /// Another process has claimed the key state.
     #[error("another process has the vault open, here or on another machine")]
     Elsewhere,
+    /// It was moved: nothing is served from here any more.
+    #[error(
+        "the vault has moved to {0}: serve it with the configuration of the new place. If the move was cut short, the same \
+         `oubliette migrate` finishes it"
+    )]
+    Moved(String),
+    /// A move that brings it here is not finished.
+    #[error("a move brings a vault here and is not finished: run the same `oubliette migrate` again, at the old place")]
+    NotArrived,
     /// The register's filesystem is not known to overwrite in place.
     #[error(
         "the register's class is {class}, not verified: {reason}; mend that (a register file lies well on ext4 \
@@ -134,13 +146,15 @@ pub struct Opening {
     pub sweeping: bool,
     /// While another process has claimed a vault that several can reach: stand by until it lets go or falls silent.
     pub wait: bool,
+    /// The id that a database gets which is made now; drawn without one.
+    pub instance: Option<Uuid>,
 }
 
 impl Opening {
     /// As the program opens it: system clock, crash points of the environment where they are compiled in.
     pub fn new(register: RegisterPolicy) -> Self {
         let (clock, probe) = (Arc::new(SystemClock), program_probe());
-        Self { create: true, register, clock, probe, sweeping: true, wait: false }
+        Self { create: true, register, clock, probe, sweeping: true, wait: false, instance: None }
     }
 }
 
@@ -154,6 +168,8 @@ pub struct OpenVault {
     pub data: PathBuf,
     /// What opening found.
     pub report: OpenReport,
+    /// Moves it to another place, when it lies in its data folder.
+    pub mover: Option<Mover>,
     claim: Option<Claim>,
     _lock: File,
 }
@@ -251,30 +267,45 @@ impl OpenVault {
             report.warnings.extend(bucket.warnings().into_iter().map(|warning| format!("bucket: {warning}")));
             report.notes.push(format!("bucket: {bucket}"));
         }
+        let (metadata, lease, watched) = if local {
+            moving::may_open(&*metadata).await?;
+            let (rows, lease) = (Arc::new(Watched::new(metadata)), Arc::new(UntilHandedOver::default()));
+            let watched = (Arc::clone(&rows), Arc::clone(&lease));
+            (rows as Arc<dyn Metadata>, lease as Arc<dyn Lease>, Some(watched))
+        } else {
+            moving::has_arrived(&*metadata).await?;
+            (metadata, lease, None)
+        };
         if !looked_at {
             accepted(&assessment, &mut report)?;
         }
         // What opening asks of the root store counts as well.
         telemetry::recorder();
         let register: Arc<dyn SlotDevice> = Arc::new(WatchedRegister::new(register));
-        let stores = Stores { packs, register, probe: Arc::clone(&probe) };
-        let forest = open_forest(config, stores, &*metadata, &opening, &mut report).await?;
+        let stores = Stores { packs, register: Arc::clone(&register), probe: Arc::clone(&probe) };
+        let forest = Arc::new(open_forest(config, stores, &*metadata, &opening, &mut report).await?);
 
         let settings = VaultSettings { sweeping: opening.sweeping, ..config.vault_settings()? };
-        let parts = VaultParts {
-            metadata: Arc::clone(&metadata),
-            blobs,
-            forest: Arc::new(forest),
-            clock: opening.clock,
-            lease,
-            probe,
-            settings,
-        };
+        let mover = watched.map(|(rows, lease)| {
+            let source = Source {
+                metadata: rows,
+                blobs: Arc::clone(&blobs),
+                forest: Arc::clone(&forest),
+                register,
+                lease,
+                settings: settings.clone(),
+                clock: Arc::clone(&opening.clock),
+                probe: Arc::clone(&probe),
+            };
+            Mover::new(source, config.clone())
+        });
+        let parts =
+            VaultParts { metadata: Arc::clone(&metadata), blobs, forest, clock: opening.clock, lease, probe, settings };
         let vault = Vault::open(parts).await?;
         for warning in &report.warnings {
             tracing::warn!("{warning}");
         }
-        Ok(Self { vault, metadata, data, report, claim, _lock: lock })
+        Ok(Self { vault, metadata, data, report, mover, claim, _lock: lock })
     }
 
     /// Whether another process has taken the vault over: this one must end.
@@ -285,6 +316,9 @@ impl OpenVault {
 
     /// Seals what is planned and lets go.
     pub async fn close(self) {
+        if let Some(mover) = &self.mover {
+            mover.stop().await;
+        }
         self.vault.close().await;
         if let Some(claim) = self.claim {
             // Nobody seals or uses a key of this process any more.
@@ -292,6 +326,20 @@ impl OpenVault {
             let _ = tokio::task::spawn_blocking(move || claim.release()).await;
         }
     }
+}
+
+/// The limits of the key state that the configuration gives.
+pub(crate) fn forest_limits(config: &Config) -> ForestConfig {
+    ForestConfig {
+        page_memory: config.storage.key_memory_bytes,
+        reserve_bytes: config.storage.key_reserve_bytes,
+        ..ForestConfig::default()
+    }
+}
+
+/// Locks the data folder of a vault that is not opened as a whole.
+pub(crate) fn lock_data(config: &Config) -> Result<File, OpenError> {
+    lock(&config.storage.data)
 }
 
 async fn open_forest(
@@ -302,11 +350,7 @@ async fn open_forest(
     report: &mut OpenReport,
 ) -> Result<Forest, OpenError> {
     let instance = metadata.instance().await?;
-    let limits = ForestConfig {
-        page_memory: config.storage.key_memory_bytes,
-        reserve_bytes: config.storage.key_reserve_bytes,
-        ..ForestConfig::default()
-    };
+    let limits = forest_limits(config);
     let fresh = instance.epoch == 0 && metadata.tenants().await?.is_empty();
     if fresh && !opening.create {
         return Err(OpenError::Absent(config.storage.data.clone()));
@@ -391,11 +435,11 @@ fn lock(data: &Path) -> Result<File, OpenError> {
 }
 
 #[cfg(feature = "crashpoints")]
-fn program_probe() -> Arc<dyn Probe> {
+pub(crate) fn program_probe() -> Arc<dyn Probe> {
     crate::crash::probe_from_environment()
 }
 
 #[cfg(not(feature = "crashpoints"))]
-fn program_probe() -> Arc<dyn Probe> {
+pub(crate) fn program_probe() -> Arc<dyn Probe> {
     Arc::new(keyforest::NoProbe)
 }

@@ -16,6 +16,7 @@ mod elevateai;
 mod figures;
 mod import;
 mod memory;
+mod moving;
 mod native;
 mod p1;
 mod program;

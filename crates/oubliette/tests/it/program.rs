@@ -49,12 +49,23 @@ impl Place {
 
     /// Runs a command to its end.
     pub fn run(&self, arguments: &[&str]) -> Ran {
-        Ran::of(self.command(arguments).output().unwrap())
+        self.run_with(arguments, &[])
+    }
+
+    /// Runs a command to its end, with some settings of the environment.
+    pub fn run_with(&self, arguments: &[&str], set: &[(&str, &str)]) -> Ran {
+        Ran::of(self.command(arguments).envs(set.iter().copied()).output().unwrap())
     }
 
     /// Starts a program that serves, its standard output to be read.
     pub fn start(&self, arguments: &[&str]) -> Server {
+        self.start_with(arguments, &[])
+    }
+
+    /// The same with some settings of the environment.
+    pub fn start_with(&self, arguments: &[&str], set: &[(&str, &str)]) -> Server {
         let mut command = self.command(arguments);
+        command.envs(set.iter().copied());
         let log = std::fs::File::create(self.join("stderr")).unwrap();
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
