@@ -44,6 +44,12 @@ impl Lease for ClaimLease {
 }
 
 impl ClaimLease {
+    /// How much longer it holds as things stand. What is promised to others for no longer than this has ended before a
+    /// successor uses a key.
+    pub fn left(&self) -> Duration {
+        Duration::from_nanos(self.until.load(Ordering::Acquire).saturating_sub(now()))
+    }
+
     /// Somebody else has taken over; the process must end.
     pub fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Acquire)
@@ -122,6 +128,11 @@ fn once(lease: &ClaimLease, confirm: &mut impl FnMut() -> io::Result<Confirmed>)
     Ok(confirmed)
 }
 
+/// The time of the clock that leases are measured with: since the machine's start, its sleep included.
+pub fn boot_time() -> Duration {
+    Duration::from_nanos(now())
+}
+
 fn now() -> u64 {
     let time = clock_gettime(ClockId::Boottime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
@@ -144,10 +155,10 @@ mod tests {
         })
         .unwrap();
         let lease = keeper.lease();
-        assert!(lease.holds());
+        assert!(lease.holds() && lease.left() > Duration::ZERO && lease.left() <= LEASE);
         answers.store(false, Ordering::SeqCst);
         std::thread::sleep(LEASE + EVERY);
-        assert!(!lease.holds() && !lease.is_lost());
+        assert!(!lease.holds() && !lease.is_lost() && lease.left() == Duration::ZERO);
         answers.store(true, Ordering::SeqCst);
         std::thread::sleep(EVERY * 3);
         assert!(lease.holds());

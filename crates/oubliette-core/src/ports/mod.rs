@@ -5,6 +5,7 @@ mod blobs;
 mod clock;
 mod error;
 mod lease;
+mod lenders;
 mod metadata;
 mod waiting;
 
@@ -12,6 +13,7 @@ pub use blobs::{BlobHint, BlobRef, BlobWriter, Blobs, LiveBlobs, Removal, SweepR
 pub use clock::{Clock, SystemClock};
 pub use error::{PortError, PortErrorKind};
 pub use lease::{Lease, Unbounded};
+pub use lenders::{Lenders, NoLenders};
 pub use metadata::{
     Applied, Check, ContentRow, CredentialRow, DirectoryRow, InstanceRow, InteractionRow, Metadata, PurgeKind,
     PurgeRow, PurgeSet, PurgeState, Transaction, Write,

@@ -120,6 +120,8 @@ pub struct Accepted {
     pub groups: HashSet<u64>,
     /// Erasures under way that already cover some of it.
     pub covered_by: Vec<Uuid>,
+    /// What it covers.
+    pub set: Option<Arc<PurgeSet>>,
 }
 
 /// One operation.
@@ -493,12 +495,13 @@ fn after_commit(
     let mut pending = Vec::new();
     let mut answers = Vec::new();
     for plan in planned {
-        let accepted = |id| Accepted { id, groups: plan.groups, covered_by: plan.covered_by };
+        let mut accepted = Accepted { id: None, groups: plan.groups, covered_by: plan.covered_by, set: None };
         if plan.set == PurgeSet::default() {
-            answers.push((plan.erase.done, accepted(None)));
+            answers.push((plan.erase.done, accepted));
             continue;
         }
         let set = Arc::new(plan.set);
+        (accepted.id, accepted.set) = (Some(plan.id), Some(Arc::clone(&set)));
         inner.shared.expect(plan.id);
         let sessions = plan.entries.iter().flat_map(|entry| {
             let ids = entry.keys.iter().filter(|key| key.0 == KeyKind::Session);
@@ -507,6 +510,7 @@ fn after_commit(
         inner.shared.erasing.remember(plan.id, sessions);
         inner.shared.hidden.insert(plan.id, &set);
         inner.shared.active.revoke(&set);
+        inner.shared.lenders.take_back(&set);
         let removals: Vec<_> =
             plan.entries.iter().flat_map(|e| tags_of(e).into_iter().map(|tag| (tag, e.group))).collect();
         inner.lookup.remove(&removals);
@@ -520,7 +524,7 @@ fn after_commit(
             set: Arc::clone(&set),
         });
         pending.push((Pending { id: plan.id, set, journal: None }, record));
-        answers.push((plan.erase.done, accepted(Some(plan.id))));
+        answers.push((plan.erase.done, accepted));
     }
     inner.shared.probe.reached("commit.hidden");
     for insert in &inserts {

@@ -132,6 +132,11 @@ impl Vault {
         let text = text.map(|text| serde_json::to_vec(&text)).transpose().map_err(VaultError::internal)?;
         let targets = found.iter().map(|found| target(&found.row)).collect();
         let accepted = inner.erase(actor, targets, Vec::new(), plan.contents, text, true).await?;
+        // This is answered before the seal: streams at other nodes have ended by then as those here have.
+        if let Some(set) = accepted.set.filter(|set| !inner.shared.lenders.is_back(set)) {
+            let lenders = Arc::clone(&inner.shared.lenders);
+            tokio::task::spawn_blocking(move || lenders.wait_back(&set)).await.map_err(VaultError::internal)?;
+        }
         Ok((accepted.id, plan))
     }
 

@@ -5,6 +5,7 @@
 
 mod blocks;
 mod committer;
+mod content_stream;
 mod credentials;
 mod erase;
 mod erasing;
@@ -22,6 +23,7 @@ mod types;
 mod upload;
 mod vault;
 
+pub use content_stream::{ContentStream, Loan, LoanError, LoanPlace};
 pub use error::{AuthError, VaultError};
 pub use ingest::{Draft, body_of};
 pub use inspect::{Inspection, Looked, LookedUp};

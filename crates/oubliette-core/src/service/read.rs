@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use futures::{Stream, StreamExt};
+use futures::StreamExt;
 use keyforest::{Group, Leaf};
 
-use super::hidden::ActiveKey;
 use super::vault::{Inner, Vault};
-use super::{ByteRange, Content, ContentReader, Interaction, Lookup, PublicId, VaultError};
-use crate::crypto::{BlobContext, BlobRead, OpenError, RangeStream, open_range, record};
+use super::{ByteRange, Content, ContentReader, ContentStream, Interaction, Lookup, PublicId, VaultError};
+use crate::crypto::{BlobContext, BlobRead, OpenError, record};
 use crate::directory::{confirm, is_external, of_lookup, tags};
 use crate::model::{Actor, ContentMeta, Participant, Scope, TenantId};
 use crate::ports::{ContentRow, InteractionRow};
@@ -62,6 +61,19 @@ impl Vault {
         content: &Content,
         range: Option<ByteRange>,
     ) -> Result<ContentReader, VaultError> {
+        let mut reader = self.prepare(actor, content, range).await?;
+        reader.stream.open().await?;
+        Ok(reader)
+    }
+
+    /// As [`Vault::read`], but nothing is read from the store yet: for an answer whose bytes another node may read with a key
+    /// lent to it ([`ContentStream::lend`]). Polled here it opens the content first, so a damaged one ends the stream.
+    pub async fn prepare(
+        &self,
+        actor: &Actor,
+        content: &Content,
+        range: Option<ByteRange>,
+    ) -> Result<ContentReader, VaultError> {
         let inner = &self.inner;
         inner.allow(actor, &[Scope::InteractionRead])?;
         inner.readable(content.interaction.leaf(0))?;
@@ -78,8 +90,7 @@ impl Vault {
             commitment: row.commitment,
             length: meta.length,
         };
-        let opened = open_range(active.cell(), read, range.clone()).await.map_err(|error| inner.opened(error))?;
-        let stream = Box::pin(Guarded { stream: opened, inner: Arc::clone(inner), _active: active });
+        let stream = ContentStream::new(Arc::clone(inner), active, read, range.clone());
         Ok(ContentReader { meta, range, stream })
     }
 
@@ -118,25 +129,6 @@ fn resolve(range: Option<ByteRange>, length: u64) -> Result<std::ops::Range<u64>
                 Ok(length.saturating_sub(count)..length)
             }
         }
-    }
-}
-
-/// A download that keeps its key registered until it is dropped.
-struct Guarded {
-    stream: RangeStream,
-    inner: Arc<Inner>,
-    _active: ActiveKey,
-}
-
-impl Stream for Guarded {
-    type Item = Result<bytes::Bytes, VaultError>;
-
-    fn poll_next(
-        mut self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Self::Item>> {
-        let inner = Arc::clone(&self.inner);
-        self.stream.poll_next_unpin(context).map(|next| next.map(|piece| piece.map_err(|error| inner.opened(error))))
     }
 }
 
@@ -260,7 +252,7 @@ impl Inner {
         serde_json::from_slice(&bytes).map_err(|_| VaultError::internal(record::RecordError))
     }
 
-    fn opened(&self, error: OpenError) -> VaultError {
+    pub(super) fn opened(&self, error: OpenError) -> VaultError {
         match error {
             OpenError::Revoked(_) => self.revoked(),
             OpenError::Store(error) => self.port(error),

@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 use super::VaultError;
 use super::erasing::ErasingSessions;
 use super::hidden::{ActiveKeys, Hidden};
-use crate::ports::{Clock, Lease, PurgeSet};
+use crate::ports::{Clock, Lease, Lenders, PurgeSet};
 
 /// Named moments of the sealer outside of the forest's own.
 pub const CRASH_POINTS: &[&str] = &["sealer.ready", "sealer.before_seal", "sealer.after_seal", "sealer.before_answer"];
@@ -52,6 +52,8 @@ pub struct Shared {
     pub clock: Arc<dyn Clock>,
     /// The right to use keys.
     pub lease: Arc<dyn Lease>,
+    /// Who reads with keys lent from here.
+    pub lenders: Arc<dyn Lenders>,
     /// Crash points.
     pub probe: Arc<dyn Probe>,
     /// Hidden sets.
@@ -96,6 +98,7 @@ impl Shared {
         forest: Arc<Forest>,
         clock: Arc<dyn Clock>,
         lease: Arc<dyn Lease>,
+        lenders: Arc<dyn Lenders>,
         probe: Arc<dyn Probe>,
         instance: Uuid,
         commit_counter: u64,
@@ -104,6 +107,7 @@ impl Shared {
             forest,
             clock,
             lease,
+            lenders,
             probe,
             hidden: Hidden::default(),
             erasing: ErasingSessions::default(),
@@ -476,6 +480,10 @@ fn seal_once(shared: &Shared, batch: &Batch, begun: Begun) -> Result<(), SealErr
     shared.probe.reached("sealer.after_seal");
     // The forest no longer gives these keys out. Wait for whoever still holds one on its stack.
     drop(shared.key_gate.write().unwrap_or_else(PoisonError::into_inner));
+    // Nor is one in use at another node: they were asked for them when the leaves were hidden.
+    for purge in &batch.purges {
+        shared.lenders.wait_back(&purge.set);
+    }
     shared.seals.fetch_add(1, Ordering::Relaxed);
     shared.punctured.fetch_add(sealed.punctured, Ordering::Relaxed);
     shared.note_time(started.elapsed());

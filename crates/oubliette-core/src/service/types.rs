@@ -11,12 +11,12 @@ use jiff::Timestamp;
 use keyforest::{Forest, Group, Leaf, Probe};
 use uuid::Uuid;
 
-use super::VaultError;
+use super::ContentStream;
 use crate::model::{
     ContentKey, ContentKind, ContentMeta, CredentialKind, InteractionKind, InteractionMeta, Scopes, Selector, State,
     TenantId,
 };
-use crate::ports::{Blobs, Clock, Lease, Metadata, PurgeState};
+use crate::ports::{Blobs, Clock, Lease, Lenders, Metadata, PurgeState};
 
 /// What a vault stands on.
 pub struct VaultParts {
@@ -30,6 +30,8 @@ pub struct VaultParts {
     pub clock: Arc<dyn Clock>,
     /// The right to use keys.
     pub lease: Arc<dyn Lease>,
+    /// Who reads with keys lent from here.
+    pub lenders: Arc<dyn Lenders>,
     /// Told of named moments; tests crash or copy there.
     pub probe: Arc<dyn Probe>,
     /// Rules and limits.
@@ -221,7 +223,7 @@ pub struct ContentReader {
     /// The bytes given: start (inclusive) and end (exclusive).
     pub range: std::ops::Range<u64>,
     /// The bytes.
-    pub stream: Pin<Box<dyn Stream<Item = Result<Bytes, VaultError>> + Send>>,
+    pub stream: ContentStream,
 }
 
 /// A personal key to look up.

@@ -96,6 +96,7 @@ impl Vault {
             parts.forest,
             Arc::clone(&parts.clock),
             parts.lease,
+            parts.lenders,
             parts.probe,
             instance.instance,
             instance.commit_counter,

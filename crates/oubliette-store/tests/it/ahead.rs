@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use keyforest::{Forest, ForestConfig, Leaf, NoProbe, Probe, Stores};
 use oubliette_core::model::*;
-use oubliette_core::ports::{Applied, Clock, Metadata, SystemClock, Transaction, Unbounded, Write};
+use oubliette_core::ports::{Applied, Clock, Metadata, NoLenders, SystemClock, Transaction, Unbounded, Write};
 use oubliette_core::service::*;
 use oubliette_core::testing::blobs::JudgeBlobs;
 use oubliette_store::media::Folder;
@@ -92,6 +92,7 @@ async fn setup(root: &Path) -> Setup {
         forest: Arc::clone(&forest),
         clock: Arc::new(SystemClock),
         lease: Arc::new(Unbounded),
+        lenders: Arc::new(NoLenders),
         probe: Arc::clone(&watch) as Arc<dyn Probe>,
         settings: VaultSettings::default(),
     };

@@ -9,7 +9,7 @@ use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 use keyforest::{Forest, ForestConfig, NoProbe, Stores};
 use oubliette_core::model::*;
-use oubliette_core::ports::{Clock, Lease, Metadata, PurgeState, Removal, SystemClock, Unbounded};
+use oubliette_core::ports::{Clock, Lease, Metadata, NoLenders, PurgeState, Removal, SystemClock, Unbounded};
 use oubliette_core::service::*;
 use oubliette_core::testing::blobs::JudgeBlobs;
 use oubliette_store::media::Folder;
@@ -67,6 +67,7 @@ async fn open_over(
         forest: Arc::new(forest),
         clock: Arc::new(SystemClock),
         lease,
+        lenders: Arc::new(NoLenders),
         probe: Arc::new(NoProbe),
         settings: VaultSettings { default_region: Some("US".to_owned()), ..VaultSettings::default() },
     };

@@ -10,7 +10,9 @@ use oubliette_core::ports::{Blobs, Lease, Metadata, Unbounded};
 use oubliette_store::blobs::object::{Capabilities, ObjectBlobs, S3Options};
 use oubliette_store::blobs::{LocalBlobs, LocalOptions};
 use oubliette_store::lease::{ClaimLease, Confirmed, LEASE, LeaseKeeper};
-use oubliette_store::media::postgres::{self, Claiming, FencedRegister, KeyDatabase, KeyDatabaseOptions, StandbyPages};
+use oubliette_store::media::postgres::{
+    self, Claiming, FencedRegister, KeyDatabase, KeyDatabaseOptions, PostgresValues, StandbyPages,
+};
 use oubliette_store::media::{Folder, Objects, ObjectsOptions, Place, Twin};
 use oubliette_store::metadata::postgres::{PostgresMetadata, PostgresOptions};
 use oubliette_store::metadata::sqlite::{SqliteMetadata, SqliteOptions};
@@ -62,6 +64,11 @@ impl Claim {
     /// The lease on it.
     pub fn lease(&self) -> Arc<ClaimLease> {
         self.keeper.lease()
+    }
+
+    /// Small values behind it.
+    pub fn values(&self) -> PostgresValues {
+        self.database.values()
     }
 
     /// Gives the claim up in order: whoever takes it next need not wait for the lease to end. Call when no key is used any
@@ -169,6 +176,9 @@ async fn claim(server: &PostgresServer, opening: &Opening) -> Result<(KeyDatabas
                 if !told {
                     tracing::info!("standing by: another process has the vault open");
                     told = true;
+                    if let Some(standing_by) = &opening.standing_by {
+                        standing_by.notify_one();
+                    }
                 }
             }
             Err(error) if postgres::is_in_use(&error) => return Err(OpenError::Elsewhere),

@@ -22,13 +22,15 @@ use std::sync::Arc;
 
 use keyforest::media::SlotDevice;
 use keyforest::{Forest, ForestConfig, ForestError, Probe, Stores};
-use oubliette_core::ports::{Clock, Lease, Metadata, PortError, SystemClock};
+use oubliette_core::ports::{Clock, Lease, Lenders, Metadata, NoLenders, PortError, SystemClock};
 use oubliette_core::service::{Vault, VaultError, VaultParts, VaultSettings, genesis};
 use oubliette_store::guard;
+use oubliette_store::lease::ClaimLease;
 use oubliette_store::media::TwinError;
 use oubliette_store::roots::check::{RegisterAssessment, Weight};
 use oubliette_store::roots::{self, FileRegister, RegisterError, RootOptions, RootsError};
 use thiserror::Error;
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 pub use self::engines::{Claim, Engines};
@@ -146,6 +148,10 @@ pub struct Opening {
     pub sweeping: bool,
     /// While another process has claimed a vault that several can reach: stand by until it lets go or falls silent.
     pub wait: bool,
+    /// Told when this process begins to stand by.
+    pub standing_by: Option<Arc<Notify>>,
+    /// Who reads with keys lent from here.
+    pub lenders: Arc<dyn Lenders>,
     /// The id that a database gets which is made now; drawn without one.
     pub instance: Option<Uuid>,
 }
@@ -154,7 +160,9 @@ impl Opening {
     /// As the program opens it: system clock, crash points of the environment where they are compiled in.
     pub fn new(register: RegisterPolicy) -> Self {
         let (clock, probe) = (Arc::new(SystemClock), program_probe());
-        Self { create: true, register, clock, probe, sweeping: true, wait: false, instance: None }
+        let lenders = Arc::new(NoLenders);
+        let (standing_by, instance) = (None, None);
+        Self { create: true, register, clock, probe, sweeping: true, wait: false, standing_by, lenders, instance }
     }
 }
 
@@ -184,6 +192,16 @@ impl OpenVault {
     /// until it is this one's turn.
     pub async fn serve(config: &Config) -> Result<Self, OpenError> {
         Self::open_guarded(config, Opening { wait: true, ..Opening::new(RegisterPolicy::Refuse) }).await
+    }
+
+    /// As [`OpenVault::serve`], for a node that others stand beside and read with keys lent from here.
+    pub async fn serve_as_node(
+        config: &Config,
+        lenders: Arc<dyn Lenders>,
+        standing_by: Arc<Notify>,
+    ) -> Result<Self, OpenError> {
+        let opening = Opening::new(RegisterPolicy::Refuse);
+        Self::open_guarded(config, Opening { wait: true, lenders, standing_by: Some(standing_by), ..opening }).await
     }
 
     /// Opens the configured vault; refuses when there is none.
@@ -299,8 +317,16 @@ impl OpenVault {
             };
             Mover::new(source, config.clone())
         });
-        let parts =
-            VaultParts { metadata: Arc::clone(&metadata), blobs, forest, clock: opening.clock, lease, probe, settings };
+        let parts = VaultParts {
+            metadata: Arc::clone(&metadata),
+            blobs,
+            forest,
+            clock: opening.clock,
+            lease,
+            lenders: opening.lenders,
+            probe,
+            settings,
+        };
         let vault = Vault::open(parts).await?;
         for warning in &report.warnings {
             tracing::warn!("{warning}");
@@ -312,6 +338,19 @@ impl OpenVault {
     pub fn superseded(&self) -> impl Fn() -> bool + Send + Sync + 'static {
         let lease = self.claim.as_ref().map(Claim::lease);
         move || lease.as_ref().is_some_and(|lease| lease.is_lost())
+    }
+
+    /// The lease on the claim to the key state, where others could have it.
+    pub fn lease(&self) -> Option<Arc<ClaimLease>> {
+        self.claim.as_ref().map(Claim::lease)
+    }
+
+    /// Puts a small value where other processes can read it without a claim; durable on return.
+    pub async fn publish(&self, name: &'static str, value: Vec<u8>) -> Result<(), OpenError> {
+        let Some(claim) = &self.claim else { return Ok(()) };
+        let values = claim.values();
+        let put = tokio::task::spawn_blocking(move || values.put(name, &value)).await;
+        put.map_err(|_| OpenError::Torn("a value was not put"))?.map_err(OpenError::KeyDatabase)
     }
 
     /// Seals what is planned and lets go.

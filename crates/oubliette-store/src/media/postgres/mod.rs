@@ -19,6 +19,7 @@ mod claim;
 mod database;
 mod fenced;
 mod ledger;
+mod onlooker;
 mod pages;
 mod reader;
 mod standby;
@@ -29,6 +30,7 @@ use std::io;
 
 pub use database::{Claiming, KeyDatabase, KeyDatabaseOptions};
 pub use fenced::FencedRegister;
+pub use onlooker::Onlooker;
 pub use pages::PostgresPages;
 pub use standby::StandbyPages;
 use thiserror::Error;

@@ -1,7 +1,7 @@
 //! Small named values.
 
 use keyforest::media::is_not_done;
-use oubliette_store::media::postgres::KeyDatabase;
+use oubliette_store::media::postgres::{KeyDatabase, Onlooker};
 
 use super::setup::{claim, database, options};
 use crate::postgres::cluster::Cluster;
@@ -19,6 +19,19 @@ fn values_are_kept_replaced_and_found_by_the_next_process() {
     let values = claim(&database.url()).values();
     assert_eq!(values.get("root").unwrap().unwrap(), b"two");
     assert_eq!(values.get("other").unwrap().unwrap(), vec![7; 100_000]);
+}
+
+#[test]
+fn who_looks_on_reads_values_without_a_claim_and_finds_none_where_there_is_no_key_state() {
+    let database = database();
+    let onlooker = Onlooker::new(&options(&database.url()).server).unwrap();
+    assert_eq!(onlooker.value("node").unwrap(), None, "there are no tables");
+    let values = claim(&database.url()).values();
+    assert_eq!(onlooker.value("node").unwrap(), None);
+    values.put("node", b"one").unwrap();
+    assert_eq!(onlooker.value("node").unwrap().unwrap(), b"one");
+    values.put("node", b"two").unwrap();
+    assert_eq!(onlooker.value("node").unwrap().unwrap(), b"two");
 }
 
 #[test]

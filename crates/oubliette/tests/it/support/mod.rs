@@ -13,7 +13,7 @@ use oubliette::http::{App, DialectSettings, Ops, ServerOptions, serve, service};
 use oubliette_core::model::{
     Actor, ContentKey, ContentKind, CredentialKind, InteractionKind, InteractionMeta, Scope, Scopes, State, TenantId,
 };
-use oubliette_core::ports::{Metadata as _, SystemClock, Unbounded};
+use oubliette_core::ports::{Metadata as _, NoLenders, SystemClock, Unbounded};
 use oubliette_core::service::{
     Interaction, ListQuery, NewContent, NewCredential, NewInteraction, Vault, VaultParts, VaultSettings, body_of,
     genesis,
@@ -271,6 +271,7 @@ async fn open(root: &Path, settings: VaultSettings, probe: Arc<dyn Probe>) -> (V
         forest: Arc::new(forest),
         clock: Arc::new(SystemClock),
         lease: Arc::new(Unbounded),
+        lenders: Arc::new(NoLenders),
         probe,
         settings,
     };
