@@ -11,6 +11,7 @@ pub mod dialects;
 pub mod http;
 pub mod import;
 pub mod moving;
+pub mod nodes;
 pub mod opening;
 pub mod running;
 pub mod telemetry;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use jiff::Timestamp;
 use oubliette_core::service::Vault;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -13,11 +14,11 @@ use zeroize::Zeroizing;
 
 use crate::cli::exit;
 use crate::config::{Config, Metrics};
-use crate::control::ControlServer;
-use crate::http::{self, App, Ops, ServerOptions};
+use crate::control::{AsNode, ControlServer};
+use crate::http::{self, Answerer, App, Ops, ServerOptions};
 use crate::moving::Mover;
 use crate::opening::OpenVault;
-use crate::telemetry::Serving;
+use crate::telemetry::{self, Serving};
 use crate::work;
 
 /// How often it is looked whether a flush failed while no request noticed.
@@ -25,6 +26,19 @@ const POISON_WATCH: Duration = Duration::from_millis(50);
 
 /// How long a process that a vault has left waits for somebody to ask how it went.
 const TOLD_WITHIN: Duration = Duration::from_secs(5);
+
+/// A vault that answers requests, without a listener of its own.
+pub struct Served {
+    /// What answers them.
+    pub answerer: Answerer,
+    /// The vault.
+    pub vault: Vault,
+    stop: CancellationToken,
+    fetches: JoinHandle<()>,
+    watch: JoinHandle<()>,
+    _control: ControlServer,
+    embedded: OpenVault,
+}
 
 /// A served vault. Dropping it without [`Running::stop`] is a crash on purpose, for tests.
 pub struct Running {
@@ -36,10 +50,7 @@ pub struct Running {
     pub vault: Vault,
     stop: CancellationToken,
     listener: JoinHandle<()>,
-    fetches: JoinHandle<()>,
-    watch: JoinHandle<()>,
-    _control: ControlServer,
-    embedded: OpenVault,
+    served: Served,
 }
 
 /// Binds the listener; apart from [`start`] so that a taken port is noticed before the vault is opened.
@@ -57,62 +68,107 @@ pub async fn start(
 ) -> Result<Running> {
     let address = listener.local_addr().context("the listener has no address")?;
     let url = config.public_url(address);
-    let (mut tls, mut certificates) = (None, Vec::new());
-    if let (Some(certificate), Some(key)) = (&config.tls.certificate_file, &config.tls.key_file) {
-        tls = Some(http::server_config(certificate, key)?);
-        certificates.extend(http::certificate_expires(certificate).map(|end| ("listener", end)));
-    }
-    let vault = embedded.vault.clone();
-    let app = App::new(vault.clone(), config.dialect_settings(address));
-    let ops = Ops {
-        vault: vault.clone(),
-        metrics: config.metrics.enabled,
-        metrics_token: metrics_token(&config.metrics)?.map(Arc::new),
-        serving: Arc::new(Serving {
-            since: vault.now(),
-            data: embedded.data.clone(),
-            register_verified: embedded.report.lowered.is_none(),
-            warnings: embedded.report.warnings.len(),
-            certificates,
-        }),
-    };
-    let router = http::service(app.clone(), ops, Arc::clone(&on_poisoned));
-    let control = ControlServer::start(&embedded, url.clone()).await.context("the control port cannot be opened")?;
-
+    let options = ServerOptions { tls: client_tls(config)?, limits: config.limits.clone() };
+    let served = Served::start(config, address, embedded, None, on_poisoned).await?;
     let stop = CancellationToken::new();
-    let options = ServerOptions { tls, limits: config.limits.clone() };
-    let listener = tokio::spawn(http::serve(listener, router, options, stop.clone().cancelled_owned()));
-    let fetches = tokio::spawn(work::fetch::run(app, stop.clone()));
-    let (watched, superseded, mover) = (vault.clone(), embedded.superseded(), embedded.mover.clone());
-    let watch = tokio::spawn(async move {
-        while !watched.readiness().poisoned {
-            if let Some(mover) = mover.as_ref().filter(|mover| mover.has_left()) {
-                end_after_move(mover).await;
-            }
-            if superseded() {
-                eprintln!("error: another process has taken the vault over; this one ends at once");
-                std::process::exit(i32::from(exit::PASSED_OVER));
-            }
-            tokio::time::sleep(POISON_WATCH).await;
-        }
-        on_poisoned();
-    });
-    Ok(Running { address, url, vault, stop, listener, fetches, watch, _control: control, embedded })
+    let listener =
+        tokio::spawn(http::serve(listener, served.answerer.clone(), options, stop.clone().cancelled_owned()));
+    Ok(Running { address, url, vault: served.vault.clone(), stop, listener, served })
 }
 
-impl Running {
+/// What certificates are for, and when they end.
+fn certificates(config: &Config) -> Result<Vec<(&'static str, Timestamp)>> {
+    let nodes = config.node_place()?.and_then(|place| place.files).map(|files| files.certificate);
+    let files = [("listener", config.tls.certificate_file.clone()), ("nodes", nodes)];
+    let known = files.into_iter().filter_map(|(name, file)| Some((name, http::certificate_expires(&file?)?)));
+    Ok(known.collect())
+}
+
+/// TLS towards clients, if it is configured.
+pub fn client_tls(config: &Config) -> Result<Option<Arc<rustls::ServerConfig>>> {
+    match (&config.tls.certificate_file, &config.tls.key_file) {
+        (Some(certificate), Some(key)) => Ok(Some(http::server_config(certificate, key)?)),
+        _ => Ok(None),
+    }
+}
+
+impl Served {
+    /// Begins to answer and to work, for clients that reach it at `address`. `on_poisoned` as for [`start`].
+    pub async fn start(
+        config: &Config,
+        address: SocketAddr,
+        embedded: OpenVault,
+        node: Option<AsNode>,
+        on_poisoned: Arc<dyn Fn() + Send + Sync>,
+    ) -> Result<Self> {
+        telemetry::recorder();
+        let vault = embedded.vault.clone();
+        let app = App::new(vault.clone(), config.dialect_settings(address));
+        let ops = Ops {
+            vault: vault.clone(),
+            metrics: config.metrics.enabled,
+            metrics_token: metrics_token(&config.metrics)?.map(Arc::new),
+            serving: Arc::new(Serving {
+                since: vault.now(),
+                data: embedded.data.clone(),
+                register_verified: embedded.report.lowered.is_none(),
+                warnings: embedded.report.warnings.len(),
+                certificates: certificates(config)?,
+            }),
+        };
+        match &node {
+            Some(node) => telemetry::node_role(&node.name, "holder"),
+            None => telemetry::node_role("", "alone"),
+        }
+        let answerer = Answerer::from(http::service(app.clone(), ops, Arc::clone(&on_poisoned)));
+        let url = config.public_url(address);
+        let control = ControlServer::start(&embedded, url, node).await.context("the control port cannot be opened")?;
+        let stop = CancellationToken::new();
+        let fetches = tokio::spawn(work::fetch::run(app, stop.clone()));
+        let (watched, superseded, mover) = (vault.clone(), embedded.superseded(), embedded.mover.clone());
+        let watch = tokio::spawn(async move {
+            while !watched.readiness().poisoned {
+                if let Some(mover) = mover.as_ref().filter(|mover| mover.has_left()) {
+                    end_after_move(mover).await;
+                }
+                if superseded() {
+                    eprintln!("error: another process has taken the vault over; this one ends at once");
+                    std::process::exit(i32::from(exit::PASSED_OVER));
+                }
+                tokio::time::sleep(POISON_WATCH).await;
+            }
+            on_poisoned();
+        });
+        Ok(Self { answerer, vault, stop, fetches, watch, _control: control, embedded })
+    }
+
     /// The open vault with what it stands on.
     pub fn embedded(&self) -> &OpenVault {
         &self.embedded
     }
 
-    /// Lets running requests finish, seals what is planned, lets go of the vault.
-    pub async fn stop(self) {
+    /// Ends the work, seals what is planned, lets go of the vault. Call when no request runs any more.
+    pub async fn finish(self) {
         self.stop.cancel();
-        let _ = self.listener.await;
         let _ = self.fetches.await;
         self.watch.abort();
         self.embedded.close().await;
+    }
+}
+
+impl Running {
+    /// The open vault with what it stands on.
+    pub fn embedded(&self) -> &OpenVault {
+        self.served.embedded()
+    }
+
+    /// Lets running requests finish, seals what is planned, lets go of the vault.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        // Recordings waiting to be fetched are not begun any more while requests finish.
+        self.served.stop.cancel();
+        let _ = self.listener.await;
+        self.served.finish().await;
     }
 }
 
@@ -128,7 +184,8 @@ async fn end_after_move(mover: &Mover) {
     std::process::exit(i32::from(exit::MOVED));
 }
 
-fn metrics_token(metrics: &Metrics) -> Result<Option<Zeroizing<String>>> {
+/// The token a reader of the figures must send, if any.
+pub fn metrics_token(metrics: &Metrics) -> Result<Option<Zeroizing<String>>> {
     let Some(path) = metrics.token_file.as_ref().filter(|path| !path.as_os_str().is_empty()) else { return Ok(None) };
     let text = std::fs::read_to_string(path)
         .map(Zeroizing::new)

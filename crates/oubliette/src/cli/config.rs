@@ -39,6 +39,9 @@ pub fn run(args: Args) -> Result<u8> {
             if let (Some(certificate), Some(key)) = (&config.tls.certificate_file, &config.tls.key_file) {
                 crate::http::server_config(certificate, key)?;
             }
+            if let Some(files) = config.node_place()?.and_then(|place| place.files) {
+                crate::nodes::NodeTls::read(&files)?;
+            }
             match source.file {
                 Some(file) => println!("{} is fine", file.display()),
                 None => println!("no file; the defaults are fine"),

@@ -68,6 +68,12 @@ pub async fn run(args: Args) -> Result<u8> {
             Err(error) => findings.complain("certificate", &chain(error.as_ref())),
         }
     }
+    if let Ok(Some(files)) = config.node_place().map(|place| place.and_then(|place| place.files)) {
+        match crate::nodes::NodeTls::read(&files) {
+            Ok(_) => findings.fine("node", "certificate, key and authority can be read"),
+            Err(error) => findings.complain("node", &chain(error.as_ref())),
+        }
+    }
     match inspect_register(&config) {
         // Looked at below, with the vault.
         Ok(RegisterLook::NoPlace) => {}
@@ -132,6 +138,10 @@ async fn vault(config: &crate::config::Config, findings: &mut Findings) {
                 findings.fine("sealing", "no deletion waits");
             }
         }
+        Ok(Told::Front(front)) => match front.holder {
+            Some(holder) => findings.fine("node", &format!("{}, a front; {holder} holds the vault", front.node)),
+            None => findings.complain("node", &format!("{}, a front without a lease with a holder", front.node)),
+        },
         Ok(_) => findings.complain("vault", "an unexpected answer"),
         Err(error) => findings.complain("vault", &chain(error.as_ref())),
     }

@@ -13,7 +13,7 @@ mod migrate;
 mod progress;
 mod reference;
 mod remnants;
-mod serve;
+pub(crate) mod serve;
 mod status;
 mod tenant;
 mod token;

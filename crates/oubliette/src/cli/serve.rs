@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{VaultArgs, exit};
 use crate::config::MetadataPlace;
 use crate::opening::OpenVault;
-use crate::{running, telemetry};
+use crate::{nodes, running, telemetry};
 
 /// The tenant a fresh vault gets.
 const FIRST_TENANT: &str = "default";
@@ -33,6 +33,9 @@ pub async fn run(args: Args) -> Result<u8> {
     config.check_transport()?;
     telemetry::init_logs(&config.log)?;
     let mut stop = StopSignals::new()?;
+    if let Some(place) = config.node_place()? {
+        return nodes::serve(&config, place, &mut stop).await;
+    }
     // A taken port is noticed before the vault is opened. Who may have to stand by is reached only when it serves.
     let shared = !matches!(config.metadata_place()?, MetadataPlace::Sqlite);
     let mut listener = Some(running::bind(&config).await?).filter(|_| !shared);
@@ -44,18 +47,24 @@ pub async fn run(args: Args) -> Result<u8> {
         Some(listener) => listener,
         None => running::bind(&config).await?,
     };
-    if opened.vault.tenants().await?.is_empty() {
-        opened.vault.create_tenant(FIRST_TENANT).await?;
-        tracing::info!(
-            "a fresh vault with the tenant `{FIRST_TENANT}`; make credentials with `oubliette token create`"
-        );
-    }
+    first_tenant(&opened).await?;
     let server = running::start(&config, listener, opened, end_at_once()).await?;
     tracing::info!(url = server.url, file = ?source.file, "serving");
     stop.wait().await;
     tracing::info!("stopping: running requests finish, then the vault closes");
     server.stop().await;
     Ok(exit::DONE)
+}
+
+/// Gives a fresh vault its first tenant.
+pub async fn first_tenant(opened: &OpenVault) -> Result<()> {
+    if opened.vault.tenants().await?.is_empty() {
+        opened.vault.create_tenant(FIRST_TENANT).await?;
+        tracing::info!(
+            "a fresh vault with the tenant `{FIRST_TENANT}`; make credentials with `oubliette token create`"
+        );
+    }
+    Ok(())
 }
 
 /// After a failed flush nothing may be answered any more: what the disk holds is unknown until it is read again.

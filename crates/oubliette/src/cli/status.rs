@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 
 use super::{VaultArgs, exit};
-use crate::control::{Ask, Target, Told};
+use crate::control::{Ask, FrontView, Target, Told};
 
 /// Figures of the vault, from the running server or from the vault itself. Exit code 7 when deletions stall.
 #[derive(clap::Args)]
@@ -17,7 +17,11 @@ pub struct Args {
 
 pub async fn run(args: Args) -> Result<u8> {
     let target = Target::find(&args.vault.load()?.0).await?;
-    let Told::Status(status) = target.ask(Ask::Status).await? else { bail!("an unexpected answer") };
+    let status = match target.ask(Ask::Status).await? {
+        Told::Status(status) => status,
+        Told::Front(front) => return tell_front(&front, args.json),
+        _ => bail!("an unexpected answer"),
+    };
     target.close().await;
     let code = if status.sealing { exit::DONE } else { exit::FINDINGS };
     if args.json {
@@ -27,6 +31,10 @@ pub async fn run(args: Args) -> Result<u8> {
     let place = status.url.as_deref().unwrap_or("not served (opened for this command)");
     println!("vault           {}", status.instance);
     println!("served at       {place}");
+    if let Some(node) = &status.node {
+        let fronts = if status.fronts.is_empty() { "none".to_owned() } else { status.fronts.join(", ") };
+        println!("node            {node}, the holder; fronts: {fronts}");
+    }
     println!("interactions    {}", status.interactions);
     let verified = if status.register_verified { "" } else { ", NOT VERIFIED" };
     println!("register        class {}{verified}, epoch {}", status.register_class, status.epoch);
@@ -44,6 +52,22 @@ pub async fn run(args: Args) -> Result<u8> {
     }
     for note in &status.notes {
         println!("note            {note}");
+    }
+    Ok(code)
+}
+
+/// A node that passes on what it is asked. Exit code 7 while it has nobody to pass it on to.
+fn tell_front(front: &FrontView, json: bool) -> Result<u8> {
+    let code = if front.leased { exit::DONE } else { exit::FINDINGS };
+    if json {
+        println!("{}", serde_json::to_string(front)?);
+        return Ok(code);
+    }
+    println!("node            {}, a front", front.node);
+    println!("served at       {}", front.url);
+    match (&front.holder, &front.holder_address) {
+        (Some(name), Some(address)) => println!("held by         {name} at {address}"),
+        _ => println!("held by         nobody that can be reached"),
     }
     Ok(code)
 }

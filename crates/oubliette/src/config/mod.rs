@@ -4,6 +4,7 @@
 
 mod error;
 mod load;
+mod nodes;
 mod places;
 mod reference;
 mod section;
@@ -12,12 +13,13 @@ mod settings;
 
 pub use error::ConfigError;
 pub use load::{Source, load};
+pub use nodes::{NodeFiles, NodePlace};
 pub use places::{BlobPlace, MetadataPlace, SecondPlace};
 pub use reference::{example, reference};
 pub use section::{Field, Section, SectionDoc};
 pub use sections::{
-    Cors, Erasure, Ingest, KeyState, Limits, Log, LogFormat, Metrics, Openbao, Participants, Phones, Pkcs11, Postgres,
-    Root, S3, Server, Storage, Tls, Vonage,
+    Cors, Erasure, Ingest, KeyState, Limits, Log, LogFormat, Metrics, Node, Openbao, Participants, Phones, Pkcs11,
+    Postgres, Root, S3, Server, Storage, Tls, Vonage,
 };
 
 use toml::{Table, Value};
@@ -43,6 +45,8 @@ pub struct Config {
     pub server: Server,
     /// TLS.
     pub tls: Tls,
+    /// Several processes side by side.
+    pub node: Node,
     /// Limits.
     pub limits: Limits,
     /// Deletions.
@@ -76,6 +80,7 @@ impl Config {
             pkcs11: take(&mut table)?,
             server: take(&mut table)?,
             tls: take(&mut table)?,
+            node: take(&mut table)?,
             limits: take(&mut table)?,
             erasure: take(&mut table)?,
             phones: take(&mut table)?,
@@ -104,6 +109,7 @@ impl Config {
         put(&mut table, &self.pkcs11);
         put(&mut table, &self.server);
         put(&mut table, &self.tls);
+        put(&mut table, &self.node);
         put(&mut table, &self.limits);
         put(&mut table, &self.erasure);
         put(&mut table, &self.phones);
@@ -128,6 +134,7 @@ impl Config {
             SectionDoc::of::<Pkcs11>(),
             SectionDoc::of::<Server>(),
             SectionDoc::of::<Tls>(),
+            SectionDoc::of::<Node>(),
             SectionDoc::of::<Limits>(),
             SectionDoc::of::<Erasure>(),
             SectionDoc::of::<Phones>(),

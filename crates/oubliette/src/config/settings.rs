@@ -20,6 +20,7 @@ impl Config {
         if matches!(self.metadata_place()?, MetadataPlace::Postgres(_)) {
             self.second_place()?;
         }
+        self.node_place()?;
         if self.tls.certificate_file.is_some() != self.tls.key_file.is_some() {
             return Err(ConfigError::value(
                 "tls",

@@ -46,7 +46,12 @@ impl Target {
     pub async fn ask(&self, ask: Ask) -> Result<Told> {
         let told = match self {
             Self::Here(embedded) => {
-                let around = Surroundings { url: None, report: embedded.report.clone(), mover: embedded.mover.clone() };
+                let around = Surroundings {
+                    url: None,
+                    report: embedded.report.clone(),
+                    node: None,
+                    mover: embedded.mover.clone(),
+                };
                 handle(&embedded.vault, &around, ask).await
             }
             Self::Running(running) => running.ask(&ask).await?,

@@ -5,7 +5,7 @@ use oubliette_core::ports::PurgeState;
 use oubliette_core::service::{ErasureView, NewCredential, Order, Plan, Vault, VaultError};
 use uuid::Uuid;
 
-use super::{Ask, CredentialView, ErasureProgress, Failure, PlanLine, PlanView, StatusView, TenantView, Told};
+use super::{AsNode, Ask, CredentialView, ErasureProgress, Failure, PlanLine, PlanView, StatusView, TenantView, Told};
 use crate::cli::exit;
 use crate::moving::Mover;
 use crate::opening::OpenReport;
@@ -22,6 +22,8 @@ pub(super) struct Surroundings {
     pub(super) url: Option<String>,
     /// What opening the vault found.
     pub(super) report: OpenReport,
+    /// What it is among other nodes.
+    pub(super) node: Option<AsNode>,
     /// Moves the vault, where it can be.
     pub(super) mover: Option<Mover>,
 }
@@ -135,6 +137,8 @@ async fn status(vault: &Vault, around: &Surroundings) -> Result<StatusView, Vaul
         lookup_bytes: status.lookup_bytes,
         lookups_ready: status.readiness.lookups,
         sealing: status.readiness.sealing,
+        node: around.node.as_ref().map(|node| node.name.clone()),
+        fronts: around.node.as_ref().map_or_else(Vec::new, |node| (node.fronts)()),
     })
 }
 

@@ -15,6 +15,7 @@ pub use handle::local_actor;
 pub use server::ControlServer;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use oubliette_core::model::Selector;
@@ -56,6 +57,7 @@ pub enum Told {
     Plan(PlanView),
     Ordered { id: Option<Uuid>, plan: PlanView },
     Erasure(ErasureProgress),
+    Front(FrontView),
     MovePlan(MovePlan),
     MoveProgress(Box<MoveView>),
     Refused { failure: Failure },
@@ -148,6 +150,22 @@ pub struct ErasureProgress {
     pub sealed_epoch: Option<u64>,
 }
 
+/// A node that does not hold the vault.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FrontView {
+    /// Its name.
+    pub node: String,
+    /// The address clients use.
+    pub url: String,
+    /// It has a lease with the holder.
+    pub leased: bool,
+    /// The holder's name.
+    pub holder: Option<String>,
+    /// Where nodes reach the holder.
+    pub holder_address: Option<String>,
+}
+
 /// Figures of the vault.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -187,4 +205,19 @@ pub struct StatusView {
     pub lookups_ready: bool,
     /// Seals are being made.
     pub sealing: bool,
+    /// The node that serves it, where several stand side by side.
+    #[serde(default)]
+    pub node: Option<String>,
+    /// The nodes that pass requests on to it.
+    #[serde(default)]
+    pub fronts: Vec<String>,
+}
+
+/// What the program that holds the vault is among other nodes.
+#[derive(Clone)]
+pub struct AsNode {
+    /// Its name.
+    pub name: String,
+    /// Names of the fronts that have a lease with it.
+    pub fronts: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
 }

@@ -1,7 +1,7 @@
 //! The control port of a program that has a vault open.
 
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aws_lc_rs::rand;
@@ -10,7 +10,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use axum::{Json, Router};
-use oubliette_core::service::Vault;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::sync::DropGuard;
@@ -18,7 +19,7 @@ use zeroize::Zeroizing;
 
 use super::endpoint::Endpoint;
 use super::handle::{Surroundings, handle};
-use super::{Ask, Told};
+use super::{AsNode, Ask, Told};
 use crate::config::Limits;
 use crate::http::{ServerOptions, serve};
 use crate::opening::OpenVault;
@@ -34,15 +35,28 @@ pub struct ControlServer {
 
 #[derive(Clone)]
 struct Shared {
-    vault: Vault,
-    around: Arc<Surroundings>,
+    answer: Answer,
     token: Arc<Zeroizing<String>>,
 }
 
+/// Answers a command.
+pub type Answer = Arc<dyn Fn(Ask) -> BoxFuture<'static, Told> + Send + Sync>;
+
 impl ControlServer {
     /// Opens the port and writes the endpoint file.
-    pub async fn start(open: &OpenVault, url: String) -> std::io::Result<Self> {
+    pub async fn start(open: &OpenVault, url: String, node: Option<AsNode>) -> std::io::Result<Self> {
         let (vault, data) = (open.vault.clone(), open.data.as_path());
+        let (report, mover) = (open.report.clone(), open.mover.clone());
+        let around = Arc::new(Surroundings { url: Some(url.clone()), report, node, mover });
+        let answer = move |ask| {
+            let (vault, around) = (vault.clone(), Arc::clone(&around));
+            async move { handle(&vault, &around, ask).await }.boxed()
+        };
+        Self::answering(data, url, Arc::new(answer)).await
+    }
+
+    /// The same for a program that answers otherwise.
+    pub async fn answering(data: &Path, url: String, answer: Answer) -> std::io::Result<Self> {
         let mut secret = Zeroizing::new([0; 32]);
         rand::fill(&mut *secret).map_err(|_| std::io::Error::other("no randomness"))?;
         let token = Zeroizing::new(hex::encode(*secret));
@@ -50,15 +64,14 @@ impl ControlServer {
         let endpoint = Endpoint {
             control: format!("http://{}/", listener.local_addr()?),
             token: token.to_string(),
-            url: url.clone(),
+            url,
             pid: std::process::id(),
         };
         endpoint.write(data)?;
-        let around = Arc::new(Surroundings { url: Some(url), report: open.report.clone(), mover: open.mover.clone() });
         let router = Router::new()
             .route("/", post(ask))
             .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-            .with_state(Shared { vault, around, token: Arc::new(token) });
+            .with_state(Shared { answer, token: Arc::new(token) });
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
         let limits = Limits { drain_timeout_seconds: 1, max_connections: 16, ..Limits::default() };
@@ -80,7 +93,7 @@ async fn ask(State(shared): State<Shared>, headers: HeaderMap, Json(ask): Json<A
         return StatusCode::UNAUTHORIZED.into_response();
     }
     // The answer must not depend on the asker's patience: what was begun is finished.
-    let told = tokio::spawn(async move { handle(&shared.vault, &shared.around, ask).await }).await;
+    let told = tokio::spawn((shared.answer)(ask)).await;
     match told {
         Ok(told) => Json::<Told>(told).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),

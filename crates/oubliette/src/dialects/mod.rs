@@ -60,3 +60,17 @@ pub fn internal_error(path: &str) -> Response {
         native::internal_error()
     }
 }
+
+/// The answer to a request that cannot be served now, or whose outcome is unknown: 503 with `Retry-After`, in the shape of the
+/// dialect that owns the path.
+pub fn unavailable(path: &str) -> Response {
+    if elevateai::owns(path) {
+        elevateai::unavailable()
+    } else if vonage_vcc::owns(path) {
+        vonage_vcc::unavailable()
+    } else if creovai::owns(path) {
+        creovai::unavailable()
+    } else {
+        native::unavailable()
+    }
+}

@@ -1,5 +1,6 @@
 //! The HTTP front: shared state of all handlers, the listener, health, metrics.
 
+pub mod content;
 pub mod drain;
 pub mod form;
 pub mod json;
@@ -20,8 +21,8 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 
 pub use observe::Observer;
-pub use ops::Ops;
-pub use server::{ServerOptions, serve};
+pub use ops::{Ops, figures};
+pub use server::{Answerer, ServerOptions, serve};
 pub use stall::{StallGuardedBody, StallGuardedIo};
 pub use state::{App, DialectSettings};
 pub use tls::{certificate_expires, server_config};

@@ -31,7 +31,7 @@ pub struct Ops {
 pub fn routes(ops: Ops) -> Router {
     let mut router = Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz));
     if ops.metrics {
-        router = router.route("/metrics", get(figures));
+        router = router.route("/metrics", get(vault_figures));
     }
     router.with_state(ops)
 }
@@ -56,13 +56,9 @@ async fn readyz(State(ops): State<Ops>) -> Response {
     (code, Json(body)).into_response()
 }
 
-async fn figures(State(ops): State<Ops>, headers: HeaderMap) -> Response {
-    if let Some(token) = &ops.metrics_token {
-        let sent = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let sent = sent.strip_prefix("Bearer ").unwrap_or_default();
-        if aws_lc_rs::constant_time::verify_slices_are_equal(sent.as_bytes(), token.as_bytes()).is_err() {
-            return (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer")], "unauthorized\n").into_response();
-        }
+async fn vault_figures(State(ops): State<Ops>, headers: HeaderMap) -> Response {
+    if !may_read(ops.metrics_token.as_deref(), &headers) {
+        return figures(ops.metrics_token.as_deref(), &headers);
     }
     let status = ops.vault.status().await;
     if let Err(error) = &status {
@@ -71,5 +67,20 @@ async fn figures(State(ops): State<Ops>, headers: HeaderMap) -> Response {
     telemetry::record_status(status.as_ref().ok());
     telemetry::record_readiness(&ops.vault.readiness());
     ops.serving.record();
+    figures(ops.metrics_token.as_deref(), &headers)
+}
+
+/// The figures, for whoever sends the token, if there is one.
+pub fn figures(token: Option<&Zeroizing<String>>, headers: &HeaderMap) -> Response {
+    if !may_read(token, headers) {
+        return (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer")], "unauthorized\n").into_response();
+    }
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], telemetry::recorder().render()).into_response()
+}
+
+fn may_read(token: Option<&Zeroizing<String>>, headers: &HeaderMap) -> bool {
+    let Some(token) = token else { return true };
+    let sent = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let sent = sent.strip_prefix("Bearer ").unwrap_or_default();
+    aws_lc_rs::constant_time::verify_slices_are_equal(sent.as_bytes(), token.as_bytes()).is_ok()
 }

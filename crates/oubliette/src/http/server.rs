@@ -8,6 +8,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
+use axum::response::Response;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use http::Version;
 use http::header::EXPECT;
 use hyper::body::Incoming;
@@ -31,6 +34,33 @@ const STREAMS_PER_CONNECTION: u32 = 128;
 /// Pause after the system refused to accept (out of descriptors, say).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// What answers requests.
+#[derive(Clone)]
+pub struct Answerer(Arc<dyn Fn(Request) -> BoxFuture<'static, Response> + Send + Sync>);
+
+impl Answerer {
+    /// Any function.
+    pub fn new<F: Future<Output = Response> + Send + 'static>(
+        answer: impl Fn(Request) -> F + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(move |request| answer(request).boxed()))
+    }
+
+    /// Answers one.
+    pub fn answer(&self, request: Request) -> BoxFuture<'static, Response> {
+        (self.0)(request)
+    }
+}
+
+impl From<Router> for Answerer {
+    fn from(router: Router) -> Self {
+        Self::new(move |request| {
+            let mut router = router.clone();
+            async move { router.call(dialects::normalise(request)).await.unwrap_or_else(|no| match no {}) }
+        })
+    }
+}
+
 /// How connections are treated.
 #[derive(Clone)]
 pub struct ServerOptions {
@@ -48,12 +78,17 @@ impl ServerOptions {
 }
 
 /// Serves until `stop` resolves, then lets running requests finish for as long as the limits allow.
-pub async fn serve(listener: TcpListener, router: Router, options: ServerOptions, stop: impl Future<Output = ()>) {
+pub async fn serve(
+    listener: TcpListener,
+    answerer: impl Into<Answerer>,
+    options: ServerOptions,
+    stop: impl Future<Output = ()>,
+) {
     let limits = &options.limits;
     let connections = Arc::new(Semaphore::new(limits.max_connections));
     let graceful = GracefulShutdown::new();
     let tls = options.tls.clone().map(TlsAcceptor::from);
-    let shared = Arc::new(Shared { builder: builder(limits), router, limits: limits.clone() });
+    let shared = Arc::new(Shared { builder: builder(limits), answerer: answerer.into(), limits: limits.clone() });
     tokio::pin!(stop);
     loop {
         let (stream, permit) = tokio::select! {
@@ -109,7 +144,7 @@ fn builder(limits: &Limits) -> Builder<TokioExecutor> {
 
 struct Shared {
     builder: Builder<TokioExecutor>,
-    router: Router,
+    answerer: Answerer,
     limits: Limits,
 }
 
@@ -134,7 +169,7 @@ impl Shared {
         I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
     {
         let stall = Duration::from_secs(self.limits.stall_timeout_seconds);
-        let router = self.router.clone();
+        let answerer = self.answerer.clone();
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let awaited = request.headers().contains_key(EXPECT);
             // HTTP/2 tells the client of a stream it need not go on with; only HTTP/1 has to listen to the end.
@@ -143,10 +178,8 @@ impl Shared {
                 let body = StallGuardedBody::new(body, stall);
                 if lingers { Body::new(LingeringBody::new(body, awaited)) } else { Body::new(body) }
             });
-            let mut router = router.clone();
-            async move {
-                Ok::<_, Infallible>(router.call(dialects::normalise(request)).await.unwrap_or_else(|no| match no {}))
-            }
+            let answered = answerer.answer(request);
+            async move { Ok::<_, Infallible>(answered.await) }
         });
         let connection = self.builder.serve_connection(io, service);
         if let Err(error) = watcher.watch(connection).await {

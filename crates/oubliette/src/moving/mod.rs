@@ -1,4 +1,4 @@
-//! Moving a vault from its data folder to PostgreSQL and a bucket while it serves (`oubliette migrate`, ADR 0012).
+//! Moving a vault from its data folder to PostgreSQL and a bucket while it serves (`oubliette migrate`, ADR 0013).
 //!
 //! The process that has the old vault open does the work, whoever asked for it:
 //!

@@ -71,6 +71,8 @@ impl Serving {
             metrics::gauge!("oubliette_certificate_expires_seconds", "certificate" => *certificate)
                 .set(end.as_second() as f64);
         }
+        // A process that holds the vault borrows no key.
+        metrics::gauge!("oubliette_node_keys").set(0.0);
         if let Ok(disk) = rustix::fs::statvfs(&self.data) {
             metrics::gauge!("oubliette_data_free_bytes").set(disk.f_bavail as f64 * disk.f_frsize as f64);
             metrics::gauge!("oubliette_data_size_bytes").set(disk.f_blocks as f64 * disk.f_frsize as f64);
@@ -107,4 +109,11 @@ pub fn record_readiness(ready: &Readiness) {
 
 fn truth(fine: bool) -> f64 {
     if fine { 1.0 } else { 0.0 }
+}
+
+/// Says what this process is: `alone`, a `front` or the `holder` among nodes.
+pub fn node_role(name: &str, role: &'static str) {
+    for other in ["alone", "front", "holder"] {
+        metrics::gauge!("oubliette_node_role", "node" => name.to_owned(), "role" => other).set(truth(other == role));
+    }
 }

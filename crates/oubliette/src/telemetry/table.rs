@@ -140,6 +140,28 @@ pub const FIGURES: &[Figure] = &[
     ),
     figure("oubliette_request_body_bytes_total", Kind::Counter, &[], "bytes of request bodies taken in (ingest)"),
     figure("oubliette_panics_total", Kind::Counter, &[], "handlers that panicked"),
+    figure(
+        "oubliette_node_role",
+        Kind::Gauge,
+        &["node", "role"],
+        "1 for what this process is: alone, a front or the holder among nodes",
+    ),
+    figure(
+        "oubliette_node_forwarded_total",
+        Kind::Counter,
+        &[],
+        "requests that a front passed on to the holder, repetitions included",
+    ),
+    figure(
+        "oubliette_node_answer_bytes_total",
+        Kind::Counter,
+        &[],
+        "bytes of answers that a front had from the holder",
+    ),
+    figure("oubliette_node_grants_total", Kind::Counter, &[], "contents that a front read with a key lent to it"),
+    figure("oubliette_node_granted_bytes_total", Kind::Counter, &[], "plain bytes of these contents given out"),
+    figure("oubliette_node_lent_total", Kind::Counter, &[], "keys of single contents that the holder lent"),
+    figure("oubliette_node_keys", Kind::Gauge, &[], "lent keys in use at this front"),
 ];
 
 /// `docs/operating/metrics.md`.
@@ -148,7 +170,8 @@ pub fn reference() -> String {
         "# Figures\n\n\
          <!-- Made from the program's own table; a test keeps it current and compares it with what a vault gives out. -->\n\n\
          `GET /metrics` on the listener, in the form Prometheus reads ([`[metrics]`](../configuration.md#metrics): a token, or\n\
-         off). Counts and times, never anything personal. A process that stands by listens to nobody, so it cannot be scraped.\n\n\
+         off). Counts and times, never anything personal. A process that stands by without a `[node]` section\n\
+         listens to nobody, so it cannot be scraped.\n\n\
          Alerts over these figures are in `deploy/prometheus/alerts.yaml`, a dashboard in `deploy/grafana/oubliette.json`\n\
          ([deployment](deployment.md#watching)).\n\n\
          | Figure | Kind | Labels | Meaning |\n| --- | --- | --- | --- |\n",

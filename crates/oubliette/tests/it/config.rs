@@ -142,6 +142,34 @@ fn plain_http_that_others_could_overhear_has_to_be_acknowledged() {
 }
 
 #[test]
+fn nodes_need_shared_places_and_certificates_and_speak_without_them_on_loopback_only() {
+    let shared = "[storage]\nmetadata = \"postgres://db/vault\"\nblobs = \"s3://vault\"\n[node]\n";
+    let files = "ca_file = \"a\"\ncertificate_file = \"b\"\nkey_file = \"c\"\n";
+    let cases = [
+        ("[node]\nlisten = \"127.0.0.1:1\"\naccept_plain_http = true\n".to_owned(), "node.listen: "),
+        (format!("{shared}listen = \"nowhere\"\n{files}"), "node.listen: "),
+        (format!("{shared}listen = \"127.0.0.1:1\"\n"), "node.ca_file: "),
+        (format!("{shared}listen = \"127.0.0.1:1\"\nca_file = \"a\"\nkey_file = \"c\"\n"), "node.ca_file: "),
+        (format!("{shared}listen = \"192.0.2.1:1\"\naccept_plain_http = true\n"), "node.accept_plain_http: "),
+        (format!("{shared}listen = \"0.0.0.0:1\"\n{files}"), "node.advertise: "),
+        (format!("{shared}listen = \"0.0.0.0:1\"\nadvertise = \"host\"\n{files}"), "node.advertise: "),
+        (format!("{shared}listen = \"127.0.0.1:1\"\nwait_seconds = 0\n{files}"), "node.wait_seconds: "),
+    ];
+    for (text, key) in cases {
+        let said = refused(&text, &[]);
+        assert!(said.starts_with(key), "{said}\n{text}");
+    }
+    for text in [
+        format!("{shared}listen = \"0.0.0.0:1\"\nadvertise = \"host:1\"\n{files}"),
+        format!("{shared}listen = \"127.0.0.1:1\"\naccept_plain_http = true\n"),
+    ] {
+        let place = read(&text, &[]).unwrap().0.node_place().unwrap().unwrap();
+        assert!(!place.name.is_empty());
+    }
+    assert!(read("", &[]).unwrap().0.node_place().unwrap().is_none());
+}
+
+#[test]
 fn paths_in_a_file_are_seen_from_the_file() {
     let (config, source) = read("[storage]\ndata = \"inner/vault\"\n", &[]).unwrap();
     let folder = source.file.as_deref().and_then(Path::parent).unwrap();

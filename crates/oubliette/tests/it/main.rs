@@ -18,6 +18,7 @@ mod import;
 mod memory;
 mod moving;
 mod native;
+mod nodes;
 mod p1;
 mod program;
 mod quiet;

@@ -35,6 +35,7 @@ pub struct Vault {
 }
 
 impl Vault {
+    /// Makes both.
     pub fn new() -> Self {
         let name = format!("v{}", Uuid::new_v4().simple());
         let server = engine("OUBLIETTE_TEST_POSTGRES");
@@ -96,19 +97,20 @@ pub fn token(place: &Place) -> String {
 }
 
 /// Asks the native API.
-struct Asker {
-    client: Client,
-    base: String,
-    token: String,
+pub struct Asker {
+    pub client: Client,
+    pub base: String,
+    pub token: String,
 }
 
 impl Asker {
-    fn new(base: &str, token: &str) -> Self {
+    pub fn new(base: &str, token: &str) -> Self {
         let client = Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
         Self { client, base: base.to_owned(), token: token.to_owned() }
     }
 
-    async fn call(&self, session: &str, recording: Vec<u8>) -> String {
+    /// Stores a call with a recording; gives its id.
+    pub async fn call(&self, session: &str, recording: Vec<u8>) -> String {
         let body = json!({ "kind": "call", "startedAt": "2026-11-20T10:00:00Z", "sessionId": session,
             "participants": [{ "role": "customer", "phone": "+15125550101" }] });
         let url = format!("{}/api/v1/interactions", self.base);
@@ -122,16 +124,19 @@ impl Asker {
         id
     }
 
-    fn recording(&self, id: &str) -> String {
+    /// The address of its recording.
+    pub fn recording(&self, id: &str) -> String {
         format!("{}/api/v1/interactions/{id}/contents/callRecording", self.base)
     }
 
-    async fn read(&self, id: &str) -> (StatusCode, Vec<u8>) {
+    /// Reads it.
+    pub async fn read(&self, id: &str) -> (StatusCode, Vec<u8>) {
         let answer = self.client.get(self.recording(id)).bearer_auth(&self.token).send().await.unwrap();
         (answer.status(), answer.bytes().await.unwrap().to_vec())
     }
 
-    async fn delete(&self, id: &str) -> StatusCode {
+    /// Erases the call.
+    pub async fn delete(&self, id: &str) -> StatusCode {
         let url = format!("{}/api/v1/interactions/{id}", self.base);
         self.client.delete(url).bearer_auth(&self.token).send().await.unwrap().status()
     }

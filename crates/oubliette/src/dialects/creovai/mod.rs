@@ -39,6 +39,11 @@ pub fn normalise(request: Request) -> Request {
     paths::normalise(request)
 }
 
+/// The answer when the request cannot be served now, or its outcome is unknown.
+pub fn unavailable() -> Response {
+    error::Failure::Vault(VaultError::Unavailable(None)).into_response()
+}
+
 /// The answer to a request whose handler panicked.
 pub fn internal_error() -> Response {
     error::Failure::Vault(VaultError::Internal(None)).into_response()

@@ -119,6 +119,11 @@ pub fn internal_error() -> Response {
     Failure::plain(StatusCode::INTERNAL_SERVER_ERROR, "an internal error occurred").into_response()
 }
 
+/// The answer when the request cannot be served now, or its outcome is unknown.
+pub fn unavailable() -> Response {
+    Failure::plain(StatusCode::SERVICE_UNAVAILABLE, "the service is unavailable, try again").into_response()
+}
+
 async fn wrong_method() -> Failure {
     Failure::plain(StatusCode::METHOD_NOT_ALLOWED, "this method is not supported here")
 }

@@ -82,3 +82,8 @@ pub fn identify(response: Response, request_id: &str) -> Response {
 pub fn internal_error() -> Response {
     Problem::of(Kind::Internal).into_response()
 }
+
+/// The answer when the request cannot be served now, or its outcome is unknown.
+pub fn unavailable() -> Response {
+    Problem::of(Kind::Unavailable).into_response()
+}

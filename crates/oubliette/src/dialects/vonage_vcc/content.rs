@@ -1,6 +1,5 @@
 //! `GET /interactions/{guid}/content/{contentKey}`: the bytes of one content, whole or a stretch.
 
-use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
@@ -13,6 +12,7 @@ use super::caller::{Caller, content_id};
 use super::error::Failure;
 use super::key::{Purpose, resolve};
 use super::wire::media_type;
+use crate::http::content as stored;
 use crate::http::range::byte_range;
 
 /// 200, or 206 for a stretch; 416 when it lies outside.
@@ -28,7 +28,7 @@ pub async fn content(
     let contents = vault.contents(actor, &interaction).await?;
     let content = resolve(&contents, &key, Purpose::Read).ok_or_else(Failure::no_content)?;
     let range = byte_range(&headers);
-    let reader = vault.read(actor, content, range).await?;
+    let reader = stored::read(vault, actor, content, range).await?;
 
     let mut answer = HeaderMap::new();
     let given = HeaderValue::from_str(media_type(&reader.meta));
@@ -46,5 +46,5 @@ pub async fn content(
         }
         status = StatusCode::PARTIAL_CONTENT;
     }
-    Ok((status, answer, Body::from_stream(reader.stream)).into_response())
+    Ok((status, answer, stored::body(reader.stream)).into_response())
 }

@@ -59,6 +59,11 @@ impl Failure {
         Self::plain(StatusCode::NOT_FOUND, "Content not found")
     }
 
+    /// Not now.
+    pub fn later(message: &'static str) -> Self {
+        Self { retry_seconds: Some(RETRY_SECONDS), ..Self::plain(StatusCode::SERVICE_UNAVAILABLE, message) }
+    }
+
     /// Its status.
     #[cfg(test)]
     pub fn status(&self) -> StatusCode {
@@ -99,10 +104,6 @@ impl From<VaultError> for Failure {
             VaultError::Unavailable(_) => tracing::warn!(error = &error as &dyn std::error::Error, "request failed"),
             _ => {}
         }
-        let later = |message| Self {
-            retry_seconds: Some(RETRY_SECONDS),
-            ..Self::plain(StatusCode::SERVICE_UNAVAILABLE, message as &'static str)
-        };
         match error {
             VaultError::Denied(scope) => Self::forbidden(scope),
             VaultError::NotFound | VaultError::Gone => Self::plain(StatusCode::NOT_FOUND, "Interaction not found"),
@@ -114,9 +115,9 @@ impl From<VaultError> for Failure {
                 length: Some(length),
                 ..Self::plain(StatusCode::RANGE_NOT_SATISFIABLE, "Requested range not satisfiable")
             },
-            VaultError::NotReady => later("The service is starting, please try again"),
-            VaultError::StillDue => later("The deletion was accepted but is not complete yet, please try again"),
-            VaultError::Unavailable(_) => later("The service is unavailable, please try again"),
+            VaultError::NotReady => Self::later("The service is starting, please try again"),
+            VaultError::StillDue => Self::later("The deletion was accepted but is not complete yet, please try again"),
+            VaultError::Unavailable(_) => Self::later("The service is unavailable, please try again"),
             VaultError::Internal(_) => {
                 Self::plain(StatusCode::INTERNAL_SERVER_ERROR, "An internal server error occurred")
             }

@@ -110,6 +110,11 @@ pub fn internal_error() -> Response {
     Failure::plain(StatusCode::INTERNAL_SERVER_ERROR, "An internal server error occurred").into_response()
 }
 
+/// The answer when the request cannot be served now, or its outcome is unknown.
+pub fn unavailable() -> Response {
+    Failure::later("The service is unavailable, please try again").into_response()
+}
+
 async fn wrong_method() -> Failure {
     Failure::plain(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed")
 }

@@ -1,9 +1,8 @@
 //! `GET /interactions/v2/{id}/audio.mp3`. The vault gives back what it was given and converts nothing, so this serves
 //! recordings that came as MP3.
 
-use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use http::StatusCode;
 use http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderValue};
 use oubliette_core::model::{Actor, Scope};
@@ -13,8 +12,8 @@ use super::super::answer::Answer;
 use super::super::auth::Caller;
 use super::super::error::Failure;
 use super::{id, recording};
-use crate::http::App;
 use crate::http::range::byte_range;
+use crate::http::{App, content as contents};
 
 /// The recording, if it is MP3.
 pub async fn audio(State(app): State<App>, caller: Caller, request: Request) -> Answer {
@@ -38,9 +37,9 @@ pub async fn stream(
     media_type: &str,
     range: Option<ByteRange>,
 ) -> Result<Response, Failure> {
-    let reader = app.vault.read(actor, content, range).await?;
+    let reader = contents::read(&app.vault, actor, content, range).await?;
     let (given, length) = (reader.range.clone(), reader.meta.length);
-    let mut response = Body::from_stream(reader.stream).into_response();
+    let mut response = contents::body(reader.stream);
     let headers = response.headers_mut();
     let media_type = HeaderValue::from_str(media_type);
     headers.insert(CONTENT_TYPE, media_type.unwrap_or(HeaderValue::from_static("application/octet-stream")));

@@ -1,8 +1,7 @@
 //! `GET /api/v1/interactions/{id}/contents/{key}`.
 
-use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use http::StatusCode;
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName,
@@ -13,8 +12,8 @@ use oubliette_core::model::Scope;
 use super::super::auth::Caller;
 use super::super::input::InPath;
 use super::super::problem::Answer;
-use crate::http::App;
 use crate::http::range::byte_range;
+use crate::http::{App, content as contents};
 
 /// Read a content, whole or one range of it. The stream ends early when the content is erased meanwhile.
 #[utoipa::path(
@@ -42,9 +41,9 @@ pub async fn read_content(
     caller.require(Scope::InteractionRead)?;
     let (_, content) = super::find(&app, &caller.0, &id, &key).await?;
     let range = byte_range(request.headers());
-    let reader = app.vault.read(&caller.0, &content, range).await?;
+    let reader = contents::read(&app.vault, &caller.0, &content, range).await?;
     let (given, meta) = (reader.range.clone(), reader.meta);
-    let mut response = Body::from_stream(reader.stream).into_response();
+    let mut response = contents::body(reader.stream);
     let partial = format!("bytes {}-{}/{}", given.start, given.end.saturating_sub(1), meta.length);
     set(&mut response, CONTENT_TYPE, &meta.media_type);
     set(&mut response, CONTENT_LENGTH, &(given.end - given.start).to_string());
