@@ -1,6 +1,7 @@
 //! Three nodes of one vault on PostgreSQL with standbys, SeaweedFS and OpenBao, while all of them are killed, paused,
 //! restarted and cut off from each other.
 
+mod certificates;
 mod net;
 mod nodes;
 mod patroni;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
+use self::certificates::Authority;
 use self::net::{NODES, Net};
 use self::nodes::Nodes;
 use self::postgres::{Postgres, SERVERS};
@@ -96,8 +98,9 @@ impl Place<'_> {
             Fault::LinkCut => {
                 let targets = [self.postgres.primary(), self.weed.address(), self.bao.address()];
                 let mut cut: Vec<String> = targets.map(str::to_owned).into();
+                cut.extend((0..NODES).filter(|other| *other != node).map(|other| self.net.node(other)));
                 if !random.once_in(3) {
-                    cut = vec![cut.swap_remove(random.below(3) as usize)];
+                    cut = vec![cut.swap_remove(random.below(cut.len() as u64) as usize)];
                 }
                 cut.iter().for_each(|address| self.net.cut(node, address));
                 self.nodes.tend(world, moment + Duration::from_secs(2)).await;
@@ -125,7 +128,10 @@ async fn nodes_under_fire_lose_nothing_that_lives_and_serve_nothing_that_is_eras
     postgres.sql("postgres", "CREATE DATABASE vault");
     let weed = Weed::start(&workspace, net.server(SERVERS), "vault").await;
     let bao = Bao::start(&workspace, net.server(SERVERS + 1)).await;
-    let nodes = Nodes::configured(&workspace, &net, |_| config(&workspace, &postgres.authority(), &weed, &bao));
+    let authority = Authority::new(&workspace);
+    let nodes = Nodes::configured(&workspace, &net, |node| {
+        config(&workspace, &postgres.authority(), &weed, &bao) + &authority.node(&workspace, node, &net.node(node))
+    });
     let mut place = Place { net: &net, postgres, weed, bao, nodes };
 
     let world: Arc<World> = World::new(&mut random);
@@ -155,7 +161,7 @@ async fn nodes_under_fire_lose_nothing_that_lives_and_serve_nothing_that_is_eras
         assert_quiet(&world);
     }
     let (gap, looks) = load.end().await;
-    let ready = place.nodes.ready(&world, &clients, 1, HEALS).await;
+    let ready = place.nodes.ready(&world, &clients, NODES, HEALS).await;
     for clients in &ready {
         hold(&world, clients, &mut random, true).await;
     }
