@@ -76,6 +76,12 @@ pub async fn start(
     Ok(Running { address, url, vault: served.vault.clone(), stop, listener, served })
 }
 
+/// Ends the process that another one has taken the vault over from.
+fn passed_over() -> ! {
+    eprintln!("error: another process has taken the vault over; this one ends at once");
+    std::process::exit(i32::from(exit::PASSED_OVER));
+}
+
 /// What certificates are for, and when they end.
 fn certificates(config: &Config) -> Result<Vec<(&'static str, Timestamp)>> {
     let nodes = config.node_place()?.and_then(|place| place.files).map(|files| files.certificate);
@@ -102,6 +108,14 @@ impl Served {
         on_poisoned: Arc<dyn Fn() + Send + Sync>,
     ) -> Result<Self> {
         telemetry::recorder();
+        // A seal that another process' claim cut short is a failed flush too, and no fault of a medium.
+        let superseded = embedded.superseded();
+        let on_poisoned: Arc<dyn Fn() + Send + Sync> = Arc::new(move || {
+            if superseded() {
+                passed_over();
+            }
+            on_poisoned();
+        });
         let vault = embedded.vault.clone();
         let app = App::new(vault.clone(), config.dialect_settings(address));
         let ops = Ops {
@@ -132,8 +146,7 @@ impl Served {
                     end_after_move(mover).await;
                 }
                 if superseded() {
-                    eprintln!("error: another process has taken the vault over; this one ends at once");
-                    std::process::exit(i32::from(exit::PASSED_OVER));
+                    passed_over();
                 }
                 tokio::time::sleep(POISON_WATCH).await;
             }

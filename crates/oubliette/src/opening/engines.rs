@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use keyforest::Probe;
@@ -64,6 +65,12 @@ impl Claim {
     /// The lease on it.
     pub fn lease(&self) -> Arc<ClaimLease> {
         self.keeper.lease()
+    }
+
+    /// Turns true when anything shows that another process has it, be it the lease or a write.
+    pub fn superseded(&self) -> impl Fn() -> bool + Send + Sync + 'static {
+        let (lease, refused) = (self.lease(), self.database.superseded());
+        move || lease.is_lost() || refused.load(Ordering::Acquire)
     }
 
     /// Small values behind it.

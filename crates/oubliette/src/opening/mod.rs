@@ -336,8 +336,8 @@ impl OpenVault {
 
     /// Whether another process has taken the vault over: this one must end.
     pub fn superseded(&self) -> impl Fn() -> bool + Send + Sync + 'static {
-        let lease = self.claim.as_ref().map(Claim::lease);
-        move || lease.as_ref().is_some_and(|lease| lease.is_lost())
+        let superseded = self.claim.as_ref().map(Claim::superseded);
+        move || superseded.as_ref().is_some_and(|superseded| superseded())
     }
 
     /// The lease on the claim to the key state, where others could have it.

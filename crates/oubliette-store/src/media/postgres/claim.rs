@@ -1,6 +1,8 @@
 //! The session that writes: lock, fence, and finding out what happened when an answer got lost.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use keyforest::media::not_done;
@@ -34,6 +36,8 @@ pub(super) struct Claim {
     owner: Uuid,
     patience: Duration,
     held: Mutex<Held>,
+    /// Set for good when another process turns out to have it.
+    superseded: Arc<AtomicBool>,
 }
 
 struct Held {
@@ -41,7 +45,6 @@ struct Held {
     session: Option<Session>,
     number: i64,
     serial: i64,
-    superseded: bool,
 }
 
 /// Why there is no session.
@@ -75,12 +78,17 @@ impl From<NoSession> for io::Error {
 }
 
 impl Claim {
+    /// Whether another process was seen to have it; turns true once.
+    pub(super) fn superseded(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.superseded)
+    }
+
     /// Takes lock and fence. Makes the tables when they are missing.
     pub(super) async fn take(connector: Connector, claiming: Claiming, patience: Duration) -> io::Result<Self> {
         let owner = Uuid::new_v4();
         let (session, number, serial) = Self::first(&connector, owner, claiming, patience).await?;
-        let held = Held { session: Some(session), number, serial, superseded: false };
-        Ok(Self { connector, owner, patience, held: Mutex::new(held) })
+        let held = Held { session: Some(session), number, serial };
+        Ok(Self { connector, owner, patience, held: Mutex::new(held), superseded: Arc::default() })
     }
 
     async fn first(
@@ -239,7 +247,7 @@ impl Claim {
 
     /// Sees to it that there is a session; a new one raises the number.
     async fn session(&self, held: &mut Held) -> Result<(), NoSession> {
-        if held.superseded {
+        if self.superseded.load(Ordering::Acquire) {
             return Err(NoSession::Refused(Refusal::Superseded));
         }
         if held.session.as_ref().is_some_and(|session| !session.is_closed()) {
@@ -278,7 +286,7 @@ impl Claim {
     }
 
     fn lost(&self, held: &mut Held) -> io::Error {
-        held.superseded = true;
+        self.superseded.store(true, Ordering::Release);
         held.session = None;
         Refusal::Superseded.into()
     }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio_postgres::Row;
@@ -96,6 +97,12 @@ impl KeyDatabase {
     pub fn confirm(&self) -> io::Result<()> {
         let claim = Arc::clone(&self.0.claim);
         self.run(async move { claim.confirm().await })
+    }
+
+    /// Turns true, for good, when anything that was asked or written shows that another process has taken the key state over.
+    /// Holding it does not hold the claim.
+    pub fn superseded(&self) -> Arc<AtomicBool> {
+        self.0.claim.superseded()
     }
 
     /// Pages and journal.
