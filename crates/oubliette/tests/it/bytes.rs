@@ -7,8 +7,9 @@ use futures::{StreamExt as _, stream};
 use reqwest::Client;
 use serde_json::{Value, json};
 
+use crate::engines::engine;
 use crate::figures::figure;
-use crate::scaled::{Vault, engine, serve, token};
+use crate::scaled::{Vault, serve, token};
 
 /// Requests at the same time.
 const AT_ONCE: usize = 64;
@@ -17,7 +18,7 @@ const TRANSCRIPT: usize = 2 << 10;
 
 /// What the database answers.
 fn psql(vault: &Vault, sql: &str) -> String {
-    let arguments = [&vault.database, "-qtAX", "-F", " ", "-v", "ON_ERROR_STOP=1", "-c", sql];
+    let arguments = [&vault.database.url, "-qtAX", "-F", " ", "-v", "ON_ERROR_STOP=1", "-c", sql];
     let ran = Command::new("psql").args(arguments).output().unwrap();
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     String::from_utf8(ran.stdout).unwrap()

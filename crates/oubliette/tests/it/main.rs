@@ -5,6 +5,7 @@
 #[allow(dead_code, reason = "the binaries use different parts of it")]
 #[path = "../attacker/mod.rs"]
 mod attacker;
+mod backend;
 mod bytes;
 mod cli;
 mod config;
@@ -12,6 +13,9 @@ mod creovai;
 mod demo;
 mod deploy;
 mod elevateai;
+#[allow(dead_code, reason = "the binaries use different parts of it")]
+#[path = "../engines/mod.rs"]
+mod engines;
 #[path = "../figures/mod.rs"]
 mod figures;
 mod import;
@@ -24,6 +28,7 @@ mod program;
 mod quiet;
 mod scaled;
 mod server;
+mod shape;
 mod support;
 mod tidy;
 mod vonage;

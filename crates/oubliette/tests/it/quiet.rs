@@ -1,4 +1,4 @@
-//! Nothing personal in the log, whatever is asked, and nothing personal in clear in any file of the data folder.
+//! Nothing personal in the log, whatever is asked, and nothing personal in clear in any store.
 
 use std::io::Write;
 use std::path::Path;
@@ -28,11 +28,10 @@ impl Log {
         log
     }
 
-    /// Asserts that no word was logged, nor lies in clear in any file of the vault.
-    pub fn and_files_know_nothing_of(&self, words: &[&str], vault: &TestVault) {
+    /// Asserts that no word was logged, nor lies in clear anywhere that the vault writes to.
+    pub async fn and_stores_know_nothing_of(&self, words: &[&str], vault: &TestVault) {
         let logged = self.0.lock().unwrap().clone();
-        let mut found = Vec::new();
-        files(vault.folder(), &mut found);
+        let found = vault.backend.written().await;
         assert!(found.len() > 3);
         for word in words {
             assert!(!contains(&logged, word), "logged: {word}");
@@ -60,7 +59,8 @@ impl<'a> MakeWriter<'a> for Log {
     }
 }
 
-fn files(folder: &Path, found: &mut Vec<(String, Vec<u8>)>) {
+/// The files below a folder.
+pub fn files(folder: &Path, found: &mut Vec<(String, Vec<u8>)>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
@@ -131,8 +131,7 @@ async fn markers_of_good_and_bad_requests_are_neither_logged_nor_stored_in_clear
     for secret in [&vault.first.elevateai, &vault.first.vonage.secret] {
         assert!(!contains(&logged, secret), "a secret was logged");
     }
-    let mut found = Vec::new();
-    files(vault.folder(), &mut found);
+    let found = vault.backend.written().await;
     assert!(found.len() > 3);
     for (path, bytes) in found {
         for marker in MARKERS {

@@ -2,7 +2,6 @@
 //!
 //! `scripts/engines.sh` starts the servers; without them these tests fail.
 
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -12,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use uuid::Uuid;
 
+use crate::engines::{self, Database, engine};
 use crate::program::{Place, Server};
 
 /// What a process says that has to wait for the end of another one's lease.
@@ -20,45 +20,31 @@ const WAITED: &str = "not let go of in order";
 /// For a process that stands by to take over from one that is gone or silent, on a machine that does other things too.
 const TAKES_OVER: Duration = Duration::from_secs(60);
 
-/// A variable of `scripts/engines.sh`.
-pub fn engine(name: &str) -> String {
-    std::env::var(name)
-        .unwrap_or_else(|_| panic!("{name} is not set: run through ./test.sh, or see scripts/engines.sh"))
-}
-
 /// A database and a bucket for one vault; the folders of each process are its own.
 pub struct Vault {
-    /// URL of the database.
-    pub database: String,
-    /// Name of the bucket, and of the database.
+    /// The database.
+    pub database: Database,
+    /// Name of the bucket.
     pub bucket: String,
 }
 
 impl Vault {
     /// Makes both.
     pub fn new() -> Self {
-        let name = format!("v{}", Uuid::new_v4().simple());
-        let server = engine("OUBLIETTE_TEST_POSTGRES");
-        let made =
-            Command::new("psql").args([&server, "-q", "-c", &format!("CREATE DATABASE {name}")]).status().unwrap();
-        assert!(made.success());
-        let user = format!("{}:{}", engine("OUBLIETTE_TEST_S3_KEY"), engine("OUBLIETTE_TEST_S3_SECRET"));
-        let url = format!("{}/{name}", engine("OUBLIETTE_TEST_S3"));
-        let arguments = ["-sf", "-X", "PUT", "--aws-sigv4", "aws:amz:us-east-1:s3", "--user", &user, &url];
-        assert!(Command::new("curl").args(arguments).stdout(Stdio::null()).status().unwrap().success());
-        let (base, _) = server.rsplit_once('/').unwrap();
-        Self { database: format!("{base}/{name}"), bucket: name }
+        let (database, bucket) = (Database::fresh(), format!("v{}", Uuid::new_v4().simple()));
+        engines::bucket(&engine("OUBLIETTE_TEST_S3"), &bucket);
+        Self { database, bucket }
     }
 
     /// A folder whose configuration names the vault.
     pub fn place(&self, root: &str) -> Place {
-        self.place_by(&self.database, root)
+        self.place_by(&self.database.url, root)
     }
 
     /// The same, with another way to the database.
     fn place_by(&self, database: &str, root: &str) -> Place {
         let place = Place::new();
-        let (key, secret) = (engine("OUBLIETTE_TEST_S3_KEY"), engine("OUBLIETTE_TEST_S3_SECRET"));
+        let (key, secret) = engines::s3_keys();
         let keys = format!("[default]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n");
         std::fs::write(place.join("keys"), keys).unwrap();
         std::fs::write(place.join("token"), engine("OUBLIETTE_TEST_OPENBAO_TOKEN")).unwrap();
@@ -73,14 +59,6 @@ impl Vault {
         );
         std::fs::write(place.join("oubliette.toml"), config).unwrap();
         place
-    }
-}
-
-impl Drop for Vault {
-    fn drop(&mut self) {
-        let name = &self.bucket;
-        let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
-        let _ = Command::new("psql").args([&engine("OUBLIETTE_TEST_POSTGRES"), "-q", "-c", &drop]).status();
     }
 }
 
@@ -183,7 +161,7 @@ async fn a_vault_on_servers_keeps_what_lives_and_forgets_what_is_erased_over_a_k
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vault_cut_off_from_its_database_answers_503_and_serves_again_by_itself() {
     let vault = Vault::new();
-    let cut = Cut::before(&vault.database).await;
+    let cut = Cut::before(&vault.database.url).await;
     let place = vault.place_by(&cut.url, "class = \"openbao\"");
     let mut server = serve(&place);
     let (token, base) = token_of(&place, &mut server);

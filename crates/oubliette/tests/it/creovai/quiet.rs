@@ -40,6 +40,6 @@ async fn markers_are_neither_repeated_nor_logged_nor_stored_in_clear() {
     user.get(&format!("/capture/v2/status/{session}")).await;
     user.post("/purge/v1/calls/customer", json!({ "phoneNumber": phone })).await;
     user.until_not_found(session).await;
-    log.and_files_know_nothing_of(&MARKERS, &user.vault);
-    log.and_files_know_nothing_of(&[&user.vault.first.creovai.secret, &user.token], &user.vault);
+    log.and_stores_know_nothing_of(&MARKERS, &user.vault).await;
+    log.and_stores_know_nothing_of(&[&user.vault.first.creovai.secret, &user.token], &user.vault).await;
 }

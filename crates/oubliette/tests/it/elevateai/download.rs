@@ -15,6 +15,7 @@ use oubliette::http::DialectSettings;
 use oubliette_core::model::State;
 
 use super::*;
+use crate::backend::Backend;
 use crate::program::Place;
 
 /// A server that holds recordings; gives its address.
@@ -139,11 +140,12 @@ async fn fetches_that_a_kill_cut_off_or_kept_waiting_are_taken_up_after_the_next
     let (whole, begun) = (Arc::default(), Arc::default());
     let address = stalling_source(&whole, &begun).await;
     let place = Place::new();
-    let config = format!("[storage]\ndata = \"vault\"\n[ingest]\ndownload_hosts = [\"{address}\"]\n");
+    let (storage, _kept) = Backend::of_program(&place).await;
+    let config = format!("{storage}\n[ingest]\ndownload_hosts = [\"{address}\"]\n");
     std::fs::write(place.join("oubliette.toml"), config).unwrap();
     let mut server = place.serve(&["--config", "oubliette.toml"]);
     let made = |kind: &str| {
-        let arguments = ["token", "create", "--data", "vault", "--kind", kind, "--json"];
+        let arguments = ["token", "create", "--config", "oubliette.toml", "--kind", kind, "--json"];
         place.run(&arguments).with_code(0).json()["secret"].as_str().unwrap().to_owned()
     };
     let (token, native) = (made("elevateai"), made("native"));

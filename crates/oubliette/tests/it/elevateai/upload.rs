@@ -1,7 +1,7 @@
 //! Uploading: every client's framing, and every way it can go wrong.
 
 use oubliette_core::model::State;
-use oubliette_core::ports::{Applied, Metadata as _, Transaction, Write};
+use oubliette_core::ports::{Applied, Transaction, Write};
 use oubliette_core::service::VaultSettings;
 
 use super::*;

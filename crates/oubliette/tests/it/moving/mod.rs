@@ -77,7 +77,7 @@ impl Rig {
     /// Interactions that have a row at the new place; none while there is no table.
     pub fn rows_there(&self) -> usize {
         let ask = ["-tA", "-c", "SELECT count(*) FROM oubliette.interactions"];
-        let told = Command::new("psql").arg(&self.servers.database).args(ask).output().unwrap();
+        let told = Command::new("psql").arg(&self.servers.database.url).args(ask).output().unwrap();
         String::from_utf8_lossy(&told.stdout).trim().parse().unwrap_or(0)
     }
 

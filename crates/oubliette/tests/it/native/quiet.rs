@@ -34,8 +34,8 @@ async fn markers_of_interactions_and_orders_are_neither_logged_nor_stored_in_cle
         "reference": reference, "reason": reason });
     let (status, ordered) = caller.send("POST", "/erasures", order).await;
     assert_eq!(status, 202);
-    log.and_files_know_nothing_of(&MARKERS, &caller.vault);
+    log.and_stores_know_nothing_of(&MARKERS, &caller.vault).await;
     caller.until_sealed(ordered["id"].as_str().unwrap()).await;
-    log.and_files_know_nothing_of(&MARKERS, &caller.vault);
-    log.and_files_know_nothing_of(&[&caller.token], &caller.vault);
+    log.and_stores_know_nothing_of(&MARKERS, &caller.vault).await;
+    log.and_stores_know_nothing_of(&[&caller.token], &caller.vault).await;
 }

@@ -1,30 +1,26 @@
-//! A real vault behind a real listener: embedded stores in a temporary folder, two tenants with credentials of every kind.
+//! A real vault behind a real listener: on the stores of the binary's backend, two tenants with credentials of every kind.
 
 pub mod raw;
 pub mod refusals;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use keyforest::{Forest, ForestConfig, NoProbe, Probe, Stores};
+use keyforest::{NoProbe, Probe};
 use oubliette::config::Limits;
 use oubliette::http::{App, DialectSettings, Ops, ServerOptions, serve, service};
 use oubliette_core::model::{
     Actor, ContentKey, ContentKind, CredentialKind, InteractionKind, InteractionMeta, Scope, Scopes, State, TenantId,
 };
-use oubliette_core::ports::{Metadata as _, NoLenders, SystemClock, Unbounded};
+use oubliette_core::ports::Metadata;
 use oubliette_core::service::{
     Interaction, ListQuery, NewContent, NewCredential, NewInteraction, Vault, VaultParts, VaultSettings, body_of,
-    genesis,
 };
-use oubliette_store::blobs::local::{LocalBlobs, LocalOptions};
-use oubliette_store::media::Folder;
-use oubliette_store::metadata::sqlite::{SqliteMetadata, SqliteOptions};
-use oubliette_store::roots::FileRegister;
 use reqwest::{Client, Method, RequestBuilder, Response, redirect};
-use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
+
+use crate::attacker::planting::{Planter, Secrets};
+use crate::backend::Backend;
 
 /// A client id with its secret.
 #[derive(Clone)]
@@ -64,10 +60,11 @@ pub struct TestVault {
     /// Somebody else.
     pub second: Tenant,
     /// Its rows, to do what a crash would have left.
-    pub metadata: Arc<SqliteMetadata>,
+    pub metadata: Arc<dyn Metadata>,
+    /// Where it lies.
+    pub backend: Backend,
     client: Client,
     stop: CancellationToken,
-    folder: TempDir,
 }
 
 impl Drop for TestVault {
@@ -94,8 +91,15 @@ impl TestVault {
     }
 
     async fn begin(settings: VaultSettings, dialects: DialectSettings, probe: Arc<dyn Probe>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let (vault, metadata) = open(folder.path(), settings, probe).await;
+        let (backend, parts) = Backend::make(settings, probe).await;
+        Self::on(backend, parts, dialects).await
+    }
+
+    /// On a backend made before.
+    pub async fn on(backend: Backend, parts: VaultParts, dialects: DialectSettings) -> Self {
+        let metadata = Arc::clone(&parts.metadata);
+        let vault = Vault::open(parts).await.unwrap();
+        vault.wait_ready().await;
         let first = tenant(&vault, "first").await;
         let second = tenant(&vault, "second").await;
         let app = App::new(vault.clone(), dialects);
@@ -108,22 +112,7 @@ impl TestVault {
         tokio::spawn(serve(listener, router, ServerOptions::plain(Limits::default()), until));
         tokio::spawn(oubliette::work::fetch::run(app.clone(), stop.clone()));
         let client = Client::builder().no_proxy().redirect(redirect::Policy::none()).build().unwrap();
-        Self { base: format!("http://{address}"), address, app, first, second, metadata, client, stop, folder }
-    }
-
-    /// The data folder: all that a backup may ever hold.
-    pub fn data(&self) -> std::path::PathBuf {
-        self.folder.path().join("data")
-    }
-
-    /// The folder of the register.
-    pub fn register(&self) -> std::path::PathBuf {
-        self.folder.path().join("register")
-    }
-
-    /// The folder of both.
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
+        Self { base: format!("http://{address}"), address, app, first, second, metadata, backend, client, stop }
     }
 
     /// A request to a path of it, without credentials.
@@ -237,6 +226,18 @@ impl<'a> Sample<'a> {
     }
 }
 
+/// Clients that plant and erase in the first tenant.
+pub async fn planter(vault: &TestVault) -> Planter {
+    let (vonage, creovai) = (&vault.first.vonage, &vault.first.creovai);
+    let secrets = Secrets {
+        native: vault.first.native.clone(),
+        elevateai: vault.first.elevateai.clone(),
+        vonage: (vonage.id.clone(), vonage.secret.clone()),
+        creovai: (creovai.id.clone(), creovai.secret.clone()),
+    };
+    Planter::sign_in(&vault.base, &secrets).await
+}
+
 /// Status and body of an answer, as text.
 pub async fn text(response: Response) -> (u16, String) {
     let status = response.status().as_u16();
@@ -250,34 +251,6 @@ pub async fn json(response: Response) -> (u16, serde_json::Value) {
     let body = response.text().await.unwrap();
     assert!(kind.as_deref().is_some_and(|kind| kind.starts_with("application/json")), "{status} {kind:?}: {body}");
     (status, serde_json::from_str(&body).unwrap_or_else(|_| panic!("no JSON: {status} {body}")))
-}
-
-async fn open(root: &Path, settings: VaultSettings, probe: Arc<dyn Probe>) -> (Vault, Arc<SqliteMetadata>) {
-    let data = root.join("data");
-    std::fs::create_dir_all(data.join("packs")).unwrap();
-    let stores = Stores {
-        packs: Arc::new(Folder::open(data.join("packs")).unwrap()),
-        register: Arc::new(FileRegister::open(&root.join("register"), &data).unwrap()),
-        probe: Arc::clone(&probe),
-    };
-    let options = SqliteOptions { probe: Arc::clone(&probe), ..SqliteOptions::default() };
-    let metadata = Arc::new(SqliteMetadata::open(&data.join("vault.db"), options).unwrap());
-    let (attachment, pins) = genesis(metadata.instance().await.unwrap().instance).unwrap();
-    let forest = Forest::create(stores, ForestConfig::default(), &attachment, pins).unwrap();
-    let blob_options = LocalOptions { probe: Arc::clone(&probe), ..LocalOptions::default() };
-    let parts = VaultParts {
-        metadata: metadata.clone(),
-        blobs: Arc::new(LocalBlobs::open(&data.join("blobs"), blob_options).unwrap()),
-        forest: Arc::new(forest),
-        clock: Arc::new(SystemClock),
-        lease: Arc::new(Unbounded),
-        lenders: Arc::new(NoLenders),
-        probe,
-        settings,
-    };
-    let vault = Vault::open(parts).await.unwrap();
-    vault.wait_ready().await;
-    (vault, metadata)
 }
 
 async fn tenant(vault: &Vault, name: &str) -> Tenant {
