@@ -4,14 +4,15 @@
 //! address may hold a password: it is read from the sealed metadata when its turn comes, and neither it nor anything of
 //! it is logged or told. A fetch that fails for good says why in words of ours.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use jiff::{SignedDuration, Timestamp};
-use oubliette_core::model::{Actor, ContentKind, InteractionMeta, Scope, State};
+use oubliette_core::model::{Actor, ContentKind, InteractionMeta, Scope, State, TenantId};
 use oubliette_core::service::{BodyStream, IngestMode, ListQuery, NewContent, VaultError};
 use reqwest::{Client, Response, Url, redirect};
 use tokio::sync::{Semaphore, mpsc};
@@ -46,6 +47,8 @@ pub struct FetchQueue(Arc<Queue>);
 struct Queue {
     sender: mpsc::Sender<Job>,
     receiver: Mutex<Option<mpsc::Receiver<Job>>>,
+    /// What waits or is being fetched: a scan finds that, too.
+    held: Mutex<HashSet<(TenantId, String)>>,
     overflowed: AtomicBool,
 }
 
@@ -55,21 +58,38 @@ struct Job {
     id: String,
 }
 
+impl Job {
+    fn name(&self) -> (TenantId, String) {
+        (self.actor.tenant, self.id.clone())
+    }
+}
+
 impl Default for FetchQueue {
     fn default() -> Self {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let queue = Queue { sender, receiver: Mutex::new(Some(receiver)), overflowed: AtomicBool::new(false) };
+        let (receiver, held) = (Mutex::new(Some(receiver)), Mutex::default());
+        let queue = Queue { sender, receiver, held, overflowed: AtomicBool::new(false) };
         Self(Arc::new(queue))
     }
 }
 
 impl FetchQueue {
-    /// Queues an interaction in state `AwaitingDownload`.
+    /// Queues an interaction in state `AwaitingDownload`. One that is queued or being fetched is not queued again: the second
+    /// fetch would replace what the first has stored.
     pub fn push(&self, actor: &Actor, id: &str) {
         let job = Job { actor: worker(actor), id: id.to_owned() };
+        let name = job.name();
+        if !self.held().insert(name.clone()) {
+            return;
+        }
         if self.0.sender.try_send(job).is_err() {
+            self.held().remove(&name);
             self.0.overflowed.store(true, Ordering::Relaxed);
         }
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashSet<(TenantId, String)>> {
+        self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -115,6 +135,7 @@ pub async fn run(app: App, stop: CancellationToken) {
         running.spawn(async move {
             let _slot = slot;
             fetch(&app, &client, &job).await;
+            app.fetches.held().remove(&job.name());
         });
     }
     running.shutdown().await;

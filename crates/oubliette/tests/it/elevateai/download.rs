@@ -136,6 +136,19 @@ async fn stalling_source(whole: &Arc<AtomicBool>, begun: &Arc<AtomicUsize>) -> s
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_fetch_that_is_found_again_while_it_runs_is_not_done_twice() {
+    let (whole, begun) = (Arc::default(), Arc::default());
+    let address = stalling_source(&whole, &begun).await;
+    let vault = start(address).await;
+    let id = declare_download(&vault, "downloadUri", &format!("http://{address}/a")).await;
+    wait_for(&vault, &id, State::Downloading).await;
+    // As the look for unfinished fetches does when it comes upon it.
+    vault.app.fetches.push(&vault.first.actor, &id);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(begun.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn fetches_that_a_kill_cut_off_or_kept_waiting_are_taken_up_after_the_next_start() {
     let (whole, begun) = (Arc::default(), Arc::default());
     let address = stalling_source(&whole, &begun).await;
