@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::ggm::{BUCKET, Frontier};
 use crate::page::{
-    Entry, FAN_OUT, FRAME_HEAD, LEVEL_BUCKET, LEVEL_ROOT, PageRef, Take, open_ciphertext, read_bucket, read_entries,
+    Entry, FAN_OUT, FRAME_HEAD, LEVEL_BUCKET, LEVEL_ROOT, PageRef, open_ciphertext, read_bucket, read_entries,
     read_references, seal_page,
 };
 use crate::root::{ROOT_MAGIC, RootPage};
@@ -61,22 +61,29 @@ impl Attacker {
     pub fn closure(&self) -> Closure {
         let mut closure = Closure::default();
         let mut waiting: Vec<(Key, u8, u64)> = Vec::new();
+        // Every page is sealed under nonce 0, so one block of key stream tells all the root pages that a candidate may open.
+        let mut by_start: HashMap<[u8; 8], Vec<&[u8]>> = HashMap::new();
+        for ciphertext in self.pages.values() {
+            if let Some(start) = ciphertext.first_chunk() {
+                by_start.entry(*start).or_default().push(ciphertext);
+            }
+        }
         for candidate in &self.candidates {
             // Long runs of one byte are padding; a key is none with certainty.
             if candidate.iter().all(|byte| *byte == candidate[0]) {
                 continue;
             }
-            // Every page is sealed under nonce 0, so one block of key stream tells all the root pages it may open.
             let key = Key(*candidate);
             let stream = seal_page(key.clone(), 0, 0, 16, |out| out.extend_from_slice(&[0; 16])).frame;
-            for ciphertext in self.pages.values() {
-                let mut first = [0; 16];
-                first.iter_mut().zip(ciphertext).zip(&stream[FRAME_HEAD..]).for_each(|((out, a), b)| *out = a ^ b);
-                if &first[..8] != ROOT_MAGIC {
+            let mut start = *ROOT_MAGIC;
+            start.iter_mut().zip(&stream[FRAME_HEAD..]).for_each(|(out, stream)| *out ^= stream);
+            for ciphertext in by_start.get(&start).into_iter().flatten() {
+                let mut epoch = [0; 8];
+                let stream = &stream[FRAME_HEAD + 8..];
+                epoch.iter_mut().zip(&ciphertext[8..]).zip(stream).for_each(|((out, a), b)| *out = a ^ b);
+                let Some(plain) = open_ciphertext(&key, LEVEL_ROOT, u64::from_le_bytes(epoch), ciphertext) else {
                     continue;
-                }
-                let epoch = Take(&first[8..]).u64().unwrap_or(0);
-                let Some(plain) = open_ciphertext(&key, LEVEL_ROOT, epoch, ciphertext) else { continue };
+                };
                 let Some(root) = RootPage::read(&plain) else { continue };
                 closure.pages_opened += 1;
                 if let Some(head) = root.head {
