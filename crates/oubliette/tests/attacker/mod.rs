@@ -16,8 +16,8 @@ use keyforest::attack::Closure;
 use keyforest::{Forest, ForestConfig, Leaf, LeafKey, NoProbe, Stores};
 use oubliette_core::crypto::record::{self, Place};
 use oubliette_core::crypto::{BlobContext, BlobRead, KeyCell, open_range};
-use oubliette_core::model::ContentMeta;
-use oubliette_core::ports::{Blobs, ContentRow, InteractionRow, Metadata, Unbounded};
+use oubliette_core::model::{ContentMeta, TenantId};
+use oubliette_core::ports::{Blobs, ContentRow, Metadata, Unbounded};
 use oubliette_store::blobs::{LocalBlobs, LocalOptions};
 use oubliette_store::media::Folder;
 use oubliette_store::metadata::sqlite::{SqliteMetadata, SqliteOptions};
@@ -136,8 +136,7 @@ pub async fn attack(archive: &Archive, register: &Path, elsewhere: &Closure) -> 
     // Hundreds of states are put back and thrown away: in memory where the system has a place for that.
     let memory = Path::new("/dev/shm");
     let room = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
-    let forest = all_keys(archive, register, room.path());
-    let mut attack = Attack { forest, elsewhere, known: HashMap::new(), here: BTreeSet::new(), loot: Loot::default() };
+    let mut attack = Attack { forest: Some(all_keys(archive, register, room.path())), ..Attack::with(elsewhere) };
     let mut databases: HashMap<Vec<_>, usize> = HashMap::new();
     for (number, snapshot) in archive.snapshots.iter().enumerate() {
         let state: Vec<_> = snapshot
@@ -211,8 +210,11 @@ fn restore(snapshot: &Snapshot, folder: &Path) {
     }
 }
 
-struct Attack<'a> {
-    forest: Forest,
+/// An attack under way: tries what it is given, notes what opens.
+pub struct Attack<'a> {
+    /// Keys by the vault's own reading of its key pages.
+    forest: Option<Forest>,
+    /// Keys by the attacker's reading of pages found anywhere.
     elsewhere: &'a Closure,
     /// Sealed records and contents that were tried, and the plaintext if they opened.
     known: HashMap<(u64, Vec<u8>), Option<usize>>,
@@ -221,7 +223,18 @@ struct Attack<'a> {
     loot: Loot,
 }
 
-impl Attack<'_> {
+impl<'a> Attack<'a> {
+    /// With nothing but these keys.
+    pub fn with(keys: &'a Closure) -> Self {
+        let (known, here) = (HashMap::new(), BTreeSet::new());
+        Self { forest: None, elsewhere: keys, known, here, loot: Loot::default() }
+    }
+
+    /// What opened.
+    pub fn done(self) -> Loot {
+        self.loot
+    }
+
     /// Everything sealed in one state.
     async fn state(&mut self, folder: &Path) {
         let database =
@@ -233,9 +246,10 @@ impl Attack<'_> {
             let mut hour = i64::MIN / 2;
             while let Some(found) = metadata.next_hour(tenant, hour, i64::MAX / 2).await.unwrap() {
                 for row in metadata.interactions_in_hour(tenant, found).await.unwrap() {
-                    self.interaction(&row);
+                    let place = Place::Interaction(row.tenant.0, row.group.0);
+                    self.record(row.group.leaf(0), place, &row.sealed_meta);
                     for content in metadata.contents(&[row.group]).await.unwrap() {
-                        self.content(&row, &content, &blobs).await;
+                        self.content(row.tenant, &content, &blobs).await;
                     }
                 }
                 hour = found + 1;
@@ -258,12 +272,9 @@ impl Attack<'_> {
         metadata.close().await;
     }
 
-    fn interaction(&mut self, row: &InteractionRow) {
-        self.record(row.group.leaf(0), Place::Interaction(row.tenant.0, row.group.0), &row.sealed_meta);
-    }
-
-    async fn content(&mut self, owner: &InteractionRow, row: &ContentRow, blobs: &Arc<dyn Blobs>) {
-        let place = Place::Content(owner.tenant.0, row.interaction.0, row.leaf.0);
+    /// Tries the description of a content and, when that opens, the content itself.
+    pub async fn content(&mut self, tenant: TenantId, row: &ContentRow, blobs: &Arc<dyn Blobs>) {
+        let place = Place::Content(tenant.0, row.interaction.0, row.leaf.0);
         if !self.record(row.leaf, place, &row.sealed_meta) {
             return;
         }
@@ -275,7 +286,7 @@ impl Attack<'_> {
             let read = BlobRead {
                 blobs: Arc::clone(blobs),
                 blob: row.blob.clone(),
-                context: BlobContext { tenant: owner.tenant, interaction: row.interaction, leaf: row.leaf, part: 0 },
+                context: BlobContext { tenant, interaction: row.interaction, leaf: row.leaf, part: 0 },
                 commitment: row.commitment,
                 length: meta.length,
             };
@@ -293,7 +304,7 @@ impl Attack<'_> {
     }
 
     /// Tries one sealed record; `false` when he cannot open it.
-    fn record(&mut self, leaf: Leaf, place: Place, sealed: &[u8]) -> bool {
+    pub fn record(&mut self, leaf: Leaf, place: Place, sealed: &[u8]) -> bool {
         let name = (leaf.0, sealed.to_vec());
         let text = match self.known.get(&name) {
             Some(known) => *known,
@@ -320,7 +331,8 @@ impl Attack<'_> {
 
     /// Every key he has for a leaf.
     fn keys(&self, leaf: Leaf) -> Vec<LeafKey> {
-        self.forest.key(leaf).ok().into_iter().chain(self.elsewhere.keys(leaf)).collect()
+        let forest = self.forest.as_ref().and_then(|forest| forest.key(leaf).ok());
+        forest.into_iter().chain(self.elsewhere.keys(leaf)).collect()
     }
 }
 

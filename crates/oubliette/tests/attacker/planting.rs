@@ -244,11 +244,23 @@ impl Story {
     /// Calls that are erased; after these in [`Story::doomed`] come the markers of the order.
     const CALLS: usize = 7;
 
+    /// Markers of what goes and of what stays.
+    fn marks(number: u32) -> (Vec<Marks>, Vec<Marks>) {
+        let first = number * 100;
+        let doomed = (0..8).map(|n| Marks::new(&format!("doomed{number}n{n}"), first + n)).collect();
+        let live = (0..4).map(|n| Marks::new(&format!("live{number}n{n}"), first + 50 + n)).collect();
+        (doomed, live)
+    }
+
+    /// What must be nowhere in clear, of the story of this number before it is told.
+    pub fn markers_of(number: u32) -> Vec<Marker> {
+        let (doomed, live) = Self::marks(number);
+        doomed.iter().chain(&live).flat_map(Marks::markers).collect()
+    }
+
     /// Puts all calls in. `number` tells stories in one vault apart.
     pub async fn plant(planter: &Planter, number: u32) -> Self {
-        let first = number * 100;
-        let doomed: Vec<Marks> = (0..8).map(|n| Marks::new(&format!("doomed{number}n{n}"), first + n)).collect();
-        let live: Vec<Marks> = (0..4).map(|n| Marks::new(&format!("live{number}n{n}"), first + 50 + n)).collect();
+        let (doomed, live) = Self::marks(number);
         let by_elevateai = planter.elevateai_chat(&doomed[0]).await;
         let by_vonage = planter.native_call(&doomed[1]).await;
         planter.native_call(&live[0]).await;
