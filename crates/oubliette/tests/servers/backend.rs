@@ -1,7 +1,7 @@
 //! The stores on servers: rows, key pages and journal in PostgreSQL, contents and the second place of the key pages in a
 //! bucket, the root split over a file and OpenBao. Opened as the program opens them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use keyforest::{Forest, ForestConfig, Probe, Stores};
@@ -87,6 +87,11 @@ impl Backend {
         let mut values = places.config(place.path()).values();
         values.retain(|section, _| ["storage", "postgres", "s3", "root", "openbao"].contains(&section));
         (values.to_string(), lent)
+    }
+
+    /// The folder of the register, when the root or a share of it lies in one.
+    pub fn register(&self) -> PathBuf {
+        self.folder.path().join("vault.register")
     }
 
     /// Everything that the vault has written anywhere, with a name for each place: its own files, rows as they are now, the

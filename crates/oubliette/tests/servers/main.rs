@@ -1,5 +1,5 @@
-//! The tests of every dialect once more, on a vault whose stores are servers. Their source is that of the binary `it`; only
-//! `backend` differs.
+//! A vault whose stores are servers: the tests of every dialect once more, whose source is that of the binary `it` (only
+//! `backend` differs), and the attacker who has the folders of all servers (`p1`).
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test that unwraps nothing fails the test where it should")]
 
@@ -14,8 +14,11 @@ mod elevateai;
 #[allow(dead_code, reason = "the binaries use different parts of it")]
 #[path = "../engines/mod.rs"]
 mod engines;
+#[path = "../figures/mod.rs"]
+mod figures;
 #[path = "../it/native/mod.rs"]
 mod native;
+mod p1;
 #[allow(dead_code, reason = "the binaries use different parts of it")]
 #[path = "../it/program.rs"]
 mod program;
