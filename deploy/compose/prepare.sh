@@ -4,7 +4,7 @@
 #
 #   ./prepare.sh [FOLDER]          default: secrets, beside this script
 #
-# Move authority.key away afterwards. Containers run as different users, so files are readable by all: FOLDER is not.
+# Move authority.key and peers.key away afterwards. Containers run as different users, so files are readable by all: FOLDER is not.
 set -eu
 umask 022
 folder=${1:-$(dirname "$0")/secrets}
@@ -36,16 +36,24 @@ aws_secret_access_key = $word
 C
 fi
 
-if [ ! -s authority.pem ]; then
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj "/CN=Oubliette on Compose" \
+# authority FILE NAME
+authority() {
+    [ ! -s "$1.pem" ] || return 0
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj "/CN=$2" \
         -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign \
-        -keyout authority.key -out authority.pem 2>/dev/null
-    chmod 0600 authority.key
-fi
+        -keyout "$1.key" -out "$1.pem" 2>/dev/null
+    chmod 0600 "$1.key"
+}
 
-# certificate NAME NAMES...: one for a server that is reached under these names.
+authority authority "Oubliette on Compose"
+# Whoever it signed for is a node and may be lent keys: it signs nothing else.
+authority peers "Oubliette nodes on Compose"
+
+# certificate AUTHORITY FILE NAMES...: one for a server that is reached under these names.
 certificate() {
-    name=$1
+    from=$1
+    name=$2
+    shift 2
     [ ! -s "$name.pem" ] || return 0
     names=
     for each in "$@"; do names="$names,DNS:$each"; done
@@ -53,16 +61,17 @@ certificate() {
         -keyout "$name.key" -out "$name.csr" 2>/dev/null
     printf '%s\n' "subjectAltName=${names#,},DNS:localhost,IP:127.0.0.1" "basicConstraints=CA:FALSE" \
         "keyUsage=critical,digitalSignature" "extendedKeyUsage=serverAuth,clientAuth" >"$name.ext"
-    openssl x509 -req -in "$name.csr" -CA authority.pem -CAkey authority.key -CAcreateserial -days 825 \
+    openssl x509 -req -in "$name.csr" -CA "$from.pem" -CAkey "$from.key" -CAcreateserial -days 825 \
         -extfile "$name.ext" -out "$name.pem" 2>/dev/null
     rm "$name.csr" "$name.ext"
     chmod 0644 "$name.key"
 }
 
-certificate db db1 db2 db3
-certificate seaweedfs
-certificate openbao
-certificate node1 vault
-certificate node2 vault
-certificate node3 vault
-rm -f authority.srl
+certificate authority db db1 db2 db3
+certificate authority seaweedfs seaweedfs
+certificate authority openbao openbao
+for number in 1 2 3; do
+    certificate authority "node$number" "node$number" vault
+    certificate peers "peer$number" "node$number"
+done
+rm -f authority.srl peers.srl

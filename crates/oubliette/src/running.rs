@@ -83,7 +83,7 @@ fn passed_over() -> ! {
 }
 
 /// What certificates are for, and when they end.
-fn certificates(config: &Config) -> Result<Vec<(&'static str, Timestamp)>> {
+pub fn certificates(config: &Config) -> Result<Vec<(&'static str, Timestamp)>> {
     let nodes = config.node_place()?.and_then(|place| place.files).map(|files| files.certificate);
     let files = [("listener", config.tls.certificate_file.clone()), ("nodes", nodes)];
     let known = files.into_iter().filter_map(|(name, file)| Some((name, http::certificate_expires(&file?)?)));
@@ -123,9 +123,8 @@ impl Served {
             metrics: config.metrics.enabled,
             metrics_token: metrics_token(&config.metrics)?.map(Arc::new),
             serving: Arc::new(Serving {
-                since: vault.now(),
                 data: embedded.data.clone(),
-                register_verified: embedded.report.lowered.is_none(),
+                register_verified: Some(embedded.report.lowered.is_none()),
                 warnings: embedded.report.warnings.len(),
                 certificates: certificates(config)?,
             }),

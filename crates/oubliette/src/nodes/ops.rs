@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::front::Front;
 use crate::http::{Answerer, figures};
+use crate::telemetry::Serving;
 
 /// Paths that every node answers itself.
 pub fn is_own(path: &str) -> bool {
@@ -23,15 +24,16 @@ pub fn is_own(path: &str) -> bool {
 struct Ops {
     front: Arc<Front>,
     token: Option<Arc<Zeroizing<String>>>,
+    serving: Arc<Serving>,
 }
 
 /// `/healthz`, `/readyz`, and `/metrics` where figures are served.
-pub fn own(front: Arc<Front>, metrics: bool, token: Option<Arc<Zeroizing<String>>>) -> Answerer {
+pub fn own(front: Arc<Front>, metrics: bool, token: Option<Arc<Zeroizing<String>>>, serving: Serving) -> Answerer {
     let mut router = Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(readyz));
     if metrics {
         router = router.route("/metrics", get(own_figures));
     }
-    Answerer::from(router.with_state(Ops { front, token }))
+    Answerer::from(router.with_state(Ops { front, token, serving: Arc::new(serving) }))
 }
 
 /// Requests can be passed on: there is a holder, and a lease with it.
@@ -50,6 +52,7 @@ async fn own_figures(State(ops): State<Ops>, headers: HeaderMap) -> Response {
     let current = ops.front.current();
     metrics::gauge!("oubliette_ready", "part" => "lease").set(if current.is_some() { 1.0 } else { 0.0 });
     metrics::gauge!("oubliette_node_keys").set(current.map_or(0, |upstream| upstream.lease.lent()) as f64);
+    ops.serving.record();
     figures(ops.token.as_deref(), &headers)
 }
 

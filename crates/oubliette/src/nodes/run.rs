@@ -30,7 +30,7 @@ use crate::control::{AsNode, Ask, ControlServer, Failure, FrontView, Told};
 use crate::http::{self, Answerer, ServerOptions};
 use crate::opening::OpenVault;
 use crate::running::{self, Served};
-use crate::telemetry;
+use crate::telemetry::{self, Serving};
 
 /// How long a new holder waits for its look-up map before it says that it holds the vault: requests wait for that meanwhile.
 const LOOKUPS: Duration = Duration::from_secs(10);
@@ -76,8 +76,8 @@ impl Listener {
 /// Serves as a node until it is told to stop.
 pub async fn serve(config: &Config, place: NodePlace, stop: &mut StopSignals) -> Result<u8> {
     // Before any key is lent to this process; the opening says what it thinks of it.
-    let _ = guard::engage();
-    let node = Node::start(config, place).await?;
+    let guards = guard::engage();
+    let node = Node::start(config, place, guards.warnings().len()).await?;
     tracing::info!(node = node.name, url = node.url, "listening");
     let standing_by = Arc::new(Notify::new());
     let lenders = Arc::clone(&node.holder.lendings) as Arc<dyn Lenders>;
@@ -109,7 +109,8 @@ pub async fn serve(config: &Config, place: NodePlace, stop: &mut StopSignals) ->
 }
 
 impl Node {
-    async fn start(config: &Config, place: NodePlace) -> Result<Self> {
+    /// `warnings` counts what there is to say of this process before it has opened anything.
+    async fn start(config: &Config, place: NodePlace, warnings: usize) -> Result<Self> {
         let tls = place.files.as_ref().map(NodeTls::read).transpose()?;
         let clients = running::bind(config).await?;
         let nodes = TcpListener::bind(place.listen)
@@ -137,7 +138,9 @@ impl Node {
             clock,
         });
         let token = running::metrics_token(&config.metrics)?.map(Arc::new);
-        let own = ops::own(Arc::clone(&front), config.metrics.enabled, token);
+        let certificates = running::certificates(config)?;
+        let serving = Serving { data: config.storage.data.clone(), register_verified: None, warnings, certificates };
+        let own = ops::own(Arc::clone(&front), config.metrics.enabled, token, serving);
         let options = ServerOptions { tls: running::client_tls(config)?, limits: config.limits.clone() };
         let clients = Listener::start(clients, answering(&front, own), options)?;
         let options = ServerOptions { tls: tls.map(|tls| tls.server), limits: between_nodes(&config.limits) };

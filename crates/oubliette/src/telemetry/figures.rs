@@ -10,12 +10,15 @@ use oubliette_core::service::{Readiness, Status};
 use super::table::{FIGURES, Kind};
 
 static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+/// When this process began: the same whatever it becomes among nodes.
+static STARTED: OnceLock<Timestamp> = OnceLock::new();
 
 const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// The process's recorder; installed when first asked for.
 pub fn recorder() -> &'static PrometheusHandle {
     RECORDER.get_or_init(|| {
+        STARTED.get_or_init(Timestamp::now);
         let builder = PrometheusBuilder::new();
         let builder = match builder.set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS) {
             Ok(builder) => builder,
@@ -49,12 +52,10 @@ fn describe() {
 /// What is known of a process that serves, apart from its vault's own figures.
 #[derive(Clone, Debug, Default)]
 pub struct Serving {
-    /// When it began.
-    pub since: Timestamp,
     /// The data folder.
     pub data: PathBuf,
-    /// Whether nothing lowers the root store's class.
-    pub register_verified: bool,
+    /// Whether nothing lowers the root store's class; `None` for who has not opened it.
+    pub register_verified: Option<bool>,
     /// Things that the operator was warned of.
     pub warnings: usize,
     /// What the certificates in use are for, and when they end.
@@ -64,8 +65,12 @@ pub struct Serving {
 impl Serving {
     /// Copies it, and the room left on its disk, into the recorder.
     pub fn record(&self) {
-        metrics::gauge!("oubliette_started_seconds").set(self.since.as_second() as f64);
-        metrics::gauge!("oubliette_register_verified").set(truth(self.register_verified));
+        if let Some(started) = STARTED.get() {
+            metrics::gauge!("oubliette_started_seconds").set(started.as_second() as f64);
+        }
+        if let Some(verified) = self.register_verified {
+            metrics::gauge!("oubliette_register_verified").set(truth(verified));
+        }
         metrics::gauge!("oubliette_warnings").set(self.warnings as f64);
         for (certificate, end) in &self.certificates {
             metrics::gauge!("oubliette_certificate_expires_seconds", "certificate" => *certificate)

@@ -49,7 +49,7 @@ pub const FIGURES: &[Figure] = &[
         &["version", "register_class"],
         "always 1; the labels say which program this is and where the root lies",
     ),
-    figure("oubliette_started_seconds", Kind::Gauge, &[], "when this process began to serve, in seconds since 1970"),
+    figure("oubliette_started_seconds", Kind::Gauge, &[], "when this process began, in seconds since 1970"),
     figure(
         "oubliette_figures_fresh",
         Kind::Gauge,
@@ -124,7 +124,7 @@ pub const FIGURES: &[Figure] = &[
         "oubliette_certificate_expires_seconds",
         Kind::Gauge,
         &["certificate"],
-        "when the certificate in use ends, in seconds since 1970: `listener`. Missing without TLS",
+        "when the certificate in use ends, in seconds since 1970: of the `listener`, and towards other `nodes`. Missing without TLS",
     ),
     figure(
         "oubliette_requests_total",

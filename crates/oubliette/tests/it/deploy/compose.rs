@@ -96,11 +96,20 @@ fn certificates_name_the_servers_that_show_them() {
         ("node3.pem", "node3"),
         ("node2.pem", "vault"),
     ];
-    for (file, name) in names {
+    let verify = |authority: &str, file: &str, name: &str| {
         let mut verify = Command::new("openssl");
-        verify.args(["verify", "-CAfile", "authority.pem", "-verify_hostname", name, file]);
-        verify.current_dir(folder.path());
-        succeeds(verify);
+        verify.args(["verify", "-CAfile", authority, "-verify_hostname", name, file]).current_dir(folder.path());
+        verify
+    };
+    for (file, name) in names {
+        succeeds(verify("authority.pem", file, name));
+    }
+    for number in 1..=3 {
+        succeeds(verify("peers.pem", &format!("peer{number}.pem"), &format!("node{number}")));
+    }
+    // Nobody but a node is a node.
+    for file in ["node1.pem", "db.pem"] {
+        assert!(!verify("peers.pem", file, "node1").output().unwrap().status.success(), "{file}");
     }
 }
 
@@ -139,9 +148,16 @@ fn the_nodes_settings_lead_to_the_services_and_their_secrets() {
         let targets: BTreeSet<&str> = taken(node, "secrets").into_iter().map(|(_, target)| target).collect();
         assert_eq!(targets, expected, "{name}");
         // A node has a certificate and a folder of its own, under its own name.
-        for (source, target) in taken(node, "secrets").into_iter().filter(|(_, target)| target.starts_with("node.")) {
-            assert_eq!(source, target.replace("node.", &format!("{name}.")));
+        let number = name.trim_start_matches("node");
+        for (source, target) in taken(node, "secrets") {
+            for own in ["node.", "peer."] {
+                assert!(!target.starts_with(own) || source == target.replace('.', &format!("{number}.")), "{source}");
+            }
         }
+        let variable = |key: &str| string(field(field(node, "environment"), key)).to_owned();
+        let between = config.node.listen.as_ref().unwrap().rsplit_once(':').unwrap().1;
+        assert_eq!(variable("OUBLIETTE__NODE__NAME"), *name);
+        assert_eq!(variable("OUBLIETTE__NODE__ADVERTISE"), format!("{name}:{between}"));
         assert_eq!(string(&items(field(node, "volumes"))[0]), format!("{name}:/var/lib/oubliette"));
         assert_eq!(string(field(node, "hostname")), *name);
         assert_eq!(taken(node, "configs"), [("oubliette.toml", "/etc/oubliette/oubliette.toml")]);
@@ -168,14 +184,17 @@ fn the_program_itself_takes_the_settings_with_the_certificates_that_are_made() {
     let mut prepare = Command::new(deploy("compose/prepare.sh"));
     prepare.arg(&secrets);
     succeeds(prepare);
-    for ending in ["pem", "key"] {
-        std::fs::rename(secrets.join(format!("node1.{ending}")), secrets.join(format!("node.{ending}"))).unwrap();
+    for own in ["node", "peer"] {
+        for ending in ["pem", "key"] {
+            std::fs::rename(secrets.join(format!("{own}1.{ending}")), secrets.join(format!("{own}.{ending}"))).unwrap();
+        }
     }
     let toml = text("compose/oubliette.toml").replace("/run/secrets", secrets.to_str().unwrap());
     std::fs::write(place.join("oubliette.toml"), toml).unwrap();
     let mut check = place.command(&["config", "check", "--config", "oubliette.toml"]);
     succeeds({
         check.env("OUBLIETTE__OPENBAO__ROLE_ID", "00000000-0000-0000-0000-000000000000");
+        check.env("OUBLIETTE__NODE__ADVERTISE", "node1:8444");
         check
     });
 }

@@ -6,7 +6,10 @@ use super::{deploy, files};
 use crate::program::repository;
 
 /// What a node gets from its environment beside the file.
-const VARIABLES: [(&str, &str); 1] = [("OUBLIETTE__OPENBAO__ROLE_ID", "00000000-0000-0000-0000-000000000000")];
+const VARIABLES: [(&str, &str); 2] = [
+    ("OUBLIETTE__OPENBAO__ROLE_ID", "00000000-0000-0000-0000-000000000000"),
+    ("OUBLIETTE__NODE__ADVERTISE", "node1:8444"),
+];
 
 /// Reads a shipped file as a node does.
 pub fn read(path: &str) -> Config {

@@ -89,6 +89,10 @@ fn ports_probes_and_mounts_are_those_of_the_settings() {
         let config = read(&format!("kubernetes/{layer}/oubliette.toml"));
         let listens = i64::from(config.listen_address().unwrap().port());
         assert!(ports.contains(&("https", listens)), "{layer}: {ports:?}");
+        let between = config.node.listen.as_ref().unwrap().rsplit_once(':').unwrap().1.parse().unwrap();
+        assert!(ports.contains(&("nodes", between)), "{layer}: {ports:?}");
+        let advertise = items(field(container, "env")).last().unwrap();
+        assert!(string(field(advertise, "value")).ends_with(&format!(".svc:{between}")), "{advertise:?}");
         assert!(config.tls_enabled());
         let mounts: Vec<_> = items(field(container, "volumeMounts"))
             .iter()
@@ -104,6 +108,9 @@ fn ports_probes_and_mounts_are_those_of_the_settings() {
             config.tls.certificate_file,
             config.tls.key_file,
             config.metrics.token_file,
+            config.node.ca_file,
+            config.node.certificate_file,
+            config.node.key_file,
             Some(config.storage.data.clone()),
         ];
         for file in files.into_iter().map(Option::unwrap) {

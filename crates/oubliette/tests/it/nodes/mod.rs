@@ -1,6 +1,7 @@
 //! Several real programs side by side on PostgreSQL, a bucket and OpenBao: one holds the vault, the others pass on.
 
 mod certificates;
+mod figures;
 mod passing;
 mod restarts;
 mod revoked;
