@@ -143,6 +143,7 @@ pub async fn scaled(
         probe: Arc::clone(probe),
         readers: config.postgres.connections,
         fence: Some(database.number()),
+        superseded: database.superseded(),
         new_instance: opening.instance.unwrap_or_else(Uuid::new_v4),
         ..PostgresOptions::default()
     };

@@ -77,6 +77,8 @@ pub struct PostgresOptions {
     /// The number of the claim to the vault, where one process at a time may change it: whoever opens with a higher one shuts
     /// the rows to this one. `None` where several nodes write.
     pub fence: Option<u64>,
+    /// Set for good when the rows turn out to be shut to this process.
+    pub superseded: Arc<AtomicBool>,
 }
 
 impl Default for PostgresOptions {
@@ -90,6 +92,7 @@ impl Default for PostgresOptions {
             queue: 4_096,
             resolve_within: Duration::from_secs(30),
             fence: None,
+            superseded: Arc::default(),
         }
     }
 }
@@ -119,6 +122,7 @@ struct Shared {
     resolve_within: Duration,
     /// The claim this process acts under.
     fence: Option<u64>,
+    superseded: Arc<AtomicBool>,
 }
 
 impl PostgresMetadata {
@@ -149,6 +153,7 @@ impl PostgresMetadata {
             stopped: AtomicBool::new(false),
             resolve_within: options.resolve_within,
             fence: options.fence,
+            superseded: options.superseded,
         });
         let (mut queues, mut tasks) = (Vec::new(), Vec::new());
         for _ in 0..options.writers.max(1) {
@@ -250,6 +255,9 @@ impl Shared {
     fn note(&self, error: &PostgresError) {
         let fatal =
             matches!(error, PostgresError::WentBack { .. } | PostgresError::OtherVault | PostgresError::Superseded);
+        if matches!(error, PostgresError::Superseded) {
+            self.superseded.store(true, Ordering::Release);
+        }
         if fatal && !self.stopped.swap(true, Ordering::AcqRel) {
             tracing::error!(%error, "the database is not to be used by this process any more: nothing is read or written");
         }

@@ -1,6 +1,7 @@
 //! Two processes that both want to seal.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use keyforest::media::{Medium, SlotDevice};
@@ -66,7 +67,10 @@ fn a_second_claim_fences_the_first_whose_seal_fails_and_whose_old_root_stays() {
 
     let second = KeyDatabase::open(taking_over(&database.url())).unwrap();
     assert!(second.number() > first.number());
+    let told = first.superseded();
+    assert!(!told.load(Ordering::Acquire));
     superseded(forest.seal(&erase(2)));
+    assert!(told.load(Ordering::Acquire), "a seal that failed for this tells why");
     assert!(matches!(forest.seal(&erase(2)), Err(SealError::Unknown(ForestError::Ended))));
     assert!(matches!(forest.journal_append(b"x"), Err(SealError::Unknown(ForestError::Ended))));
     assert!(first.confirm().is_err_and(|error| is_superseded(&error)));

@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use keyforest::Group;
 use oubliette_core::model::State;
 use oubliette_core::ports::{Applied, Check, Metadata, PortError, PortErrorKind, Write};
 use oubliette_store::metadata::postgres::{PostgresMetadata, PostgresOptions};
 
-use super::support::{Database, apply, content, erasure, insert, interaction, open, write};
+use super::support::{Database, apply, content, erasure, insert, interaction, open, until, write};
 
 async fn two(database: &Database) -> [Arc<PostgresMetadata>; 2] {
     [open(database).await, open(database).await]
@@ -174,4 +175,27 @@ async fn writers_side_by_side_all_get_on() {
     for store in stores {
         store.close().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_a_later_claim_shut_are_told_as_such_and_not_as_a_failed_flush() {
+    let database = Database::fresh().await;
+    let told = Arc::new(AtomicBool::new(false));
+    let claimed = async |number, superseded: &Arc<AtomicBool>| {
+        let options = PostgresOptions {
+            server: database.options(),
+            fence: Some(number),
+            superseded: Arc::clone(superseded),
+            ..PostgresOptions::default()
+        };
+        PostgresMetadata::open(options).await
+    };
+    let first = claimed(1, &told).await.unwrap();
+    insert(&first, 1).await.unwrap();
+    let second = claimed(2, &Arc::default()).await.unwrap();
+    insert(&first, 2).await.unwrap_err();
+    until("word of the later claim", async || told.load(Ordering::Acquire).then_some(())).await;
+    insert(&second, 2).await.unwrap();
+    first.close().await;
+    second.close().await;
 }
