@@ -53,6 +53,8 @@ struct Front {
     name: String,
     /// When its lease has ended for certain.
     until: Duration,
+    /// When it last had obeyed everything it was told.
+    heard: Duration,
     lent: HashMap<u64, Lent>,
     /// Requests given up for which nothing had been lent.
     given_up: HashSet<u64>,
@@ -92,6 +94,7 @@ impl Lendings {
             state.fronts.entry(renew.front).or_insert_with(|| Front {
                 name: renew.name.clone(),
                 until: now + GREETING,
+                heard: now,
                 lent: HashMap::new(),
                 given_up: HashSet::new(),
                 recalls: 0,
@@ -109,6 +112,9 @@ impl Lendings {
             }
         }
         front.acked = front.acked.max(renew.acked.min(front.told));
+        if front.acked == front.told {
+            front.heard = now;
+        }
         let acked = front.acked;
         front.lent.retain(|_, lent| lent.recalled.is_none_or(|recall| recall > acked));
         front.quiet = renew.quiet;
@@ -135,8 +141,9 @@ impl Lendings {
         let front = state.fronts.get_mut(&front).ok_or(Unknown)?;
         let mut ttl = if over { Duration::ZERO } else { left.min(LEASE) };
         if front.recalls > front.acked {
-            // Something is taken back and it has not said that it obeyed: not a moment longer than it was promised before.
-            ttl = ttl.min(front.until.saturating_sub(now).saturating_sub(MARGIN));
+            // Something is taken back and it has not said that it obeyed: only from when it had obeyed all before. Keys may
+            // be taken back one after the other without a pause, so a lease cannot wait for a moment without any.
+            ttl = ttl.min((front.heard + LEASE).saturating_sub(now));
         }
         // What is promised is told in whole milliseconds.
         let ttl = Duration::from_millis(u64::try_from(ttl.as_millis()).unwrap_or(0));

@@ -123,6 +123,20 @@ fn who_has_to_give_something_back_gets_no_more_time_until_it_said_that_it_did() 
 }
 
 #[test]
+fn a_front_that_obeys_keeps_its_lease_however_often_something_is_taken_back() {
+    let rig = Rig::new();
+    rig.lease(1);
+    for request in 1..50 {
+        assert!(rig.lendings.lend(1, request, Leaf(8)));
+        rig.pass(300);
+        rig.hear(1, |renew| renew.acked = request - 1).unwrap();
+        rig.lendings.take_back(&leaf(8));
+        let told = rig.lendings.answer(1, LEASE).unwrap();
+        assert_eq!((told.ttl, told.recalled), (3_000, vec![request]));
+    }
+}
+
+#[test]
 fn an_erasure_that_waits_goes_on_when_the_key_comes_back() {
     let rig = Rig::new();
     rig.lease(1);
