@@ -70,6 +70,20 @@ impl Load {
         (ids, count as f64 / begun.elapsed().as_secs_f64())
     }
 
+    /// Reads the recording of each; bytes a second.
+    pub async fn read(&self, ids: &[String], length: usize) -> f64 {
+        let begun = Instant::now();
+        stream::iter(ids)
+            .for_each_concurrent(CALLERS, |id| async move {
+                let got = self.request(Method::GET, &format!("/interactions/{id}/contents/callRecording"));
+                let got = got.send().await.unwrap();
+                assert_eq!(got.status(), 200);
+                assert_eq!(got.bytes().await.unwrap().len(), length);
+            })
+            .await;
+        (ids.len() * length) as f64 / begun.elapsed().as_secs_f64()
+    }
+
     /// Deletes each in a request of its own, answered when it is sealed; how many a second.
     pub async fn delete(&self, ids: Vec<String>) -> f64 {
         let count = ids.len();

@@ -20,6 +20,8 @@ use self::vault::Vault;
 
 /// Bytes of each content: one that a plain system would keep as an object of its own.
 const CONTENT: usize = 16 << 10;
+/// Bytes of each recording that is read.
+const LARGE: usize = 4 << 20;
 /// Contents of each interaction that a purge covers.
 const CONTENTS: usize = 4;
 
@@ -47,7 +49,7 @@ async fn main() {
 
     let vault = Vault::make();
     let plain = Plain::make(&vault);
-    let node = vault.serve(0);
+    let node = vault.serve(0).await;
     let load = Load::new(vec![node.url.clone()], &node.token);
 
     let (ids, ingest) = load.ingest(numbers.single, 1, None, CONTENT).await;
@@ -77,6 +79,19 @@ async fn main() {
     put("plain_bulk_removals_per_s", bulk);
     put("purge_gain_over_bulk_removal", purge / bulk);
 
+    // The same again over three nodes: two pass on to the first, and read contents themselves.
+    let fronts = [vault.serve(1).await, vault.serve(2).await];
+    let nodes = [&node, &fronts[0], &fronts[1]].map(|node| node.url.clone());
+    let three = Load::new(nodes.to_vec(), &node.token);
+    for (name, load) in [("one_node", &load), ("three_nodes", &three), ("one_node_again", &load)] {
+        let (ids, ingest) = load.ingest(numbers.single, 1, None, CONTENT).await;
+        put(&format!("{name}_ingest_per_s"), ingest);
+        let (large, _) = load.ingest(numbers.single / 64, 1, None, LARGE).await;
+        put(&format!("{name}_read_mb_per_s"), load.read(&large, LARGE).await / 1e6);
+        put(&format!("{name}_sealed_deletes_per_s_c64"), load.delete(ids).await);
+    }
+
+    drop(fronts);
     drop(node);
     vault.end();
     println!("{}", serde_json::to_string(&figures).unwrap());

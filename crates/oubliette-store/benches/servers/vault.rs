@@ -29,7 +29,7 @@ pub struct Vault {
 pub struct Node {
     /// Its listener.
     pub url: String,
-    /// A credential of the native API.
+    /// A credential of the native API; of the first node.
     pub token: String,
     child: Child,
 }
@@ -55,8 +55,8 @@ impl Vault {
         Self { database: format!("{base}/{name}"), bucket: name, folder: TempDir::new().unwrap() }
     }
 
-    /// Starts a process of the vault and makes a credential.
-    pub fn serve(&self, number: usize) -> Node {
+    /// Starts a process of the vault. The first one holds it, and makes a credential.
+    pub async fn serve(&self, number: usize) -> Node {
         let program = engine("OUBLIETTE_BINARY");
         let home = self.folder.path().join(format!("node{number}"));
         std::fs::create_dir_all(&home).unwrap();
@@ -77,7 +77,8 @@ impl Vault {
                  accept_unverified_register = true\n\
                  [s3]\nendpoint = \"{}\"\nallow_http = true\ncredentials = \"file\"\ncredentials_file = \"keys\"\n\
                  [root]\nclass = \"multi-share\"\nshares = [\"file\", \"openbao\"]\n\
-                 [openbao]\naddress = \"{}\"\ntoken_file = \"token\"\n[log]\nlevel = \"warn\"\n",
+                 [openbao]\naddress = \"{}\"\ntoken_file = \"token\"\n[log]\nlevel = \"warn\"\n\
+                 [node]\nlisten = \"127.0.0.1:0\"\nname = \"n{number}\"\naccept_plain_http = true\n",
                 self.database,
                 self.bucket,
                 engine("OUBLIETTE_TEST_S3"),
@@ -93,6 +94,14 @@ impl Vault {
         let mut child = command(&["serve", "--listen", "127.0.0.1:0"]);
         let child = child.stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let url = self.endpoint(&home.join("vault/run/endpoint.json"), child.id());
+        let begun = Instant::now();
+        while !reqwest::get(format!("{url}/readyz")).await.is_ok_and(|answer| answer.status().is_success()) {
+            assert!(begun.elapsed() < PATIENCE, "node {number} does not become ready");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        if number > 0 {
+            return Node { url, token: String::new(), child };
+        }
         let made = command(&["token", "create", "--kind", "native", "--json"]).output().unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let made: Value = serde_json::from_slice(&made.stdout).unwrap();
