@@ -113,7 +113,7 @@ impl Place<'_> {
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_under_fire_lose_nothing_that_lives_and_serve_nothing_that_is_erased() {
     let test = "fire";
-    if !has_commands(test, &["ip", "psql", "curl", "setpriv"]) || !has_namespaces(test) {
+    if !has_commands(test, &["ip", "nsenter", "psql", "curl", "setpriv"]) || !has_namespaces(test) {
         return;
     }
     let span = Duration::from_secs(count("FIRE_SECONDS", 180, 1_800) as u64);

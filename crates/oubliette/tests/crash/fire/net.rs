@@ -57,6 +57,12 @@ impl Net {
         format!("{}x{node}", self.bridge)
     }
 
+    /// How `nsenter` is told to enter it. `ip netns exec` would copy all mounts of this moment as well, and keep the disks of
+    /// other rigs alive that are being taken away.
+    pub fn entry(&self, node: usize) -> String {
+        format!("--net=/run/netns/{}", self.namespace(node))
+    }
+
     /// From now on nothing that the node sends reaches this address.
     pub fn cut(&self, node: usize, address: &str) {
         must("ip", ["-n", &self.namespace(node), "route", "add", "blackhole", &format!("{address}/32")]);

@@ -67,19 +67,20 @@ impl<'w> Nodes<'w> {
     /// Starts a node.
     pub fn start(&mut self, node: usize) {
         let (config, listen) = (self.config(node), format!("{}:{PORT}", self.net.node(node)));
-        let (space, program) = (self.net.namespace(node), binary().to_str().unwrap());
-        let arguments = ["netns", "exec", &space, program, "serve", "--config", &config, "--listen", &listen];
+        let (space, program) = (self.net.entry(node), binary().to_str().unwrap());
+        let arguments = [&space, program, "serve", "--config", &config, "--listen", &listen];
         let log = self.log(node);
-        self.processes[node] = Some(Process::start(self.workspace, std::path::Path::new("ip"), &arguments, &[], &log));
+        self.processes[node] =
+            Some(Process::start(self.workspace, std::path::Path::new("nsenter"), &arguments, &[], &log));
     }
 
     /// Credentials, made through a running node.
     pub fn credentials(&self, node: usize) -> Keys {
-        let (config, space) = (self.config(node), self.net.namespace(node));
+        let (config, space) = (self.config(node), self.net.entry(node));
         let token = |kind: &str| {
             let program = binary().to_str().unwrap();
-            let command = ["netns", "exec", &space, program, "token", "create", "--config", &config, "--kind", kind];
-            let text = must("ip", command.into_iter().chain(["--json"]));
+            let command = [&space, program, "token", "create", "--config", &config, "--kind", kind];
+            let text = must("nsenter", command.into_iter().chain(["--json"]));
             let value: serde_json::Value = serde_json::from_str(&text).unwrap();
             let word = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
             (word("id"), word("secret"))

@@ -127,7 +127,9 @@ impl<'w> Cluster<'w> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fail_over_that_patroni_decides_loses_nothing_that_was_answered() {
     let test = "patroni";
-    if !has_commands(test, &["ip", "psql", "curl", "setpriv", "unshare", "patroni", "etcd"]) || !has_namespaces(test) {
+    if !has_commands(test, &["ip", "nsenter", "psql", "curl", "setpriv", "unshare", "patroni", "etcd"])
+        || !has_namespaces(test)
+    {
         return;
     }
     let mut random = Random::new(test);

@@ -19,6 +19,17 @@ async fn until(what: &str, mut ready: impl AsyncFnMut() -> bool) {
     }
 }
 
+/// A port of SeaweedFS. It makes sockets in the temporary folder that are named by port alone, so the ports have to differ from
+/// those of another one on this machine, whatever the address.
+fn port(server: u32) -> u32 {
+    10_000 + std::process::id() % 2_000 + 2_000 * server
+}
+
+const S3: u32 = 0;
+const FILER: u32 = 1;
+const MASTER: u32 = 2;
+const VOLUME: u32 = 3;
+
 /// SeaweedFS with its S3 gateway.
 pub struct Weed<'w> {
     workspace: &'w Workspace,
@@ -49,7 +60,7 @@ impl<'w> Weed<'w> {
 
     /// Where it is asked.
     pub fn url(&self) -> String {
-        format!("http://{}:8333", self.address)
+        format!("http://{}:{}", self.address, port(S3))
     }
 
     /// Its address.
@@ -76,6 +87,10 @@ impl<'w> Weed<'w> {
             &format!("-ip.bind={address}"),
             "-filer",
             "-s3",
+            &format!("-s3.port={}", port(S3)),
+            &format!("-filer.port={}", port(FILER)),
+            &format!("-master.port={}", port(MASTER)),
+            &format!("-volume.port={}", port(VOLUME)),
             &format!("-s3.config={identities}"),
             "-s3.port.iceberg=0",
             "-s3.port.lance=0",
@@ -88,7 +103,8 @@ impl<'w> Weed<'w> {
         let program = PathBuf::from(engine("OUBLIETTE_TEST_WEED"));
         let log = self.workspace.path("weed.log");
         self.process = Some(Process::start(self.workspace, &program, &arguments, &[], &log));
-        let (assign, health) = (format!("http://{address}:9333/dir/assign"), format!("{}/healthz", self.url()));
+        let (assign, health) =
+            (format!("http://{address}:{}/dir/assign", port(MASTER)), format!("{}/healthz", self.url()));
         until("SeaweedFS", async || {
             run("curl", ["-sf", "-m", "2", &assign]).is_ok_and(|told| told.contains("\"fid\""))
                 && run("curl", ["-sf", "-m", "2", &health]).is_ok()
