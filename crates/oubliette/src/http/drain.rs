@@ -74,10 +74,14 @@ where
         let Some(body) = self.body.take().filter(|body| !self.awaited && !body.is_end_stream()) else { return };
         // While the runtime ends there is nobody to answer to.
         if let Ok(runtime) = Handle::try_current() {
-            // Whether it was read to the end or not, the answer is the same.
-            runtime.spawn(tokio::time::timeout(MAX_TIME, read_in_vain(body)));
+            runtime.spawn(linger(body, MAX_TIME));
         }
     }
+}
+
+async fn linger(body: impl Body<Data = Bytes> + Unpin, limit: Duration) {
+    // Whether it was read to the end or not, the answer is the same.
+    let _ = tokio::time::timeout(limit, read_in_vain(body)).await;
 }
 
 async fn read_in_vain(mut body: impl Body<Data = Bytes> + Unpin) {
@@ -128,6 +132,33 @@ mod tests {
         drop(body);
         settled().await;
         assert_eq!(seen.load(Ordering::Relaxed), 10);
+    }
+
+    #[tokio::test]
+    async fn what_never_ends_is_not_read_for_ever() {
+        let seen = Arc::new(AtomicUsize::new(0));
+        let counted = seen.clone();
+        let piece = Bytes::from(vec![0; 1 << 20]);
+        let chunks = stream::repeat_with(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Ok::<_, Infallible>(Frame::data(piece.clone()))
+        });
+        drop(LingeringBody::new(StreamBody::new(chunks), false));
+        settled().await;
+        // The piece that passes the bound is the last.
+        assert_eq!(seen.load(Ordering::Relaxed), (MAX_BYTES >> 20) + 1);
+    }
+
+    #[tokio::test]
+    async fn what_comes_drop_by_drop_is_not_waited_for_for_ever() {
+        let (gone, left) = tokio::sync::oneshot::channel::<()>();
+        // Never a piece; told when it is dropped.
+        let chunks = stream::once(async move {
+            let _gone = gone;
+            std::future::pending::<Result<Frame<Bytes>, Infallible>>().await
+        });
+        linger(Box::pin(StreamBody::new(chunks)), Duration::from_millis(20)).await;
+        assert!(left.await.is_err(), "it is given up");
     }
 
     #[tokio::test]
