@@ -188,6 +188,34 @@ async fn a_vault_cut_off_from_its_database_answers_503_and_serves_again_by_itsel
     server.kill();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_stands_by_waits_for_its_database_and_takes_over_after_it() {
+    let vault = Vault::new();
+    let cut = Cut::before(&vault.database.url).await;
+    let first_place = vault.place("class = \"openbao\"");
+    let mut first = serve(&first_place);
+    first.wait_for_endpoint();
+    let place = vault.place_by(&cut.url, "class = \"openbao\"");
+    let mut second = serve(&place);
+    until_it_says(&second, "standing by: another process").await;
+
+    cut.open.store(false, Ordering::SeqCst);
+    until_it_says(&second, "standing by: the key state's database is out of reach").await;
+    assert!(second.running(), "it waits: {}", second.log());
+    cut.open.store(true, Ordering::SeqCst);
+    first.stop();
+    second.wait_for_endpoint();
+    second.kill();
+}
+
+async fn until_it_says(server: &Server, what: &str) {
+    let begun = Instant::now();
+    while !server.log().contains(what) {
+        assert!(begun.elapsed() < TAKES_OVER, "{what}: {}", server.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// The way to a database, which can be cut.
 struct Cut {
     url: String,
