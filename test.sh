@@ -11,6 +11,7 @@
 # loop devices; without them they are skipped, loudly, except with CI=true, where that is a failure. Stops and unmounts whatever it started, also after a failure.
 set -euo pipefail
 cd "$(dirname "$0")"
+. scripts/daemons.sh
 
 target=${CARGO_TARGET_DIR:-$PWD/target}
 tools=$target/tools
@@ -25,15 +26,8 @@ clean_up() {
     # Whatever cleaning meets, the tests' own outcome is what this script ends with.
     local status=$? line pid
     set +e
-    # Programs and daemons that a rig was not able to stop: their ids are written down when they start, with the time at
-    # which they did, so that a number which was given to somebody else meanwhile is left alone.
-    for line in "$OUBLIETTE_RIGS"/*/pids/*; do
-        [ -e "$line" ] || continue
-        pid=$(basename "$line")
-        if [ -r "/proc/$pid/stat" ] && [ "$(sed 's/.*) //' "/proc/$pid/stat" | cut -d' ' -f20)" = "$(cat "$line")" ]; then
-            kill -9 "$pid" 2>/dev/null || true
-        fi
-    done
+    # Programs and daemons that a rig was not able to stop: their ids are written down when they start.
+    kill_remembered "$OUBLIETTE_RIGS"/*/pids/*
     grep -F " $OUBLIETTE_RIGS/" /proc/mounts 2>/dev/null | cut -d' ' -f2 | sort -r | while read -r line; do
         umount -l "$line" 2>/dev/null || true
     done

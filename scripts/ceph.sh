@@ -8,6 +8,7 @@
 #
 # Everything runs as root in DIR and nothing of the machine's own configuration is touched.
 set -euo pipefail
+. "$(dirname "$0")/daemons.sh"
 
 key=vaultkey secret=vaultsecret1234
 
@@ -18,31 +19,21 @@ install() {
     apt-get install -y -qq --no-install-recommends ceph-mon ceph-mgr ceph-osd radosgw curl uuid-runtime >/dev/null
 }
 
-free_port() {
-    local port
-    while :; do
-        port=$((10000 + RANDOM % 10000))
-        (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
-    done
-    echo "$port"
-}
-
 # Starts a daemon in the foreground and remembers it with the time at which it began.
 daemon() {
     local name=$1
     shift
     nohup "$@" -f -c "$dir/ceph.conf" </dev/null >"$dir/$name.log" 2>&1 &
-    sed 's/.*) //' "/proc/$!/stat" | cut -d' ' -f20 >"$dir/pids/$!"
+    remember "$dir/pids" $!
 }
 
-wait_for() {
-    local tries=$(($1 * 5))
-    shift
-    while ! "$@" >/dev/null 2>&1; do
-        tries=$((tries - 1))
-        [ "$tries" -gt 0 ] || { echo "Ceph does not start: $*" >&2; tail -5 "$dir"/*.log >&2; return 1; }
-        sleep 0.2
-    done
+# until_ready SECONDS COMMAND...
+until_ready() {
+    wait_for "$@" && return
+    echo "Ceph does not start: $*" >&2
+    tail -5 "$dir"/*.log >&2
+    stop "$dir"
+    exit 1
 }
 
 start() {
@@ -51,7 +42,10 @@ start() {
     mkdir -p "$dir"/{pids,mon,mgr,osd,run}
     local fsid osd v2 v1 port
     fsid=$(cat /proc/sys/kernel/random/uuid) osd=$(cat /proc/sys/kernel/random/uuid)
-    v2=$(free_port) v1=$(free_port) port=$(free_port)
+    taken=()
+    v2=$(free_port) && taken+=("$v2")
+    v1=$(free_port) && taken+=("$v1")
+    port=$(free_port)
     cat >"$dir/ceph.conf" <<C
 [global]
 fsid = $fsid
@@ -94,15 +88,15 @@ C
     monmaptool --create --addv a "[v2:127.0.0.1:$v2,v1:127.0.0.1:$v1]" --fsid "$fsid" "$dir/monmap" >/dev/null
     ceph-mon --mkfs -i a -c "$dir/ceph.conf" --monmap "$dir/monmap" --keyring "$dir/keyring" >"$dir/mkmon.log" 2>&1
     daemon mon ceph-mon -i a
-    wait_for 60 timeout 5 ceph -c "$dir/ceph.conf" -s
+    until_ready 60 timeout 5 ceph -c "$dir/ceph.conf" -s
     daemon mgr ceph-mgr -i x
     ceph -c "$dir/ceph.conf" osd new "$osd" 0 >/dev/null
     ceph-osd -i 0 -c "$dir/ceph.conf" --mkfs --osd-uuid "$osd" >"$dir/mkfs.log" 2>&1
     daemon osd ceph-osd -i 0
-    wait_for 60 sh -c "timeout 5 ceph -c '$dir/ceph.conf' osd stat | grep -q '1 up'"
+    until_ready 60 sh -c "timeout 5 ceph -c '$dir/ceph.conf' osd stat | grep -q '1 up'"
     daemon rgw radosgw -n client.rgw
-    wait_for 120 curl -s -o /dev/null "http://127.0.0.1:$port/"
-    wait_for 60 radosgw-admin -c "$dir/ceph.conf" user create --uid vault --display-name vault --access-key "$key" --secret-key "$secret"
+    until_ready 120 curl -s -o /dev/null "http://127.0.0.1:$port/"
+    until_ready 60 radosgw-admin -c "$dir/ceph.conf" user create --uid vault --display-name vault --access-key "$key" --secret-key "$secret"
     cat >"$dir/env" <<C
 export OUBLIETTE_TEST_S3='http://127.0.0.1:$port'
 export OUBLIETTE_TEST_S3_KEY=$key
@@ -112,14 +106,7 @@ C
 
 stop() {
     dir=$1
-    local file pid
-    for file in "$dir"/pids/*; do
-        [ -e "$file" ] || continue
-        pid=$(basename "$file")
-        if [ -r "/proc/$pid/stat" ] && [ "$(sed 's/.*) //' "/proc/$pid/stat" | cut -d' ' -f20)" = "$(cat "$file")" ]; then
-            kill -9 "$pid" 2>/dev/null || true
-        fi
-    done
+    kill_remembered "$dir"/pids/*
     rm -rf "$dir"
 }
 

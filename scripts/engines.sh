@@ -9,6 +9,7 @@
 # PostgreSQL refuses to run as root, so DIR must be a folder that the user `postgres` can enter (below /tmp, for example).
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/daemons.sh
 tools=${CARGO_TARGET_DIR:-$PWD/target}/tools
 seaweedfs=4.48
 openbao=2.7.2
@@ -32,38 +33,9 @@ install() {
     fi
 }
 
-# A port that nobody listens on, and neither on the one 10,000 above (SeaweedFS takes that too). Below the ephemeral range.
-free_port() {
-    local port try
-    for try in $(seq 1 200); do
-        port=$((10000 + RANDOM % 10000))
-        if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && ! (exec 3<>"/dev/tcp/127.0.0.1/$((port + 10000))") 2>/dev/null; then
-            case " ${taken[*]-} " in *" $port "*) continue ;; esac
-            echo "$port"
-            return
-        fi
-    done
-    echo "no free port" >&2
-    return 1
-}
-
-# wait_for SECONDS COMMAND...
-wait_for() {
-    local tries=$(($1 * 10))
-    shift
-    while ! "$@" >/dev/null 2>&1; do
-        tries=$((tries - 1))
-        [ "$tries" -gt 0 ] || return 1
-        sleep 0.1
-    done
-}
-
 as_postgres() {
     if [ "$(id -u)" = 0 ]; then runuser -u postgres -- "$@"; else "$@"; fi
 }
-
-# Remembers a process with the time at which it began, so that a number given to somebody else is left alone.
-remember() { sed 's/.*) //' "/proc/$2/stat" | cut -d' ' -f20 >"$dir/pids/$2.$1"; }
 
 start_postgres() {
     local bin=/usr/lib/postgresql/15/bin port
@@ -101,7 +73,7 @@ J
         -master.port="$master" -volume.port="$volume" -filer.port="$filer" -volume.max=1000 -volume.preStopSeconds=1 \
         -master.volumeSizeLimitMB=64 -master.electionTimeout=1s -master.telemetry=false </dev/null >"$dir/weed.log" 2>&1 &
     pid=$!
-    remember seaweedfs $pid
+    remember "$dir/pids" $pid
     cat >>"$dir/env" <<C
 export OUBLIETTE_TEST_S3='http://127.0.0.1:$s3'
 export OUBLIETTE_TEST_S3_KEY=vaultkey
@@ -119,7 +91,7 @@ start_openbao() {
     nohup "$bao" server -dev -dev-no-store-token -dev-root-token-id=root -dev-listen-address=127.0.0.1:"$port" \
         </dev/null >"$dir/bao.log" 2>&1 &
     pid=$!
-    remember openbao $pid
+    remember "$dir/pids" $pid
     cat >>"$dir/env" <<C
 export OUBLIETTE_TEST_OPENBAO='http://127.0.0.1:$port'
 export OUBLIETTE_TEST_OPENBAO_TOKEN=root
@@ -162,15 +134,7 @@ stop() {
     if [ -d "$dir/pg/data" ]; then
         as_postgres /usr/lib/postgresql/15/bin/pg_ctl -D "$dir/pg/data" -m immediate stop >/dev/null 2>&1 || true
     fi
-    local file pid
-    for file in "$dir"/pids/*; do
-        [ -e "$file" ] || continue
-        pid=$(basename "$file")
-        pid=${pid%%.*}
-        if [ -r "/proc/$pid/stat" ] && [ "$(sed 's/.*) //' "/proc/$pid/stat" | cut -d' ' -f20)" = "$(cat "$file")" ]; then
-            kill -9 "$pid" 2>/dev/null || true
-        fi
-    done
+    kill_remembered "$dir"/pids/*
     rm -rf "$dir"
 }
 

@@ -108,18 +108,7 @@ impl<'w> Program<'w> {
 
     fn make_credentials(&self) -> Keys {
         let config = self.config.to_str().expect("a path of letters");
-        let token = |kind: &str| {
-            let text = must(binary(), ["token", "create", "--config", config, "--kind", kind, "--json"]);
-            let value: serde_json::Value = serde_json::from_str(&text).expect("--json gives one JSON object");
-            let word = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
-            (word("id"), word("secret"))
-        };
-        Keys {
-            native: token("native").1,
-            elevateai: token("elevateai").1,
-            vonage: token("vonage"),
-            creovai: token("creovai"),
-        }
+        Keys::make(|more| must(binary(), ["token", "create", "--config", config].iter().chain(more)))
     }
 
     /// Starts it without waiting for anything.

@@ -24,6 +24,24 @@ pub struct Keys {
     pub creovai: (String, String),
 }
 
+impl Keys {
+    /// Made by `token`, which is given further arguments of `oubliette token create` and gives what that prints.
+    pub fn make(token: impl Fn(&[&str]) -> String) -> Self {
+        let made = |kind: &str| {
+            let value: serde_json::Value =
+                serde_json::from_str(&token(&["--kind", kind, "--json"])).expect("--json gives one JSON object");
+            let word = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
+            (word("id"), word("secret"))
+        };
+        Self {
+            native: made("native").1,
+            elevateai: made("elevateai").1,
+            vonage: made("vonage"),
+            creovai: made("creovai"),
+        }
+    }
+}
+
 /// What became of a request.
 #[derive(Debug)]
 pub enum Outcome<T> {

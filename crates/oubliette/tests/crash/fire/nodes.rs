@@ -77,20 +77,8 @@ impl<'w> Nodes<'w> {
     /// Credentials, made through a running node.
     pub fn credentials(&self, node: usize) -> Keys {
         let (config, space) = (self.config(node), self.net.entry(node));
-        let token = |kind: &str| {
-            let program = binary().to_str().unwrap();
-            let command = [&space, program, "token", "create", "--config", &config, "--kind", kind];
-            let text = must("nsenter", command.into_iter().chain(["--json"]));
-            let value: serde_json::Value = serde_json::from_str(&text).unwrap();
-            let word = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
-            (word("id"), word("secret"))
-        };
-        Keys {
-            native: token("native").1,
-            elevateai: token("elevateai").1,
-            vonage: token("vonage"),
-            creovai: token("creovai"),
-        }
+        let command = [&space, binary().to_str().unwrap(), "token", "create", "--config", &config];
+        Keys::make(|more| must("nsenter", command.iter().chain(more)))
     }
 
     /// Lets time pass, and starts what ended.
