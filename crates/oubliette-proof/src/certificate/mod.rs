@@ -24,11 +24,13 @@ mod bulk;
 mod check;
 mod explain;
 mod facts;
+mod page;
 
 pub use bulk::{BulkChecker, BulkItem, write_bulk_item};
 pub use check::{CertificateError, Verified, VerifiedExisted, VerifiedRemoved};
 pub use explain::{Explanation, Statement, explain};
 pub use facts::{ContentCount, Facts, KeptCount};
+pub use page::{MAX_PAGE, PAGE_STYLE, certificate_in, check_page, is_page, write_page};
 
 use serde::{Deserialize, Serialize};
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use oubliette_proof::certificate::write_page;
 use oubliette_proof::entry::Body;
 use oubliette_proof::note::{Checkpoint, SignedNote};
 use oubliette_proof::tree::{Tile, TileKind, TreeHead};
@@ -19,6 +20,7 @@ fn stranger() -> (TempDir, Scene) {
     let at = |name: &str| folder.path().join(name);
     fs::write(at("item.json"), scene.item.to_json()).unwrap();
     fs::write(at("order.json"), scene.order.to_json()).unwrap();
+    fs::write(at("item.html"), write_page(&scene.item, &scene.item.verify(&scene.keys).unwrap())).unwrap();
     fs::write(at("bulk.ndjson"), &scene.bulk).unwrap();
     fs::write(at("keys"), key_file()).unwrap();
     for (size, checkpoint) in &scene.checkpoints {
@@ -66,12 +68,20 @@ fn exit_codes_tell_what_came_of_it() {
     let mut changed = scene.item.to_json();
     changed[200] ^= 1;
     fs::write(folder.path().join("changed.json"), changed).unwrap();
+    // Not in the certificate: in the words around it.
+    let page = fs::read_to_string(folder.path().join("item.html")).unwrap();
+    fs::write(folder.path().join("changed.html"), page.replace("4 MiB or more", "8 MiB or more")).unwrap();
     fs::write(folder.path().join("log-only"), log_key().verifier().to_string()).unwrap();
     fs::write(folder.path().join("empty"), "").unwrap();
     for (args, expected) in [
         (format!("item.json --log-key keys --id {own}"), 0),
         (format!("item.json --log-key keys --id {}", own.to_string().to_uppercase()), 0),
         (format!("item.json --log-key keys --id {}", id(2)), 3),
+        (format!("item.html --log-key keys --id {own}"), 0),
+        (format!("item.html --log-key keys --id {}", id(2)), 3),
+        ("item.html --log-key keys --log log".to_owned(), 0),
+        ("changed.html --log-key keys".to_owned(), 1),
+        ("item.html --log-key log-only".to_owned(), 1),
         (format!("bulk.ndjson --log-key keys --id {}", id(2)), 0),
         (format!("bulk.ndjson --log-key keys --id {}", id(4)), 3),
         ("bulk.ndjson --log-key keys".to_owned(), 0),

@@ -6,6 +6,8 @@
 use std::fs;
 use std::path::PathBuf;
 
+use oubliette_proof::certificate::write_page;
+
 use crate::fixture::*;
 
 pub fn testdata() -> PathBuf {
@@ -25,11 +27,15 @@ pub fn golden(name: &str, bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn certificates_keep_their_bytes() {
+fn certificates_and_their_pages_keep_their_bytes() {
     let scene = scene();
     golden("certificate-interaction.json", &scene.item.to_json());
     golden("certificate-content.json", &scene.content.to_json());
     golden("certificate-order.json", &scene.order.to_json());
+    for (name, certificate) in [("interaction", &scene.item), ("content", &scene.content), ("order", &scene.order)] {
+        let page = write_page(certificate, &certificate.verify(&scene.keys).unwrap());
+        golden(&format!("page-{name}.html"), page.as_bytes());
+    }
     golden("bulk.ndjson", &scene.bulk);
     golden("keys.txt", key_file().as_bytes());
     golden("entry.tlog-proof", scene.item.receipt.proof.as_bytes());

@@ -8,5 +8,6 @@ mod entries;
 mod fixture;
 mod golden;
 mod notes;
+mod page;
 mod python;
 mod trees;

@@ -9,7 +9,8 @@ pub const HELP: &str = "\
 Checks what a vault proves about an erasure. Offline: reads the files named and nothing else.
 
   oubliette-verify FILE --log-key KEYS [--log LOG] [--id ID] [--json]
-      FILE       a certificate, or a bulk file: an order's certificate and one line for each item
+      FILE       a certificate, its page (HTML) as it was served, or a bulk file: an order's certificate and one
+                 line for each item
       --log-key  file with the log's public key, and the witnesses' if the certificate is cosigned
       --log      a folder with a copy of the log, or a checkpoint: compare the certificate with it
       --id       the certificate must be about this item; of a bulk file, look only at this item's line

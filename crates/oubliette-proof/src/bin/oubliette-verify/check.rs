@@ -1,11 +1,13 @@
-//! A certificate, or a bulk file.
+//! A certificate, its page, or a bulk file.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use oubliette_proof::ItemId;
-use oubliette_proof::certificate::{BulkChecker, Certificate, MAX_CERTIFICATE, Verified, explain};
+use oubliette_proof::certificate::{
+    BulkChecker, Certificate, MAX_CERTIFICATE, MAX_PAGE, Verified, check_page, explain, is_page,
+};
 use oubliette_proof::note::TrustedKeys;
 use serde_json::{Value, json};
 
@@ -18,9 +20,12 @@ pub fn certificate(file: &Path, key: &Path, log: Option<&Path>, id: Option<ItemI
     let keys = folder::keys(key)?;
     let mut lines = Lines(BufReader::new(File::open(file).map_err(|error| Outcome::unusable(file, error))?), file);
     let first = lines.next()?;
-    let second = lines.next()?;
-    let outcome =
-        if second.is_empty() { single(&first, &keys, id)? } else { bulk(&first, second, &mut lines, &keys, id)? };
+    let outcome = if is_page(&first) {
+        page(first, &mut lines, &keys, id)?
+    } else {
+        let second = lines.next()?;
+        if second.is_empty() { single(&first, &keys, id)? } else { bulk(&first, second, &mut lines, &keys, id)? }
+    };
     if let Some(log) = log {
         follow::compare(log, &keys, &outcome.1.checkpoint.checkpoint)?;
     }
@@ -46,15 +51,33 @@ impl Lines<'_> {
 fn single(line: &[u8], keys: &TrustedKeys, id: Option<ItemId>) -> Result<(Outcome, Verified), Outcome> {
     let certificate = Certificate::parse(line)?;
     let verified = certificate.verify(keys)?;
+    Ok((holds("certificate", &certificate, &verified, id), verified))
+}
+
+fn page(
+    first: Vec<u8>,
+    lines: &mut Lines<'_>,
+    keys: &TrustedKeys,
+    id: Option<ItemId>,
+) -> Result<(Outcome, Verified), Outcome> {
+    let mut page = first;
+    let rest = (&mut lines.0).take(MAX_PAGE as u64).read_to_end(&mut page);
+    rest.map_err(|error| Outcome::unusable(lines.1, error))?;
+    let (certificate, verified) = check_page(&page, keys)?;
+    Ok((holds("page, and the certificate in it,", &certificate, &verified, id), verified))
+}
+
+/// What holds, and whether it is about the item asked for.
+fn holds(what: &str, certificate: &Certificate, verified: &Verified, id: Option<ItemId>) -> Outcome {
     let subject = certificate.subject.id;
-    let summary = format!("the certificate for {subject} holds.");
-    let mut outcome = Outcome::new(Verdict::Valid, summary);
-    if id.is_some_and(|id| id != subject) {
-        outcome = Outcome::new(Verdict::NotThisItem, format!("the certificate holds, but is for {subject}."));
-    }
-    outcome.explanation = Some(Box::new(explain(&certificate, &verified)));
-    outcome.facts = facts(&certificate, &verified);
-    Ok((outcome, verified))
+    let mut outcome = if id.is_some_and(|id| id != subject) {
+        Outcome::new(Verdict::NotThisItem, format!("the {what} holds, but is for {subject}."))
+    } else {
+        Outcome::new(Verdict::Valid, format!("the {what} for {subject} holds."))
+    };
+    outcome.explanation = Some(Box::new(explain(certificate, verified)));
+    outcome.facts = facts(certificate, verified);
+    outcome
 }
 
 fn bulk(

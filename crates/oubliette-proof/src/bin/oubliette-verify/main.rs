@@ -1,4 +1,4 @@
-//! `oubliette-verify`: checks a certificate, a bulk file or a log, offline. Reads files, writes to standard output, and does
+//! `oubliette-verify`: checks a certificate, its page, a bulk file or a log, offline. Reads files, writes to standard output, and does
 //! nothing else. `docs/proof.md` describes it.
 
 mod args;
