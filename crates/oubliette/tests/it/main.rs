@@ -26,6 +26,7 @@ mod nodes;
 mod p1;
 mod program;
 mod quiet;
+mod remnants;
 mod scaled;
 mod server;
 mod shape;

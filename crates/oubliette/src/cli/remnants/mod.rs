@@ -1,11 +1,14 @@
 //! `oubliette remnants`
 
+mod certificate;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use oubliette_store::remnants::{Marker, Report, Scanner};
+use oubliette_store::remnants::{Finding, MAX_MARKERS, Marker, Report, Scanner};
 use serde_json::json;
 
+use self::certificate::Sought;
 use super::erase::PlanFile;
 use super::{VaultArgs, exit};
 
@@ -15,11 +18,18 @@ const SHORTEST: usize = 4;
 /// Searches every file of the data folder (database, its log, key pages, blobs, segments, temporary files) and the file
 /// names for plaintext: as UTF-8, UTF-16, packed digits, binary numbers, hexadecimal, base64 and more. Exit code 7 when
 /// something is found.
+///
+/// With a certificate of an erasure it also looks for what the certificate names: ids, and sealed objects by their
+/// commitments. Where they are found says what is still referred to or still stored, sealed and without a key; that is no
+/// remnant, unless the certificate states that the sealed objects were removed (exit code 7). Nothing is derived again from
+/// a certificate: what was in a conversation can only be searched by the markers given. The certificate's own proofs are
+/// checked by `oubliette-verify`.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  oubliette remnants --data /srv/oubliette --marker '+1 512 555 0101' --marker jane@example.org\n  \
     oubliette erase --phone +15125550101 --dry-run --json > plan.json\n  oubliette erase --phone +15125550101 --yes\n  \
-    oubliette remnants --from-plan plan.json"
+    oubliette remnants --from-plan plan.json\n  \
+    oubliette remnants --certificate certificate.json --marker '+1 512 555 0101'"
 )]
 pub struct Args {
     #[command(flatten)]
@@ -30,6 +40,9 @@ pub struct Args {
     /// A plan as `erase --dry-run --json` prints it: what it asked for and its session ids are searched
     #[arg(long, value_name = "FILE")]
     from_plan: Option<PathBuf>,
+    /// A certificate of an erasure, its page, or a file with the receipts of an order
+    #[arg(long = "certificate", value_name = "FILE")]
+    certificates: Vec<PathBuf>,
     /// A further folder to search, for example that of the log
     #[arg(long = "also", value_name = "DIR")]
     also: Vec<PathBuf>,
@@ -44,22 +57,58 @@ pub async fn run(args: Args) -> Result<u8> {
     if let Some(file) = &args.from_plan {
         texts.extend(from_plan(file)?);
     }
+    let mut certificates = Vec::new();
+    for file in args.certificates {
+        // What is left after the texts and the certificates before.
+        let used: usize = certificates.iter().map(|(_, sought): &(_, Sought)| sought.markers().count()).sum();
+        let room = MAX_MARKERS.saturating_sub(texts.len() + used + 1);
+        let sought = Sought::read(&file, room)?;
+        texts.extend(sought.reference().filter(|reference| reference.len() >= SHORTEST).map(str::to_owned));
+        certificates.push((file, sought));
+    }
     texts.sort();
     texts.dedup();
-    if texts.is_empty() {
-        bail!("say what must not be found: --marker or --from-plan");
+    if texts.is_empty() && certificates.is_empty() {
+        bail!("say what must not be found: --marker, --from-plan or --certificate");
     }
-    let markers: Vec<_> = texts.iter().cloned().map(Marker::Text).collect();
+    let mut markers: Vec<_> = texts.iter().cloned().map(Marker::Text).collect();
+    markers.extend(certificates.iter().flat_map(|(_, sought)| sought.markers().cloned()));
+    let blobs = config.storage.data.join("blobs");
     let mut folders = vec![config.storage.data.clone()];
     folders.extend(args.also);
     let report = tokio::task::spawn_blocking(move || scan(&folders, &markers)).await??;
-    if args.json {
-        println!("{}", as_json(&report));
-    } else {
-        show(&report);
+
+    let remnants: Vec<_> = report.findings.iter().filter(|found| found.marker < texts.len()).collect();
+    let mut first = texts.len();
+    let mut contradicted = false;
+    let mut told = Vec::new();
+    for (file, sought) in &certificates {
+        let found = sought.found(&report.findings, first, &blobs);
+        first += sought.markers().count();
+        contradicted |= sought.contradicted(&found);
+        told.push((file, sought, found));
     }
-    Ok(if report.findings.is_empty() && report.unreadable.is_empty() { exit::DONE } else { exit::FINDINGS })
+    if args.json {
+        let mut value = as_json(&report, &remnants);
+        if !told.is_empty() {
+            let list = told.iter().map(|(file, sought, found)| sought.as_json(file, found));
+            value["certificates"] = list.collect::<Vec<_>>().into();
+        }
+        println!("{value}");
+    } else {
+        show(&report, &remnants);
+        told.iter().for_each(|(file, sought, found)| sought.show(file, found));
+        if !told.is_empty() {
+            println!("\n{NOT_SAID}");
+        }
+    }
+    let clean = remnants.is_empty() && report.unreadable.is_empty() && !contradicted;
+    Ok(if clean { exit::DONE } else { exit::FINDINGS })
 }
+
+/// What a search with a certificate does not say.
+const NOT_SAID: &str = "Not said by this search: that no copy lies elsewhere (other folders, servers, backups), that nothing \
+lies here compressed or\nencrypted by something else, or that a certificate holds (`oubliette-verify FILE --log-key KEYS`).";
 
 fn from_plan(file: &Path) -> Result<Vec<String>> {
     let text = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
@@ -88,19 +137,19 @@ fn scan(folders: &[PathBuf], markers: &[Marker]) -> Result<Report> {
     Ok(whole)
 }
 
-fn show(report: &Report) {
-    for found in &report.findings {
-        let place = found.offset.map_or_else(|| "in its name".to_owned(), |offset| format!("byte {offset}"));
+fn show(report: &Report, remnants: &[&Finding]) {
+    for found in remnants {
+        let place = certificate::place(found);
         println!("{}: {place}: marker {} as {:?}", found.file.display(), found.marker + 1, found.encoding);
     }
     for path in &report.unreadable {
         println!("{}: could not be read", path.display());
     }
-    println!("searched {} files, {} bytes: {} remnants", report.files, report.bytes, report.findings.len());
+    println!("searched {} files, {} bytes: {} remnants", report.files, report.bytes, remnants.len());
 }
 
-fn as_json(report: &Report) -> serde_json::Value {
-    let findings = report.findings.iter().map(|found| {
+fn as_json(report: &Report, remnants: &[&Finding]) -> serde_json::Value {
+    let findings = remnants.iter().map(|found| {
         json!({
             "file": found.file,
             "offset": found.offset,
