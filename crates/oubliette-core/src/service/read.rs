@@ -29,6 +29,13 @@ impl Vault {
         inner.open_interaction(&row)
     }
 
+    /// Whether this is the public id of an interaction of the tenant that was erased, or is hidden and about to be. Read from
+    /// the keys alone: ids that were never given out, other tenants' and other systems' are not.
+    pub fn is_erased(&self, actor: &Actor, id: &str) -> bool {
+        let group = self.inner.decode_id(actor.tenant, id);
+        group.is_some_and(|group| matches!(self.inner.readable(group.leaf(0)), Err(VaultError::Gone)))
+    }
+
     /// The interaction that an id names, for those who may erase but not read: its contents' names are needed to erase one.
     pub async fn interaction_to_erase(&self, actor: &Actor, id: &str) -> Result<Interaction, VaultError> {
         let inner = &self.inner;

@@ -189,7 +189,8 @@ fn progress(erasure: &ErasureView) -> ErasureProgress {
 /// The exit code and the words for an error of the vault.
 fn failure(error: &VaultError) -> Failure {
     let (exit, message) = match error {
-        VaultError::NotFound | VaultError::Gone => (exit::NOT_FOUND, "there is no such thing here".to_owned()),
+        VaultError::NotFound => (exit::NOT_FOUND, "there is no such thing here".to_owned()),
+        VaultError::Gone => (exit::NOT_FOUND, "it was erased".to_owned()),
         VaultError::Conflict(_) | VaultError::Invalid(_) | VaultError::Denied(_) => (exit::FAILED, error.to_string()),
         VaultError::NotReady | VaultError::StillDue | VaultError::Unavailable(_) => {
             (exit::UNAVAILABLE, crate::cli::chain(error))

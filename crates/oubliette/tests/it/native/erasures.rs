@@ -32,6 +32,10 @@ async fn a_dry_run_is_a_plan_and_the_order_takes_the_same() {
     for gone in [&a, &b] {
         assert_eq!(caller.get(&format!("/interactions/{gone}")).await.0, 410);
     }
+    // What was erased differs from what never was, also in a plan.
+    let again = json!({ "selector": { "ids": [a, "nobody", uuid::Uuid::new_v4()] }, "dryRun": true });
+    let (_, plan) = caller.send("POST", "/erasures", again).await;
+    assert_eq!((&plan["missingCount"], &plan["gone"]), (&json!(3), &json!([a])));
     let sealed = caller.until_sealed(id).await;
     assert!(sealed["sealedAt"].is_string() && sealed["sealedEpoch"].is_u64());
     assert!(sealed.get("reference").is_none(), "the reference died with the seal");

@@ -97,6 +97,9 @@ pub struct PlanBody {
     /// The first 1,000 of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     missing: Option<Vec<String>>,
+    /// Those of `missing` that were erased before. The others never existed here, or are of another system and not live.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gone: Option<Vec<String>>,
 }
 
 /// One interaction of a plan.
@@ -152,7 +155,7 @@ pub async fn create_erasure(
         if order.plan_hash.is_some_and(|expected| expected != plan.hash) {
             return Err(Problem::with(Kind::Conflict, "the plan has drifted"));
         }
-        return Ok(Json(show(None, true, plan)).into_response());
+        return Ok(Json(show(&app, &caller, None, true, plan)).into_response());
     }
     let Some(key) = key else {
         return Ok(place(&app, &caller, order).await?.0);
@@ -217,7 +220,7 @@ fn check(order: OrderBody, plan_hash: Option<String>) -> Result<Order, Problem> 
 async fn place(app: &App, caller: &Caller, order: Order) -> Result<(Response, Option<Ordered>), Problem> {
     let (id, plan) = app.vault.order(&caller.0, order).await?;
     let Some(id) = id else {
-        return Ok((Json(show(None, false, plan)).into_response(), None));
+        return Ok((Json(show(app, caller, None, false, plan)).into_response(), None));
     };
     let ordered = Ordered {
         id,
@@ -226,7 +229,7 @@ async fn place(app: &App, caller: &Caller, order: Order) -> Result<(Response, Op
         plan_hash: plan.hash,
         missing: plan.missing.len() as u64,
     };
-    Ok((accepted(&ordered, show(Some(id.to_string()), false, plan)), Some(ordered)))
+    Ok((accepted(&ordered, show(app, caller, Some(id.to_string()), false, plan)), Some(ordered)))
 }
 
 fn replayed(ordered: &Ordered) -> Response {
@@ -239,6 +242,7 @@ fn replayed(ordered: &Ordered) -> Response {
         items: None,
         missing_count: ordered.missing,
         missing: None,
+        gone: None,
     };
     let mut response = accepted(ordered, body);
     response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
@@ -253,7 +257,7 @@ fn accepted(ordered: &Ordered, body: PlanBody) -> Response {
     response
 }
 
-fn show(id: Option<String>, dry_run: bool, plan: Plan) -> PlanBody {
+fn show(app: &App, caller: &Caller, id: Option<String>, dry_run: bool, plan: Plan) -> PlanBody {
     let counted = plan.items.len() <= SHOWN;
     let (interactions, missing_count) = (plan.items.len() as u64, plan.missing.len() as u64);
     let items = plan.items.into_iter().take(SHOWN).map(|item| PlanItemBody {
@@ -261,6 +265,8 @@ fn show(id: Option<String>, dry_run: bool, plan: Plan) -> PlanBody {
         session_id: item.session_id,
         contents: counted.then_some(item.contents),
     });
+    let missing: Vec<_> = plan.missing.into_iter().take(SHOWN).collect();
+    let gone = missing.iter().filter(|id| app.vault.is_erased(&caller.0, id)).cloned().collect();
     PlanBody {
         id,
         dry_run,
@@ -269,7 +275,8 @@ fn show(id: Option<String>, dry_run: bool, plan: Plan) -> PlanBody {
         contents: plan.contents,
         items: Some(items.collect()),
         missing_count,
-        missing: Some(plan.missing.into_iter().take(SHOWN).collect()),
+        missing: Some(missing),
+        gone: Some(gone),
     }
 }
 
