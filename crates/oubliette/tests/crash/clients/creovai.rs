@@ -13,19 +13,12 @@ pub enum Generation {
 
 impl Clients {
     async fn creovai_request(&self, method: reqwest::Method, path: &str) -> Option<reqwest::RequestBuilder> {
-        let token = self
-            .creovai
-            .get_or_try_init(|| async {
-                let request = self.http.post(self.url("/Token")).form(&[
-                    ("grant_type", "client_credentials"),
-                    ("client_id", self.keys.creovai.0.as_str()),
-                    ("client_secret", self.keys.creovai.1.as_str()),
-                ]);
-                let reply = self.send(request).await.ok_or(())?;
-                reply.json()["access_token"].as_str().map(str::to_owned).ok_or(())
-            })
-            .await
-            .ok()?;
+        let ask = self.http.post(self.url("/Token")).form(&[
+            ("grant_type", "client_credentials"),
+            ("client_id", self.keys.creovai.0.as_str()),
+            ("client_secret", self.keys.creovai.1.as_str()),
+        ]);
+        let token = self.creovai.get(self.send(ask)).await?;
         Some(self.http.request(method, self.url(path)).bearer_auth(token))
     }
 

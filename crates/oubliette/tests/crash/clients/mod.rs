@@ -3,6 +3,7 @@
 mod creovai;
 mod elevateai;
 mod native;
+mod token;
 mod vonage;
 
 use std::sync::Arc;
@@ -10,10 +11,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::{RequestBuilder, StatusCode};
-use tokio::sync::OnceCell;
 
 pub use creovai::Generation;
 pub use native::Erasure;
+use token::AccessToken;
 
 /// Credentials of one tenant in every dialect.
 #[derive(Clone, Debug, Default)]
@@ -89,8 +90,8 @@ pub struct Clients {
     http: reqwest::Client,
     base: String,
     keys: Keys,
-    vonage: Arc<OnceCell<String>>,
-    creovai: Arc<OnceCell<String>>,
+    vonage: Arc<AccessToken>,
+    creovai: Arc<AccessToken>,
 }
 
 impl Clients {

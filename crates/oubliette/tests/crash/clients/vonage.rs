@@ -6,22 +6,12 @@ use super::{Clients, Outcome, Reply};
 
 impl Clients {
     async fn vonage_request(&self, method: reqwest::Method, path: &str) -> Option<reqwest::RequestBuilder> {
-        let token = self
-            .vonage
-            .get_or_try_init(|| async {
-                let request = self
-                    .http
-                    .post(self.url("/Auth/connect/token"))
-                    .basic_auth(&self.keys.vonage.0, Some(&self.keys.vonage.1))
-                    .form(&[
-                        ("grant_type", "client_credentials"),
-                        ("scope", "interaction-content:read interaction-content:delete"),
-                    ]);
-                let reply = self.send(request).await.ok_or(())?;
-                reply.json()["access_token"].as_str().map(str::to_owned).ok_or(())
-            })
-            .await
-            .ok()?;
+        let ask = self.http.post(self.url("/Auth/connect/token"));
+        let ask = ask.basic_auth(&self.keys.vonage.0, Some(&self.keys.vonage.1)).form(&[
+            ("grant_type", "client_credentials"),
+            ("scope", "interaction-content:read interaction-content:delete"),
+        ]);
+        let token = self.vonage.get(self.send(ask)).await?;
         let url = self.url(&format!("/interaction-content/interactions{path}"));
         let request = self.http.request(method, url).bearer_auth(token);
         Some(request.header("Accept", "application/vnd.newvoicemedia.v3+json"))
