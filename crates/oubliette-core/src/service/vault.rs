@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::hmac;
 use jiff::Timestamp;
@@ -74,6 +75,22 @@ pub(super) struct Inner {
     pub closing: watch::Sender<bool>,
     pub sweep: tokio::sync::Notify,
     pub workers: Mutex<Vec<tokio::task::JoinHandle<()>>>,
+    counted: tokio::sync::Mutex<Option<Counted>>,
+}
+
+/// How many interactions there were, and what it took to find out.
+struct Counted {
+    interactions: u64,
+    at: Instant,
+    took: Duration,
+}
+
+impl Counted {
+    /// A count that is to be had at once is made each time; one that takes long must not be more than a hundredth of what
+    /// the database has to do, however often somebody asks.
+    fn is_fresh(&self, now: Instant) -> bool {
+        self.took >= Duration::from_millis(10) && now.duration_since(self.at) < self.took * 100
+    }
 }
 
 /// What a fresh key state must be made with: sealed secrets and the pins that tie it to its database.
@@ -128,6 +145,7 @@ impl Vault {
             closing: watch::Sender::new(false),
             sweep: tokio::sync::Notify::new(),
             workers: Mutex::default(),
+            counted: tokio::sync::Mutex::default(),
         });
         inner.install_secrets(secrets)?;
         super::recovery::finish_what_a_crash_left(&inner).await?;
@@ -191,7 +209,7 @@ impl Vault {
             instance: inner.instance,
             epoch: inner.shared.forest.epoch(),
             register_class: inner.shared.forest.register_class().into_owned(),
-            interactions: inner.metadata.count_interactions().await.map_err(port)?,
+            interactions: inner.count_interactions().await?,
             unsealed: waiting.len() as u64,
             oldest_unsealed_seconds: waiting.first().map_or(0, |purge| age(purge.accepted_at)),
             unswept: unswept.len() as u64,
@@ -221,6 +239,20 @@ fn open_error(error: PortError) -> VaultError {
 }
 
 impl Inner {
+    /// Interactions in the vault, as of a moment ago.
+    async fn count_interactions(&self) -> Result<u64, VaultError> {
+        // Who comes while it is counted waits for that count.
+        let mut counted = self.counted.lock().await;
+        #[expect(clippy::disallowed_methods, reason = "measures a duration, not a date")]
+        let begun = Instant::now();
+        if let Some(counted) = counted.as_ref().filter(|counted| counted.is_fresh(begun)) {
+            return Ok(counted.interactions);
+        }
+        let interactions = self.metadata.count_interactions().await.map_err(|error| self.port(error))?;
+        *counted = Some(Counted { interactions, at: begun, took: begun.elapsed() });
+        Ok(interactions)
+    }
+
     /// A port's error as a service's. An unknown outcome ends the process' trust in its media.
     pub fn port(&self, error: PortError) -> VaultError {
         match error.kind {
@@ -351,5 +383,20 @@ impl VaultError {
     /// An error whose cause is for the log only.
     pub fn internal(cause: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self::Internal(Some(Box::new(cause)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a moment to reckon from, not a date")]
+    fn counting_that_takes_long_is_done_seldom_and_any_other_each_time() {
+        let at = Instant::now();
+        let counted = |took| Counted { interactions: 1, at, took: Duration::from_millis(took) };
+        assert!(!counted(9).is_fresh(at));
+        assert!(counted(100).is_fresh(at + Duration::from_secs(9)));
+        assert!(!counted(100).is_fresh(at + Duration::from_secs(10)));
     }
 }
