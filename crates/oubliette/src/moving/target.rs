@@ -10,12 +10,12 @@ use uuid::Uuid;
 use super::MoveError;
 use super::marker::{self, ARRIVING, Arriving};
 use crate::config::{BlobPlace, Config, MetadataPlace};
-use crate::opening::{Engines, Opening, RegisterPolicy, scaled};
+use crate::opening::{Engines, KEYS, Opening, RegisterPolicy, scaled};
 
 /// What lies at the new place.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Found {
-    /// Nothing.
+    /// Nothing; or the empty tables that a run made which could not go on, and marked nothing.
     Empty,
     /// What an earlier run of a move brought there.
     Arriving(Arriving),
@@ -70,12 +70,14 @@ pub async fn look(to: &Config, instance: Uuid) -> Result<Found, MoveError> {
     };
     match survey(&server, ARRIVING).await? {
         Survey::Foreign => Err(MoveError::Refused("the new database has something else under our schema's name")),
-        Survey::Empty if bucket.is_empty().await? => Ok(Found::Empty),
+        Survey::Empty if bucket.is_empty(&[]).await? => Ok(Found::Empty),
         Survey::Empty => Err(MoveError::Refused("the new bucket is not empty: name an empty one, or an empty prefix")),
         Survey::Vault { instance: found, .. } if found != instance => {
             Err(MoveError::Refused("the new database holds another vault: name an empty one"))
         }
         Survey::Vault { value: Some(value), .. } => Ok(Found::Arriving(Arriving::decode(&value)?)),
+        // Whether there are keys is looked at when it is opened.
+        Survey::Vault { value: None, epoch: 0, .. } if bucket.is_empty(&[KEYS]).await? => Ok(Found::Empty),
         Survey::Vault { value: None, .. } => Ok(Found::Arrived),
     }
 }

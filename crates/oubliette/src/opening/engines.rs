@@ -200,6 +200,9 @@ async fn claim(server: &PostgresServer, opening: &Opening) -> Result<(KeyDatabas
     }
 }
 
+/// Folder of the key pages in the bucket of the contents.
+pub(crate) const KEYS: &str = "keys";
+
 struct Keys {
     packs: Arc<dyn Medium>,
     register: Arc<dyn SlotDevice>,
@@ -235,7 +238,7 @@ fn keys(
         SecondPlace::Folder(path) => twin(Arc::new(pages), Arc::new(alone(&path)?))?,
         SecondPlace::Blobs => {
             let bucket = bucket.ok_or(OpenError::Torn("the second place of the key pages names no bucket"))?;
-            let prefix = if bucket.prefix.is_empty() { "keys".to_owned() } else { format!("{}/keys", bucket.prefix) };
+            let prefix = if bucket.prefix.is_empty() { KEYS.to_owned() } else { format!("{}/{KEYS}", bucket.prefix) };
             let options = ObjectsOptions { prefix, limit: PAGE_LIMIT };
             let objects = Objects::open(bucket.object_store()?, &options, |floor| database.number_above(floor));
             twin(Arc::new(pages), Arc::new(objects.map_err(failed)?))?

@@ -33,8 +33,8 @@ use thiserror::Error;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-pub(crate) use self::engines::embedded;
 pub use self::engines::{Claim, Engines, scaled};
+pub(crate) use self::engines::{KEYS, embedded};
 use self::made::Made;
 use crate::config::{Config, ConfigError, MetadataPlace};
 use crate::moving::{self, Mover, Source, UntilHandedOver, Watched};

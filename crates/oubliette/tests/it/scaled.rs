@@ -43,6 +43,11 @@ impl Vault {
 
     /// The same, with another way to the database.
     fn place_by(&self, database: &str, root: &str) -> Place {
+        self.place_through(database, &engine("OUBLIETTE_TEST_S3"), &engine("OUBLIETTE_TEST_OPENBAO"), root)
+    }
+
+    /// The same, with other ways to database, bucket and OpenBao.
+    pub fn place_through(&self, database: &str, s3: &str, openbao: &str, root: &str) -> Place {
         let place = Place::new();
         let (key, secret) = engines::s3_keys();
         let keys = format!("[default]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n");
@@ -51,11 +56,9 @@ impl Vault {
         let config = format!(
             "[storage]\ndata = \"vault\"\nmetadata = \"{database}\"\nblobs = \"s3://{}/contents\"\n\
              accept_unverified_register = true\n\
-             [s3]\nendpoint = \"{}\"\nallow_http = true\ncredentials = \"file\"\ncredentials_file = \"keys\"\n\
-             [root]\n{root}\n[openbao]\naddress = \"{}\"\ntoken_file = \"token\"\n",
+             [s3]\nendpoint = \"{s3}\"\nallow_http = true\ncredentials = \"file\"\ncredentials_file = \"keys\"\n\
+             [root]\n{root}\n[openbao]\naddress = \"{openbao}\"\ntoken_file = \"token\"\n",
             self.bucket,
-            engine("OUBLIETTE_TEST_S3"),
-            engine("OUBLIETTE_TEST_OPENBAO"),
         );
         std::fs::write(place.join("oubliette.toml"), config).unwrap();
         place
@@ -168,7 +171,7 @@ async fn a_vault_cut_off_from_its_database_answers_503_and_serves_again_by_itsel
     let asker = Asker::new(&base, &token);
     let kept = asker.call("kept", vec![1; 40_000]).await;
 
-    cut.open.store(false, Ordering::SeqCst);
+    cut.set_open(false);
     let begun = Instant::now();
     while asker.read(&kept).await.0 != StatusCode::SERVICE_UNAVAILABLE {
         assert!(begun.elapsed() < TAKES_OVER, "nothing is served on a claim that cannot be confirmed");
@@ -177,7 +180,7 @@ async fn a_vault_cut_off_from_its_database_answers_503_and_serves_again_by_itsel
     assert_eq!(asker.read(&kept).await.0, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(asker.delete(&kept).await, StatusCode::SERVICE_UNAVAILABLE);
 
-    cut.open.store(true, Ordering::SeqCst);
+    cut.set_open(true);
     let begun = Instant::now();
     while asker.read(&kept).await != (StatusCode::OK, vec![1; 40_000]) {
         assert!(begun.elapsed() < TAKES_OVER, "it serves again: {}", server.log());
@@ -199,10 +202,10 @@ async fn a_process_that_stands_by_waits_for_its_database_and_takes_over_after_it
     let mut second = serve(&place);
     until_it_says(&second, "standing by: another process").await;
 
-    cut.open.store(false, Ordering::SeqCst);
+    cut.set_open(false);
     until_it_says(&second, "standing by: the key state's database is out of reach").await;
     assert!(second.running(), "it waits: {}", second.log());
-    cut.open.store(true, Ordering::SeqCst);
+    cut.set_open(true);
     first.stop();
     second.wait_for_endpoint();
     second.kill();
@@ -216,22 +219,25 @@ async fn until_it_says(server: &Server, what: &str) {
     }
 }
 
-/// The way to a database, which can be cut.
-struct Cut {
-    url: String,
+/// The way to a server, which can be cut.
+pub struct Cut {
+    /// The server's address by this way.
+    pub url: String,
     open: Arc<AtomicBool>,
 }
 
 impl Cut {
-    async fn before(database: &str) -> Self {
-        let (scheme, rest) = database.split_once("://").unwrap();
-        let (authority, path) = rest.split_once('/').unwrap();
+    /// A way to the server of this address; open.
+    pub async fn before(address: &str) -> Self {
+        let (scheme, rest) = address.split_once("://").unwrap();
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let (user, server) = authority.rsplit_once('@').map_or(("", authority), |(user, server)| (user, server));
         let server = server.to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let here = listener.local_addr().unwrap();
         let at = if user.is_empty() { "" } else { "@" };
-        let url = format!("{scheme}://{user}{at}{here}/{path}");
+        let slash = if path.is_empty() { "" } else { "/" };
+        let url = format!("{scheme}://{user}{at}{here}{slash}{path}");
         let open = Arc::new(AtomicBool::new(true));
         let way = Arc::clone(&open);
         tokio::spawn(async move {
@@ -252,6 +258,11 @@ impl Cut {
             }
         });
         Self { url, open }
+    }
+
+    /// Opens or cuts it.
+    pub fn set_open(&self, open: bool) {
+        self.open.store(open, Ordering::SeqCst);
     }
 }
 

@@ -200,18 +200,20 @@ impl S3Options {
         Ok(Arc::new(self.connect(&ObjectOptions::default(), None)?.0))
     }
 
-    /// Whether nothing lies below the prefix, apart from what trying a bucket out may leave there. Reads only.
+    /// Whether nothing lies below the prefix, apart from what trying a bucket out may leave there and from what lies in these
+    /// folders below it. Reads only.
     ///
     /// # Errors
     /// `Refused` for settings that make no sense, `Unavailable` when the bucket cannot be listed now.
-    pub async fn is_empty(&self) -> Result<bool, PortError> {
+    pub async fn is_empty(&self, apart_from: &[&str]) -> Result<bool, PortError> {
         let prefix = checked_prefix(&self.prefix)?;
-        let tried_out = format!("{prefix}{}/", Kind::Probe.letter());
+        let mut passed_over = vec![format!("{prefix}{}/", Kind::Probe.letter())];
+        passed_over.extend(apart_from.iter().map(|folder| format!("{prefix}{folder}/")));
         let at = (!prefix.is_empty()).then(|| ObjectPath::from(prefix.trim_end_matches('/')));
         let mut found = self.object_store()?.list(at.as_ref());
         while let Some(object) = found.next().await {
             let object = object.map_err(not_done("list the bucket"))?;
-            if !object.location.as_ref().starts_with(&tried_out) {
+            if !passed_over.iter().any(|folder| object.location.as_ref().starts_with(folder)) {
                 return Ok(false);
             }
         }

@@ -20,6 +20,8 @@ pub enum Survey {
     Vault {
         /// The vault's id.
         instance: Uuid,
+        /// The newest key epoch that it has heard of; 0 as long as no key state belongs to it.
+        epoch: u64,
         /// The named value that was asked for.
         value: Option<Vec<u8>>,
     },
@@ -44,8 +46,8 @@ async fn look(session: &Session, value: &str) -> Result<Survey, PostgresError> {
     if !ours {
         return Ok(if filled { Survey::Foreign } else { Survey::Empty });
     }
-    let instance = read::instance(session).await?.instance;
+    let row = read::instance(session).await?;
     let rows = session.query(sql::VALUE, &[&value]).await?;
     let value = rows.first().map(|row| get::<Vec<u8>>(row, 0)).transpose()?;
-    Ok(Survey::Vault { instance, value })
+    Ok(Survey::Vault { instance: row.instance, epoch: row.epoch, value })
 }

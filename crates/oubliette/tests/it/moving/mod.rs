@@ -3,6 +3,7 @@
 //! `scripts/engines.sh` starts the servers; without them these tests fail.
 
 mod client;
+mod faults;
 mod killed;
 mod load;
 mod moved;
@@ -31,8 +32,13 @@ pub struct Rig {
 
 impl Rig {
     pub fn new() -> Self {
+        Self::with_root("class = \"file\"")
+    }
+
+    /// The new place's root in another store.
+    pub fn with_root(root: &str) -> Self {
         let servers = Vault::new();
-        let new = servers.place("class = \"file\"");
+        let new = servers.place(root);
         Self { old: Place::new(), new, servers }
     }
 
