@@ -49,6 +49,8 @@ pub(super) struct Found<'a> {
     finding: &'a Finding,
     /// It lies among the stored objects: it is the sealed object itself.
     stored: bool,
+    /// In a file that small objects share: the space of a removed one is given back when enough of them are.
+    shared: bool,
 }
 
 impl Sought {
@@ -150,14 +152,15 @@ impl Sought {
             .filter_map(|finding| {
                 let what = of(&finding)?;
                 let stored = matches!(what, What::Object(_)) && finding.file.starts_with(blobs);
-                Some(Found { what, finding, stored })
+                let shared = stored && finding.file.starts_with(blobs.join("s"));
+                Some(Found { what, finding, stored, shared })
             })
             .collect()
     }
 
     /// Whether a sealed object that the certificate calls removed is still there.
     pub(super) fn contradicted(&self, found: &[Found<'_>]) -> bool {
-        self.certificate.removed.is_some() && found.iter().any(|found| found.stored)
+        self.certificate.removed.is_some() && found.iter().any(|found| found.stored && !found.shared)
     }
 
     /// For people, in the certificate's words.
@@ -203,12 +206,18 @@ impl Sought {
             println!("  and           {} places more", found.len() - SHOWN);
         }
         let stored = found.iter().filter(|found| found.stored).count();
+        let shared = found.iter().filter(|found| found.shared).count();
         println!("  found         {stored} sealed objects in storage, {} references elsewhere", found.len() - stored);
         if self.contradicted(found) {
             println!("  BUT           the certificate states that the sealed objects of the order were removed");
-        } else if stored > 0 {
+        } else if stored > 0 && self.certificate.removed.is_none() {
             println!(
                 "  which says    they are not removed yet, as far as the certificate states; without keys they are closed"
+            );
+        }
+        if shared > 0 {
+            println!(
+                "  of these      {shared} in files of small objects, where the space of removed ones is given back later"
             );
         }
         if found.len() > stored {
@@ -227,6 +236,7 @@ impl Sought {
                 "offset": found.finding.offset,
                 "encoding": format!("{:?}", found.finding.encoding),
                 "stored": found.stored,
+                "shared": found.shared,
             })
         });
         json!({
