@@ -3,10 +3,11 @@
 //! The 122 free bits of a UUID hold the group's number (64 bits) and 58 zero bits, permuted by AES-256 under the tenant's
 //! secret. Cycle walking keeps the fixed bits: the cipher is applied until version and variant fit (64 blocks on average).
 //! Decoding walks back and demands the zeros, so a forged id passes with probability 2^-58 and a foreign tenant's id decodes
-//! to nothing.
+//! to nothing. Ids of contents, which only certificates have, are made of a leaf in the same way, with a one in place of the
+//! last zero.
 
 use aws_lc_rs::cipher::{AES_256, DecryptingKey, DecryptionContext, EncryptingKey, UnboundCipherKey};
-use keyforest::Group;
+use keyforest::{Group, Leaf};
 use uuid::Uuid;
 
 use crate::service::PublicId;
@@ -25,6 +26,17 @@ pub struct IdCipherError;
 /// Longest walk before giving up. The chance that 8,192 blocks in a row do not fit is below 2^-180.
 const LONGEST_WALK: usize = 8_192;
 
+/// Ids made side by side.
+const SIDE_BY_SIDE: usize = 4_096;
+
+fn group_bits(group: Group) -> u128 {
+    u128::from(group.0) << 58
+}
+
+fn content_bits(leaf: Leaf) -> u128 {
+    (u128::from(leaf.0) << 58) | 1
+}
+
 impl IdCipher {
     /// The permutation under a tenant's 32-byte secret.
     pub fn new(secret: &[u8; 32]) -> Result<Self, IdCipherError> {
@@ -37,7 +49,58 @@ impl IdCipher {
 
     /// The id of a group.
     pub fn encode(&self, group: Group) -> Result<PublicId, IdCipherError> {
-        let mut block = spread(u128::from(group.0) << 58);
+        self.walk(group_bits(group))
+    }
+
+    /// The id that a content under this leaf has in certificates.
+    pub fn encode_content(&self, leaf: Leaf) -> Result<PublicId, IdCipherError> {
+        self.walk(content_bits(leaf))
+    }
+
+    /// The ids of many groups, in their order. Walks them side by side, which is many times faster than one by one.
+    pub fn encode_all(&self, groups: &[Group]) -> Result<Vec<PublicId>, IdCipherError> {
+        self.walk_all(groups, |group| group_bits(*group))
+    }
+
+    /// The same of contents.
+    pub fn encode_contents(&self, leaves: &[Leaf]) -> Result<Vec<PublicId>, IdCipherError> {
+        self.walk_all(leaves, |leaf| content_bits(*leaf))
+    }
+
+    fn walk_all<T>(&self, all: &[T], bits: impl Fn(&T) -> u128) -> Result<Vec<PublicId>, IdCipherError> {
+        let mut ids = vec![PublicId(Uuid::nil()); all.len()];
+        for (some, ids) in all.chunks(SIDE_BY_SIDE).zip(ids.chunks_mut(SIDE_BY_SIDE)) {
+            let mut blocks: Vec<u8> = some.iter().flat_map(|one| spread(bits(one))).collect();
+            let mut walking: Vec<usize> = (0..some.len()).collect();
+            for _ in 0..LONGEST_WALK {
+                self.forward.encrypt(&mut blocks).map_err(|_| IdCipherError)?;
+                let mut kept = 0;
+                for at in 0..walking.len() {
+                    let mut block = [0; 16];
+                    block.copy_from_slice(&blocks[at * 16..at * 16 + 16]);
+                    if fits(&block) {
+                        ids[walking[at]] = PublicId(Uuid::from_bytes(block));
+                    } else {
+                        blocks.copy_within(at * 16..at * 16 + 16, kept * 16);
+                        walking[kept] = walking[at];
+                        kept += 1;
+                    }
+                }
+                blocks.truncate(kept * 16);
+                walking.truncate(kept);
+                if kept == 0 {
+                    break;
+                }
+            }
+            if !walking.is_empty() {
+                return Err(IdCipherError);
+            }
+        }
+        Ok(ids)
+    }
+
+    fn walk(&self, bits: u128) -> Result<PublicId, IdCipherError> {
+        let mut block = spread(bits);
         for _ in 0..LONGEST_WALK {
             self.forward.encrypt(&mut block).map_err(|_| IdCipherError)?;
             if fits(&block) {
@@ -49,6 +112,17 @@ impl IdCipher {
 
     /// The group an id stands for; `None` when it is no id of this tenant.
     pub fn decode(&self, id: PublicId) -> Option<Group> {
+        let bits = self.back(id)?;
+        (bits & ((1 << 58) - 1) == 0).then_some(Group((bits >> 58) as u64))
+    }
+
+    /// The leaf that a content's id in certificates stands for; `None` when it is none of this tenant.
+    pub fn decode_content(&self, id: PublicId) -> Option<Leaf> {
+        let bits = self.back(id)?;
+        (bits & ((1 << 58) - 1) == 1).then_some(Leaf((bits >> 58) as u64))
+    }
+
+    fn back(&self, id: PublicId) -> Option<u128> {
         let mut block = *id.0.as_bytes();
         if !fits(&block) {
             return None;
@@ -56,8 +130,7 @@ impl IdCipher {
         for _ in 0..LONGEST_WALK {
             self.backward.decrypt(&mut block, DecryptionContext::None).ok()?;
             if fits(&block) {
-                let bits = gather(&block);
-                return (bits & ((1 << 58) - 1) == 0).then_some(Group((bits >> 58) as u64));
+                return Some(gather(&block));
             }
         }
         None
@@ -108,6 +181,29 @@ mod tests {
         fn a_made_up_id_decodes_to_nothing(bytes: [u8; 16]) {
             let cipher = IdCipher::new(&[7; 32]).unwrap();
             prop_assert_eq!(cipher.decode(PublicId(Uuid::from_bytes(bytes))), None);
+        }
+    }
+
+    #[test]
+    fn ids_made_side_by_side_are_those_made_one_by_one() {
+        let cipher = IdCipher::new(&[7; 32]).unwrap();
+        let groups: Vec<Group> = (0..5_000).map(|number| Group(number * 977)).collect();
+        let all = cipher.encode_all(&groups).unwrap();
+        assert_eq!(all.len(), groups.len());
+        let content = cipher.encode_contents(&[Leaf(9)]).unwrap();
+        assert_eq!(content, [cipher.encode_content(Leaf(9)).unwrap()]);
+        for (group, id) in groups.iter().zip(all) {
+            assert_eq!(cipher.decode(id), Some(*group));
+        }
+    }
+
+    #[test]
+    fn no_id_is_both_an_interactions_and_a_contents() {
+        let cipher = IdCipher::new(&[7; 32]).unwrap();
+        for number in 0..200 {
+            let id = cipher.encode_content(Leaf(number)).unwrap();
+            assert_eq!((cipher.decode_content(id), cipher.decode(id)), (Some(Leaf(number)), None));
+            assert_eq!(cipher.decode_content(cipher.encode(Group(number)).unwrap()), None);
         }
     }
 

@@ -10,6 +10,7 @@ pub mod ids;
 pub mod model;
 pub mod phone;
 pub mod ports;
+pub mod proof;
 pub mod secrets;
 pub mod service;
 #[cfg(any(test, feature = "testing"))]

@@ -71,6 +71,9 @@ fn erasure(number: u64) -> Transaction {
         sealed_epoch: None,
         removed_at: None,
         retained_until: None,
+        stated: Vec::new(),
+        place: None,
+        removal: None,
     };
     let checks = vec![Check::Interaction(Group(number)), Check::NotErased(Group(number).leaf(0))];
     Transaction { name: "bench", checks, writes: vec![Write::InsertPurge(purge)] }

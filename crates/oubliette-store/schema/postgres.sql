@@ -1,6 +1,12 @@
 -- The schema as all migrations leave it. Made by the tests `the_dump_of_…_is_current`;
 -- run them with OUBLIETTE_UPDATE=1 after adding a migration.
 
+CREATE TABLE arrivals (
+    serial bigint NOT NULL,
+    items bytea STORAGE EXTERNAL NOT NULL,
+    CONSTRAINT arrivals_pkey PRIMARY KEY (serial)
+);
+
 CREATE TABLE commits (
     slot integer NOT NULL,
     count bigint NOT NULL,
@@ -73,6 +79,21 @@ CREATE TABLE extra_groups (
     CONSTRAINT extra_groups_position_check CHECK (("position" >= 0))
 );
 
+CREATE TABLE ingest_batches (
+    entry bigint NOT NULL,
+    items bytea STORAGE EXTERNAL NOT NULL,
+    CONSTRAINT ingest_batches_pkey PRIMARY KEY (entry),
+    CONSTRAINT ingest_batches_entry_check CHECK ((entry >= 0))
+);
+
+CREATE TABLE ingest_places (
+    place bigint NOT NULL,
+    entry bigint NOT NULL,
+    CONSTRAINT ingest_places_pkey PRIMARY KEY (place, entry),
+    CONSTRAINT ingest_places_entry_check CHECK ((entry >= 0)),
+    CONSTRAINT ingest_places_place_check CHECK ((place >= 0))
+);
+
 CREATE TABLE instance (
     "only" smallint NOT NULL,
     instance uuid NOT NULL,
@@ -122,10 +143,22 @@ CREATE TABLE purge_covers (
 );
 CREATE INDEX purge_covers_by_serial ON oubliette.purge_covers USING btree (serial);
 
+CREATE TABLE purge_manifests (
+    serial bigint NOT NULL,
+    manifest bytea NOT NULL,
+    CONSTRAINT purge_manifests_pkey PRIMARY KEY (serial)
+);
+
 CREATE TABLE purge_orders (
     serial bigint NOT NULL,
     sealed_order bytea STORAGE EXTERNAL NOT NULL,
     CONSTRAINT purge_orders_pkey PRIMARY KEY (serial)
+);
+
+CREATE TABLE purge_places (
+    place bigint NOT NULL,
+    serial bigint NOT NULL,
+    CONSTRAINT purge_places_pkey PRIMARY KEY (place, serial)
 );
 
 CREATE TABLE purge_sets (
@@ -149,21 +182,38 @@ CREATE TABLE purges (
     sealed_epoch bigint,
     removed_at bigint,
     retained_until bigint,
+    stated bytea NOT NULL,
+    entry bigint,
+    first_receipt bigint,
+    receipts bigint,
+    blobs bigint,
+    removal_entry bigint,
+    removal_index bigint,
     CONSTRAINT purges_purge_key UNIQUE (purge),
     CONSTRAINT purges_pkey PRIMARY KEY (serial),
+    CONSTRAINT purges_blobs_check CHECK ((blobs >= 0)),
     CONSTRAINT purges_check CHECK (((state = 3) = (sealed_at IS NOT NULL))),
     CONSTRAINT purges_check1 CHECK (((state = 3) = (sealed_epoch IS NOT NULL))),
     CONSTRAINT purges_check2 CHECK (((removed_at IS NULL) OR (state = 3))),
     CONSTRAINT purges_contents_check CHECK ((contents >= 0)),
+    CONSTRAINT purges_entry_check CHECK ((entry >= 0)),
+    CONSTRAINT purges_first_receipt_check CHECK ((first_receipt >= 0)),
     CONSTRAINT purges_interactions_check CHECK ((interactions >= 0)),
     CONSTRAINT purges_kind_check CHECK (((kind >= 1) AND (kind <= 3))),
     CONSTRAINT purges_order_leaf_check CHECK ((order_leaf >= 0)),
+    CONSTRAINT purges_receipts_check CHECK ((receipts > 0)),
+    CONSTRAINT purges_removal_entry_check CHECK ((removal_entry >= 0)),
+    CONSTRAINT purges_removal_index_check CHECK ((removal_index >= 0)),
     CONSTRAINT purges_sealed_epoch_check CHECK ((sealed_epoch >= 0)),
     CONSTRAINT purges_state_check CHECK (((state >= 1) AND (state <= 3))),
     CONSTRAINT purges_tenant_check CHECK (((tenant >= 1) AND (tenant <= '4294967295'::bigint)))
 );
+CREATE INDEX purges_by_entry ON oubliette.purges USING btree (entry, first_receipt) WHERE (entry IS NOT NULL);
 CREATE INDEX purges_by_order_leaf ON oubliette.purges USING btree (order_leaf) WHERE (order_leaf IS NOT NULL);
+CREATE INDEX purges_by_removal ON oubliette.purges USING btree (removal_entry, removal_index) WHERE (removal_entry IS NOT NULL);
 CREATE INDEX purges_by_tenant ON oubliette.purges USING btree (tenant, accepted_at, purge);
+CREATE INDEX purges_removal_due ON oubliette.purges USING btree (removed_at, purge) WHERE ((removed_at IS NOT NULL) AND (entry IS NOT NULL) AND (removal_entry IS NULL));
+CREATE INDEX purges_uncertified ON oubliette.purges USING btree (sealed_epoch, accepted_at, purge) WHERE ((state = 3) AND (entry IS NULL) AND (removed_at IS NULL) AND (kind < 3));
 CREATE INDEX purges_unsealed ON oubliette.purges USING btree (accepted_at, serial) WHERE (state < 3);
 CREATE INDEX purges_unswept ON oubliette.purges USING btree (COALESCE(retained_until, '-9223372036854775808'::bigint), accepted_at, serial) WHERE ((state = 3) AND (removed_at IS NULL));
 
@@ -173,6 +223,14 @@ CREATE TABLE schema_migrations (
     sha256 bytea NOT NULL,
     CONSTRAINT schema_migrations_pkey PRIMARY KEY (number),
     CONSTRAINT schema_migrations_sha256_check CHECK ((octet_length(sha256) = 32))
+);
+
+CREATE TABLE seals (
+    epoch bigint NOT NULL,
+    sealed_at bigint NOT NULL,
+    facts bytea NOT NULL,
+    CONSTRAINT seals_pkey PRIMARY KEY (epoch),
+    CONSTRAINT seals_epoch_check CHECK ((epoch >= 0))
 );
 
 CREATE TABLE tenants (

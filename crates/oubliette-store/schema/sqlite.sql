@@ -1,6 +1,13 @@
 -- The schema as all migrations leave it. Made by the tests `the_dump_of_…_is_current`;
 -- run them with OUBLIETTE_UPDATE=1 after adding a migration.
 
+CREATE TABLE arrivals (
+    -- Number in order of arrival, roughly.
+    serial INTEGER PRIMARY KEY,
+    -- Tenants, leaves and commitments of sealed bytes. Removed once logged.
+    items BLOB NOT NULL
+) STRICT;
+
 CREATE TABLE contents (
     -- Leaf that seals its bytes and its description. A purge of the content or its interaction removes the row.
     leaf INTEGER PRIMARY KEY CHECK (leaf >= 0),
@@ -64,6 +71,21 @@ CREATE TABLE extra_groups (
     UNIQUE (interaction, position)
 ) STRICT;
 
+CREATE TABLE ingest_batches (
+    -- The log entry.
+    entry INTEGER PRIMARY KEY CHECK (entry >= 0),
+    -- Tenants, leaves and commitments of sealed bytes, in the order of the receipts.
+    items BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE ingest_places (
+    -- Run of 128 groups: the interaction's group divided by that.
+    place INTEGER NOT NULL CHECK (place >= 0),
+    -- The batch.
+    entry INTEGER NOT NULL CHECK (entry >= 0),
+    PRIMARY KEY (place, entry)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE instance (
     -- Always 1. A purge leaves it.
     only INTEGER PRIMARY KEY CHECK (only = 1),
@@ -109,12 +131,27 @@ CREATE TABLE named_values (
     value BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE purge_manifests (
+    -- The erasure.
+    serial INTEGER PRIMARY KEY REFERENCES purges (serial),
+    -- Kinds and size classes of its contents by interaction, numbers of single contents.
+    manifest BLOB NOT NULL
+) STRICT;
+
 CREATE TABLE purge_orders (
     -- The erasure.
     serial INTEGER PRIMARY KEY REFERENCES purges (serial),
     -- Selector, reference and reason, sealed under the order's leaf; the row is removed when the erasure is sealed.
     sealed_order BLOB NOT NULL
 ) STRICT;
+
+CREATE TABLE purge_places (
+    -- Of a small erasure minus one minus an interaction's group; of a large one a run of 8,192 groups.
+    place INTEGER NOT NULL,
+    -- The erasure.
+    serial INTEGER NOT NULL REFERENCES purges (serial),
+    PRIMARY KEY (place, serial)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE purge_sets (
     -- The erasure.
@@ -149,18 +186,28 @@ CREATE TABLE purges (
     -- Epoch whose seal destroyed its keys.
     sealed_epoch INTEGER CHECK (sealed_epoch >= 0),
     -- When its rows were deleted and its blobs were seen removed.
-    removed_at INTEGER, retained_until INTEGER,
+    removed_at INTEGER, retained_until INTEGER, stated BLOB NOT NULL DEFAULT x'', entry INTEGER CHECK (entry >= 0), first_receipt INTEGER CHECK (first_receipt >= 0), receipts INTEGER CHECK (receipts > 0), blobs INTEGER CHECK (blobs >= 0), removal_entry INTEGER CHECK (removal_entry >= 0), removal_index INTEGER CHECK (removal_index >= 0),
     -- Sealed has both a time and an epoch; nothing is removed before it is sealed.
     CHECK ((state = 3) = (sealed_at IS NOT NULL)),
     CHECK ((state = 3) = (sealed_epoch IS NOT NULL)),
     CHECK (removed_at IS NULL OR state = 3)
 ) STRICT;
 
+CREATE INDEX purges_by_entry ON purges (entry, first_receipt) WHERE entry IS NOT NULL;
+
 CREATE INDEX purges_by_order_leaf ON purges (order_leaf) WHERE order_leaf IS NOT NULL;
+
+CREATE INDEX purges_by_removal ON purges (removal_entry, removal_index) WHERE removal_entry IS NOT NULL;
 
 CREATE INDEX purges_by_tenant ON purges (tenant, accepted_at, purge);
 
 CREATE INDEX purges_covering ON purges (serial) WHERE removed_at IS NULL;
+
+CREATE INDEX purges_removal_due ON purges (removed_at, purge)
+    WHERE removed_at IS NOT NULL AND entry IS NOT NULL AND removal_entry IS NULL;
+
+CREATE INDEX purges_uncertified ON purges (sealed_epoch, accepted_at, purge)
+    WHERE state = 3 AND entry IS NULL AND removed_at IS NULL AND kind < 3;
 
 CREATE INDEX purges_unsealed ON purges (accepted_at, serial) WHERE state < 3;
 
@@ -174,6 +221,15 @@ CREATE TABLE schema_migrations (
     name TEXT NOT NULL,
     -- SHA-256 of its text.
     sha256 BLOB NOT NULL CHECK (length(sha256) = 32)
+) STRICT;
+
+CREATE TABLE seals (
+    -- The epoch after it.
+    epoch INTEGER PRIMARY KEY CHECK (epoch >= 0),
+    -- When it was made.
+    sealed_at INTEGER NOT NULL,
+    -- State hashes, count of leaves, class and condition of the register, who took part. Removed with the row once logged.
+    facts BLOB NOT NULL
 ) STRICT;
 
 CREATE TABLE tenants (

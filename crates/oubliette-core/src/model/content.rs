@@ -187,7 +187,7 @@ pub struct ContentMeta {
 }
 
 /// Power-of-two class of a stored size: all that is kept in clear of a length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SizeClass(pub u8);
 
 impl SizeClass {

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use keyforest::{Group, Leaf, LeafSet};
 use uuid::Uuid;
 
-use super::{BlobRef, PortError};
+use super::{ArrivalRow, BatchRow, BlobRef, Certified, PortError, ReceiptPlace, RemovalPlace, RemovedPurge, SealRow};
 use crate::model::{ContentKind, CredentialKind, InteractionKind, Scopes, SizeClass, State, TenantId};
 
 /// What the database knows of itself.
@@ -215,6 +215,12 @@ pub struct PurgeRow {
     pub removed_at: Option<Timestamp>,
     /// Some of its blobs are (or were) kept by the backend until then: ciphertext without a key.
     pub retained_until: Option<Timestamp>,
+    /// What the log is to state of it beyond the counts, as it was accepted.
+    pub stated: Vec<u8>,
+    /// Its place in the log; set by [`Write::CertifyPurge`] alone.
+    pub place: Option<ReceiptPlace>,
+    /// Place of the log's word that its blobs are gone; set by [`Write::LogRemoval`] alone.
+    pub removal: Option<RemovalPlace>,
 }
 
 /// Something that must hold for a transaction to happen.
@@ -234,6 +240,7 @@ pub enum Check {
 }
 
 /// One change.
+#[expect(clippy::large_enum_variant, reason = "erasures are few; their rows would be boxed only to be unboxed")]
 pub enum Write {
     /// A new interaction. Refused as a conflict when the group has a row.
     InsertInteraction(InteractionRow),
@@ -264,6 +271,20 @@ pub enum Write {
     RemovedPurge(Uuid, Timestamp),
     /// Notes that a sealed erasure's blobs cannot be removed before this time; a later note replaces it.
     RetainPurge(Uuid, Timestamp),
+    /// Remembers a seal until the log tells of it; a second one of its epoch changes nothing.
+    InsertSeal(SealRow),
+    /// Forgets the seals up to this epoch.
+    DeleteSeals(u64),
+    /// Notes what comes in with this transaction. The notes of one durable commit become one row, in order.
+    NoteArrivals(Vec<u8>),
+    /// Forgets arrivals by number.
+    DeleteArrivals(Vec<u64>),
+    /// A new ingest batch, with where it is looked for ([`Metadata::batches_at`]), none twice.
+    InsertBatch(BatchRow, Vec<u64>),
+    /// Gives a sealed erasure its place in the log; a repeated mark keeps the first.
+    CertifyPurge(Box<Certified>),
+    /// Notes the log's word that a certified erasure's blobs are gone; a repeated mark keeps the first.
+    LogRemoval(Uuid, RemovalPlace),
     /// A new credential.
     InsertCredential(CredentialRow),
     /// Revokes a credential.
@@ -354,6 +375,37 @@ pub trait Metadata: Send + Sync {
         before: Option<(Timestamp, Uuid)>,
         limit: usize,
     ) -> Result<Vec<PurgeRow>, PortError>;
+
+    /// Erasures that are sealed in this epoch at the latest, have no place in the log and are not removed, at most `limit`:
+    /// by epoch, time of acceptance and id. Upkeep has no receipts and is left out.
+    async fn uncertified_purges(&self, epoch: u64, limit: usize) -> Result<Vec<PurgeRow>, PortError>;
+
+    /// Erasures that this entry of the log tells of, by their first receipt.
+    async fn purges_in_entry(&self, entry: u64) -> Result<Vec<PurgeRow>, PortError>;
+
+    /// What the receipts of a certified erasure are made from.
+    async fn manifest(&self, id: Uuid) -> Result<Option<Vec<u8>>, PortError>;
+
+    /// Certified erasures that are looked for at these places, with the place, by place and id. At most 10,000 places a call.
+    async fn purges_at(&self, places: &[i64]) -> Result<Vec<(i64, Uuid)>, PortError>;
+
+    /// Certified erasures whose blobs are gone without the log's word, by time of removal and id.
+    async fn removals_due(&self, limit: usize) -> Result<Vec<RemovedPurge>, PortError>;
+
+    /// Erasures whose removal this entry of the log tells of, in the order of the receipts.
+    async fn removals_in_entry(&self, entry: u64) -> Result<Vec<RemovedPurge>, PortError>;
+
+    /// Seals that no log entry tells of, by epoch, at most `limit`.
+    async fn seals(&self, limit: usize) -> Result<Vec<SealRow>, PortError>;
+
+    /// Arrivals that no ingest batch holds, by number, at most `limit`.
+    async fn arrivals(&self, limit: usize) -> Result<Vec<ArrivalRow>, PortError>;
+
+    /// Ingest batches that are looked for at any of these places, by entry, each once.
+    async fn batches_at(&self, places: &[u64]) -> Result<Vec<BatchRow>, PortError>;
+
+    /// Ingest batches from this entry on, by entry, at most `limit`.
+    async fn batches(&self, from: u64, limit: usize) -> Result<Vec<BatchRow>, PortError>;
 
     /// Group numbers in `range` that any row refers to (interactions, extra groups, directory leaves, orders).
     async fn used_groups(&self, range: std::ops::Range<u64>) -> Result<LeafSet, PortError>;

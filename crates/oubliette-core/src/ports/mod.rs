@@ -7,6 +7,7 @@ mod error;
 mod lease;
 mod lenders;
 mod metadata;
+mod proof;
 mod waiting;
 
 pub use blobs::{BlobHint, BlobRef, BlobWriter, Blobs, LiveBlobs, Removal, SweepReport};
@@ -18,4 +19,5 @@ pub use metadata::{
     Applied, Check, ContentRow, CredentialRow, DirectoryRow, InstanceRow, InteractionRow, Metadata, PurgeKind,
     PurgeRow, PurgeSet, PurgeState, Transaction, Write,
 };
+pub use proof::{ArrivalRow, BatchRow, Certified, ReceiptPlace, RemovalPlace, RemovedPurge, SealRow};
 pub use waiting::{may_wait, this_thread_may_wait};

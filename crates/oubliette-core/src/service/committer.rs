@@ -9,8 +9,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, Weak};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use keyforest::{Group, Lane, Leaf, LeafStatus};
+use oubliette_proof::Seconds;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
@@ -25,6 +26,7 @@ use crate::model::{Actor, TenantId};
 use crate::ports::{
     Check, ContentRow, InteractionRow, PurgeKind, PurgeRow, PurgeSet, PurgeState, Write, this_thread_may_wait,
 };
+use crate::proof::{Arrival, Stated, role_of, write_note};
 
 /// Named moments of the committer.
 pub const CRASH_POINTS: &[&str] = &["commit.before", "commit.after", "commit.hidden", "commit.journaled"];
@@ -85,6 +87,10 @@ pub struct Erase {
     pub contents: u64,
     /// Selector, reference and reason as bytes to seal.
     pub order: Option<Vec<u8>>,
+    /// What the orderer calls it.
+    pub reference: Option<String>,
+    /// What the log is to state of it beyond the counts.
+    pub stated: Stated,
     /// The answer precedes the seal: journal first.
     pub early: bool,
     /// Further writes of the same transaction with what must hold for them; makes the batch a batch of one.
@@ -105,6 +111,8 @@ impl Erase {
             leaves: Vec::new(),
             contents: 0,
             order: None,
+            reference: None,
+            stated: Stated { role: role_of(actor.scopes), ..Stated::default() },
             early: false,
             with: None,
             done,
@@ -325,6 +333,7 @@ fn plan(inner: &Inner, erases: Vec<Erase>) -> Vec<Planned> {
         let id = Uuid::new_v4();
         let mut covered_by = Vec::new();
         let mut groups = HashSet::new();
+        let named = erase.targets.len() + erase.leaves.len();
         let live = |leaf: Leaf, covered_by: &mut Vec<Uuid>, taken: Option<Uuid>| {
             let cover = taken.or_else(|| inner.shared.hidden.covering(leaf));
             match cover {
@@ -352,6 +361,9 @@ fn plan(inner: &Inner, erases: Vec<Erase>) -> Vec<Planned> {
             }
             keep
         });
+        if erase.kind == PurgeKind::Order {
+            erase.stated.keep("already-erased", (named - erase.targets.len() - erase.leaves.len()) as u64);
+        }
         let number = |group: &Group| Leaf(group.0);
         let set = PurgeSet {
             interactions: erase.targets.iter().map(|target| number(&target.group)).collect(),
@@ -421,18 +433,25 @@ async fn assemble(
     blocks: &mut Blocks<'_>,
 ) -> Result<Option<(Vec<Check>, Vec<Write>)>, VaultError> {
     let Resealed { mut checks, mut writes, puncture } = blocks.reseal(planned.len()).await?;
+    let mut arrivals = Vec::new();
     for (insert, block) in inserts.iter().zip(blocks_of_inserts) {
         let mut row = insert.row.clone();
         row.directory_block = *block;
+        arrivals.push(Arrival::of_interaction(&row));
+        arrivals.extend(insert.contents.iter().map(|content| Arrival::of_content(row.tenant, content)));
         writes.push(Write::InsertInteraction(row));
         writes.extend(insert.contents.iter().cloned().map(Write::InsertContent));
+    }
+    let now = inner.clock.now();
+    if !arrivals.is_empty() {
+        inner.arrived.fetch_add(arrivals.len() as u64, Ordering::Relaxed);
+        writes.push(Write::NoteArrivals(write_note(now, &arrivals)));
     }
     if let Some(change) = rekey {
         checks.push(Check::Version(change.row.group, change.row.version));
         checks.push(Check::NotErased(change.row.group.leaf(0)));
         writes.push(Write::UpdateInteraction(change.row.clone()));
     }
-    let now = inner.clock.now();
     for (plan, directory) in planned.iter_mut().zip(puncture) {
         plan.set.leaves.extend(directory);
         if let Some((more_checks, more_writes)) = plan.erase.with.take() {
@@ -444,8 +463,7 @@ async fn assemble(
         }
     }
     for seal in inner.take_unmarked() {
-        writes.push(Write::SealPurges(seal.ids, seal.epoch, seal.at));
-        writes.push(Write::SetEpoch(seal.epoch));
+        writes.extend(seal.writes());
     }
     Ok((!writes.is_empty()).then_some((checks, writes)))
 }
@@ -453,6 +471,9 @@ async fn assemble(
 async fn purge_row(inner: &Arc<Inner>, plan: &mut Planned, now: Timestamp) -> Result<PurgeRow, VaultError> {
     let mut order_leaf = None;
     let mut sealed_order = Vec::new();
+    plan.erase.stated.reference =
+        plan.erase.reference.take().and_then(|reference| inner.salts.reference(plan.id, &reference));
+    plan.erase.stated.backup_horizon = inner.backup_horizon(now);
     if let Some(text) = plan.erase.order.take() {
         let leaf = inner.allocate_leaf(lanes::ORDERS).await?;
         let place = Place::Order(*plan.id.as_bytes());
@@ -477,6 +498,9 @@ async fn purge_row(inner: &Arc<Inner>, plan: &mut Planned, now: Timestamp) -> Re
         sealed_epoch: None,
         removed_at: None,
         retained_until: None,
+        stated: plan.erase.stated.encode(),
+        place: None,
+        removal: None,
     })
 }
 
@@ -522,6 +546,7 @@ fn after_commit(
             contents: plan.erase.contents,
             at: inner.clock.now(),
             set: Arc::clone(&set),
+            stated: plan.erase.stated.encode(),
         });
         pending.push((Pending { id: plan.id, set, journal: None }, record));
         answers.push((plan.erase.done, accepted));
@@ -573,6 +598,12 @@ fn write_journal(inner: &Inner, pending: &mut [(Pending, Option<journal::Record>
 }
 
 impl Inner {
+    /// Until when sealed copies of what is erased now may lie in backups, if that is told.
+    fn backup_horizon(&self, now: Timestamp) -> Option<Seconds> {
+        let until = now.checked_add(SignedDuration::try_from(self.settings.backup_horizon?).ok()?).ok()?;
+        Seconds::new(u64::try_from(until.as_second()).ok()?)
+    }
+
     /// Whether the committer waits for work.
     pub fn committer_rests(&self) -> bool {
         !self.committing.load(Ordering::Relaxed) && self.committer.capacity() == self.committer.max_capacity()

@@ -48,7 +48,7 @@ impl Vault {
         let row = inner.find_row(actor, id).await?;
         let guard = inner.unanswered.begin(actor.credential, row.group.leaf(0), inner.settings.retry_grace);
         let contents = inner.count(&[row.group]).await?;
-        let accepted = inner.erase(actor, vec![target(&row)], Vec::new(), contents, None, false).await?;
+        let accepted = inner.erase(actor, vec![target(&row)], Vec::new(), contents).await?;
         inner.answer_sealed(actor, row.group, accepted, guard).await
     }
 
@@ -62,7 +62,7 @@ impl Vault {
         }
         inner.content_row(row.group, leaf).await?;
         let guard = inner.unanswered.begin(actor.credential, leaf, inner.settings.retry_grace);
-        let accepted = inner.erase(actor, Vec::new(), vec![leaf], 1, None, false).await?;
+        let accepted = inner.erase(actor, Vec::new(), vec![leaf], 1).await?;
         match accepted.id {
             Some(purge) => inner.wait(&[purge]).await?,
             None => {
@@ -89,7 +89,7 @@ impl Vault {
             let groups: Vec<Group> = rows.iter().map(|row| row.group).collect();
             let contents = inner.count(&groups).await?;
             let targets = rows.iter().map(target).collect();
-            let accepted = inner.erase(actor, targets, Vec::new(), contents, None, false).await?;
+            let accepted = inner.erase(actor, targets, Vec::new(), contents).await?;
             erased = accepted.groups.len();
             waits.extend(accepted.id);
             waits.extend(accepted.covered_by);
@@ -124,14 +124,30 @@ impl Vault {
         if found.is_empty() {
             return Ok((None, plan));
         }
+        let erased_before = inner.count_erased(actor.tenant, &plan.missing);
         let text = (order.reference.is_some() || order.reason.is_some()).then_some(OrderText {
             selector: order.selector,
-            reference: order.reference,
+            reference: order.reference.clone(),
             reason: order.reason,
         });
         let text = text.map(|text| serde_json::to_vec(&text)).transpose().map_err(VaultError::internal)?;
         let targets = found.iter().map(|found| target(&found.row)).collect();
-        let accepted = inner.erase(actor, targets, Vec::new(), plan.contents, text, true).await?;
+        let reference = order.reference;
+        let accepted = inner.hand_over(|done| {
+            let mut erase = Erase {
+                targets,
+                contents: plan.contents,
+                order: text,
+                reference,
+                early: true,
+                ..Erase::order(actor, done)
+            };
+            erase.stated.legal_basis = order.legal_basis;
+            erase.stated.keep("not-found", plan.missing.len() as u64 - erased_before);
+            erase.stated.keep("already-erased", erased_before);
+            erase
+        });
+        let accepted = accepted.await?;
         // This is answered before the seal: streams at other nodes have ended by then as those here have.
         if let Some(set) = accepted.set.filter(|set| !inner.shared.lenders.is_back(set)) {
             let lenders = Arc::clone(&inner.shared.lenders);
@@ -209,7 +225,7 @@ impl Inner {
             self.hand_over(|done| Erase { named: Some(group), ..Erase::order(actor, done) }).await
         } else {
             match self.erasable(actor.tenant, group).await {
-                Ok((target, contents)) => self.erase(actor, vec![target], Vec::new(), contents, None, false).await,
+                Ok((target, contents)) => self.erase(actor, vec![target], Vec::new(), contents).await,
                 Err(error) => Err(error),
             }
         };
@@ -271,10 +287,8 @@ impl Inner {
         targets: Vec<Target>,
         leaves: Vec<Leaf>,
         contents: u64,
-        order: Option<Vec<u8>>,
-        early: bool,
     ) -> Result<Accepted, VaultError> {
-        self.hand_over(|done| Erase { targets, leaves, contents, order, early, ..Erase::order(actor, done) }).await
+        self.hand_over(|done| Erase { targets, leaves, contents, ..Erase::order(actor, done) }).await
     }
 
     /// Waits for the seals a delete's answer depends on.
@@ -465,6 +479,15 @@ impl Inner {
             contents: each.get(&found.row.group).copied().unwrap_or(0),
         });
         Ok(Plan { items: items.collect(), missing, contents, hash: digest })
+    }
+
+    /// How many of these ids are of something that was here and is erased, or being erased.
+    fn count_erased(&self, tenant: TenantId, ids: &[String]) -> u64 {
+        let erased = |id: &&String| {
+            let group = self.decode_id(tenant, id);
+            group.is_some_and(|group| matches!(self.readable(group.leaf(0)), Err(VaultError::Gone)))
+        };
+        ids.iter().filter(erased).count() as u64
     }
 
     async fn purge_of(&self, actor: &Actor, id: Uuid) -> Result<PurgeRow, VaultError> {

@@ -1,5 +1,6 @@
 //! Taking interactions and contents in.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use futures::{StreamExt, stream};
@@ -16,6 +17,7 @@ use crate::crypto::{BlobContext, KeyCell, SealError, record, seal_stream};
 use crate::directory::{Entry, keys_of};
 use crate::model::{Actor, ContentKey, ContentMeta, InteractionMeta, Scope, State, TenantId};
 use crate::ports::{BlobHint, Check, ContentRow, InteractionRow, PurgeKind, Write};
+use crate::proof::{Arrival, write_note};
 
 /// Retries of a read-change-write before it is given up as a conflict.
 const AMEND_TRIES: usize = 16;
@@ -423,7 +425,12 @@ impl Inner {
         });
         let old: Vec<Leaf> = old.collect();
         let checks = vec![Check::Version(group, row.version), Check::NotErased(group.leaf(0)), Check::NotErased(leaf)];
-        let mut writes = vec![Write::InsertContent(stored.row.clone())];
+        let arrival = Arrival::of_content(row.tenant, &stored.row);
+        let mut writes = vec![
+            Write::InsertContent(stored.row.clone()),
+            Write::NoteArrivals(write_note(self.clock.now(), [&arrival])),
+        ];
+        self.arrived.fetch_add(1, Ordering::Relaxed);
         let new_group = Group::of(leaf);
         let grows = new_group != group && !row.extra_groups.contains(&new_group);
         if grows || awaited {

@@ -8,7 +8,10 @@ use uuid::Uuid;
 use crate::model::TenantId;
 use crate::ports::PurgeSet;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+
+/// Without what is to be stated; still read.
+const UNSTATED: u8 = 1;
 
 /// One accepted erasure. Leaf numbers, counts and ids only: nothing personal.
 pub struct Record {
@@ -26,10 +29,13 @@ pub struct Record {
     pub at: Timestamp,
     /// What it covers.
     pub set: Arc<PurgeSet>,
+    /// What the log is to state of it beyond the counts.
+    pub stated: Vec<u8>,
 }
 
 impl Record {
-    /// Version (1) ‖ id 16 ‖ tenant u32 ‖ credential 16 (nil for none) ‖ interactions u64 ‖ contents u64 ‖ time u64 (µs) ‖ set.
+    /// Version (2) ‖ id 16 ‖ tenant u32 ‖ credential 16 (nil for none) ‖ interactions u64 ‖ contents u64 ‖ time u64 (µs) ‖
+    /// length u32 of what is stated ‖ what is stated ‖ set. (Version 1 has nothing between time and set.)
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![VERSION];
         out.extend_from_slice(self.id.as_bytes());
@@ -38,17 +44,24 @@ impl Record {
         out.extend_from_slice(&self.interactions.to_be_bytes());
         out.extend_from_slice(&self.contents.to_be_bytes());
         out.extend_from_slice(&self.at.as_microsecond().to_be_bytes());
+        out.extend_from_slice(&(self.stated.len() as u32).to_be_bytes());
+        out.extend_from_slice(&self.stated);
         out.extend_from_slice(&self.set.encode());
         out
     }
 
     /// Reads what [`Record::encode`] wrote; `None` for anything else.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let (head, set) = bytes.split_at_checked(61)?;
+        let (head, rest) = bytes.split_at_checked(61)?;
         let number = |from: usize, to: usize| head[from..to].iter().fold(0_u64, |v, byte| (v << 8) | u64::from(*byte));
-        if head[0] != VERSION {
-            return None;
-        }
+        let (stated, set) = match head[0] {
+            VERSION => {
+                let (length, rest) = rest.split_first_chunk::<4>()?;
+                rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?
+            }
+            UNSTATED => (&[][..], rest),
+            _ => return None,
+        };
         let credential = Uuid::from_slice(&head[21..37]).ok()?;
         Some(Self {
             id: Uuid::from_slice(&head[1..17]).ok()?,
@@ -58,6 +71,7 @@ impl Record {
             contents: number(45, 53),
             at: Timestamp::from_microsecond(number(53, 61) as i64).ok()?,
             set: Arc::new(PurgeSet::decode(set)?),
+            stated: stated.to_vec(),
         })
     }
 }
@@ -82,13 +96,19 @@ mod tests {
                 groups: [Leaf(11)].into_iter().collect(),
                 leaves: [Leaf(1_000)].into_iter().collect(),
             }),
+            stated: vec![7; 90],
         };
         let bytes = record.encode();
         let again = Record::decode(&bytes).unwrap();
         assert_eq!((again.id, again.tenant, again.credential, again.contents), (record.id, TenantId(3), None, 9));
-        assert_eq!(*again.set, *record.set);
+        assert_eq!((&*again.set, &again.stated), (&*record.set, &record.stated));
         for length in 0..bytes.len() {
             assert!(Record::decode(&bytes[..length]).is_none());
         }
+        let mut first = bytes[..61].to_vec();
+        first[0] = 1;
+        first.extend_from_slice(&record.set.encode());
+        let again = Record::decode(&first).unwrap();
+        assert_eq!((*again.set == *record.set, again.stated.is_empty()), (true, true));
     }
 }

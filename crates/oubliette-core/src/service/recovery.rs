@@ -119,6 +119,9 @@ async fn replay_journal(inner: &Arc<Inner>) -> Result<(), VaultError> {
                 sealed_epoch: None,
                 removed_at: None,
                 retained_until: None,
+                stated: record.stated,
+                place: None,
+                removal: None,
             };
             inner.apply_unchecked("purge.replay", vec![Write::InsertPurge(row)]).await?;
         }

@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use keyforest::{Change, Forest, Group, Leaf, LeafSet, Pins, Probe, SealError};
+use keyforest::{Change, Forest, Group, Leaf, LeafSet, Pins, Probe, SealError, Sealed};
+use oubliette_proof::{Hash, Token};
 use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -18,7 +19,8 @@ use zeroize::Zeroizing;
 use super::VaultError;
 use super::erasing::ErasingSessions;
 use super::hidden::{ActiveKeys, Hidden};
-use crate::ports::{Clock, Lease, Lenders, PurgeSet};
+use crate::ports::{Clock, InstanceRow, Lease, Lenders, PurgeSet, SealRow, Write};
+use crate::proof::{SealFacts, token};
 
 /// Named moments of the sealer outside of the forest's own.
 pub const CRASH_POINTS: &[&str] = &["sealer.ready", "sealer.before_seal", "sealer.after_seal", "sealer.before_answer"];
@@ -36,12 +38,27 @@ pub struct Pending {
 
 /// A seal that the metadata has not heard of yet.
 pub struct Unmarked {
-    /// The erasures it sealed.
+    /// The erasures it sealed; none of a seal that only adds keys or secrets.
     pub ids: Vec<Uuid>,
     /// Its epoch.
     pub epoch: u64,
     /// When.
     pub at: Timestamp,
+    /// What the log is to tell of it.
+    pub facts: SealFacts,
+}
+
+impl Unmarked {
+    /// What tells the metadata.
+    pub fn writes(&self) -> Vec<Write> {
+        let mut writes = Vec::with_capacity(3);
+        if !self.ids.is_empty() {
+            writes.push(Write::SealPurges(self.ids.clone(), self.epoch, self.at));
+        }
+        writes.push(Write::InsertSeal(SealRow { epoch: self.epoch, at: self.at, facts: self.facts.encode() }));
+        writes.push(Write::SetEpoch(self.epoch));
+        writes
+    }
 }
 
 /// What sealer, committer and services share.
@@ -88,6 +105,8 @@ pub struct Shared {
     /// The newest commit counter known.
     commit_counter: AtomicU64,
     instance: [u8; 16],
+    /// What lowers the register's class.
+    register_findings: Vec<Token>,
     journalled: Mutex<BTreeMap<u64, Uuid>>,
     newest_journal: AtomicU64,
 }
@@ -100,8 +119,8 @@ impl Shared {
         lease: Arc<dyn Lease>,
         lenders: Arc<dyn Lenders>,
         probe: Arc<dyn Probe>,
-        instance: Uuid,
-        commit_counter: u64,
+        instance: &InstanceRow,
+        register_findings: Vec<Token>,
     ) -> Self {
         Self {
             forest,
@@ -123,8 +142,9 @@ impl Shared {
             seals: AtomicU64::new(0),
             punctured: AtomicU64::new(0),
             seal_micros: AtomicU64::new(0),
-            commit_counter: AtomicU64::new(commit_counter),
-            instance: *instance.as_bytes(),
+            commit_counter: AtomicU64::new(instance.commit_counter),
+            instance: *instance.instance.as_bytes(),
+            register_findings,
             journalled: Mutex::default(),
             newest_journal: AtomicU64::new(0),
         }
@@ -487,7 +507,7 @@ fn seal_once(shared: &Shared, batch: &Batch, begun: Begun) -> Result<(), SealErr
     shared.seals.fetch_add(1, Ordering::Relaxed);
     shared.punctured.fetch_add(sealed.punctured, Ordering::Relaxed);
     shared.note_time(started.elapsed());
-    answer(shared, batch, sealed.epoch);
+    answer(shared, batch, &sealed);
     Ok(())
 }
 
@@ -515,13 +535,31 @@ fn change(shared: &Shared, mut puncture: LeafSet, batch: &Batch) -> Change {
     }
 }
 
+/// A register whose class has no name.
+#[expect(clippy::expect_used, reason = "a constant")]
+fn unnamed() -> Token {
+    Token::new("unnamed").expect("a token")
+}
+
 /// Tells everybody who waits for the batch's erasures.
-fn answer(shared: &Shared, batch: &Batch, epoch: u64) {
+fn answer(shared: &Shared, batch: &Batch, sealed: &Sealed) {
     let ids: Vec<Uuid> = batch.purges.iter().map(|purge| purge.id).collect();
     if !ids.is_empty() {
         shared.probe.reached("sealer.before_answer");
-        let unmarked = Unmarked { ids, epoch, at: shared.clock.now() };
-        shared.unmarked.lock().unwrap_or_else(PoisonError::into_inner).push(unmarked);
+    }
+    let facts = SealFacts {
+        before: sealed.epoch.saturating_sub(1),
+        states: sealed.state_hashes.map(Hash),
+        punctured: sealed.punctured,
+        register_class: token(&shared.forest.register_class()).unwrap_or_else(unnamed),
+        findings: shared.register_findings.clone(),
+        mirrors: 0,
+        agents_confirmed: 0,
+        agents: 0,
+    };
+    let unmarked = Unmarked { ids, epoch: sealed.epoch, at: shared.clock.now(), facts };
+    shared.unmarked.lock().unwrap_or_else(PoisonError::into_inner).push(unmarked);
+    if !batch.purges.is_empty() {
         for purge in &batch.purges {
             shared.hidden.remove(purge.id, &purge.set);
             if let Some(position) = purge.journal {

@@ -10,6 +10,7 @@ use keyforest::{Group, Leaf};
 use uuid::Uuid;
 
 use super::VaultError;
+use super::sealer::Unmarked;
 use super::vault::Inner;
 use crate::ports::{BlobRef, ContentRow, LiveBlobs, PortError, PortErrorKind, PurgeRow, Removal, SweepReport, Write};
 
@@ -94,11 +95,7 @@ impl Inner {
         if unmarked.is_empty() {
             return Ok(());
         }
-        let mut writes = Vec::with_capacity(unmarked.len() * 2);
-        for seal in &unmarked {
-            writes.push(Write::SealPurges(seal.ids.clone(), seal.epoch, seal.at));
-            writes.push(Write::SetEpoch(seal.epoch));
-        }
+        let writes = unmarked.iter().flat_map(Unmarked::writes).collect();
         let noted = self.apply_unchecked("purge.sealed", writes).await;
         if noted.is_err() {
             self.shared.unmarked.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(unmarked);

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures::Stream;
 use jiff::Timestamp;
 use keyforest::{Forest, Group, Leaf, Probe};
+use oubliette_proof::Token;
 use uuid::Uuid;
 
 use super::ContentStream;
@@ -67,6 +68,10 @@ pub struct VaultSettings {
     pub max_order_interactions: usize,
     /// Whether rows and blobs of sealed erasures are removed in the background. Off only in benchmarks.
     pub sweeping: bool,
+    /// How long after an order's acceptance sealed copies may still lie in backups, if that is told in certificates.
+    pub backup_horizon: Option<Duration>,
+    /// What lowers the register's class, in words for the log; empty for a register that is trusted.
+    pub register_findings: Vec<Token>,
 }
 
 impl Default for VaultSettings {
@@ -80,6 +85,8 @@ impl Default for VaultSettings {
             max_content_bytes: 8 << 30,
             max_order_interactions: 1_000_000,
             sweeping: true,
+            backup_horizon: None,
+            register_findings: Vec::new(),
         }
     }
 }
@@ -300,6 +307,8 @@ pub struct Order {
     pub reference: Option<String>,
     /// Why, sealed with the order.
     pub reason: Option<String>,
+    /// On which ground, as a code of the operator's such as `gdpr:17-1-b`; in clear, and in the certificate.
+    pub legal_basis: Option<Token>,
     /// Refuse unless the plan still hashes to this.
     pub plan_hash: Option<[u8; 32]>,
 }

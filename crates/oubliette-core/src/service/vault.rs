@@ -1,7 +1,7 @@
 //! The vault: its parts, how it opens, how it closes.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,7 @@ use crate::directory::LookupMap;
 use crate::ids::IdCipher;
 use crate::model::{Actor, InteractionMeta, Scope, TenantId};
 use crate::ports::{Blobs, Clock, InteractionRow, Metadata, PortError, PortErrorKind};
+use crate::proof::Salts;
 use crate::secrets::Secrets;
 
 /// Lanes of the key forest.
@@ -61,6 +62,10 @@ pub(super) struct Inner {
     pub secrets: RwLock<Secrets>,
     pub ids: RwLock<HashMap<TenantId, Arc<IdCipher>>>,
     pub token_key: hmac::Key,
+    /// Salts of receipts.
+    pub salts: Salts,
+    /// Things that came in since the log was last told of arrivals, roughly.
+    pub arrived: AtomicU64,
     pub credentials: RwLock<CredentialCache>,
     pub tenant_lock: tokio::sync::Mutex<()>,
     pub provision_lock: tokio::sync::Mutex<()>,
@@ -108,6 +113,7 @@ impl Vault {
         let attachment = parts.forest.attachment();
         let secrets = Secrets::decode(&attachment).map_err(VaultError::internal)?;
         let token_key = secrets.key("access tokens").map_err(VaultError::internal)?;
+        let salts = Salts::new(&*secrets.key("receipts").map_err(VaultError::internal)?);
         let credentials = parts.metadata.credentials().await.map_err(open_error)?;
         let shared = Arc::new(Shared::new(
             parts.forest,
@@ -115,8 +121,8 @@ impl Vault {
             parts.lease,
             parts.lenders,
             parts.probe,
-            instance.instance,
-            instance.commit_counter,
+            &instance,
+            parts.settings.register_findings.clone(),
         ));
         let sealer = Sealer::start(Arc::clone(&shared))?;
         let (committer, queue) = mpsc::channel(1_024);
@@ -132,6 +138,8 @@ impl Vault {
             secrets: RwLock::new(secrets.clone()),
             ids: RwLock::default(),
             token_key: hmac::Key::new(hmac::HMAC_SHA256, &*token_key),
+            salts,
+            arrived: AtomicU64::new(0),
             credentials: RwLock::new(CredentialCache::load(credentials)),
             tenant_lock: tokio::sync::Mutex::default(),
             provision_lock: tokio::sync::Mutex::default(),

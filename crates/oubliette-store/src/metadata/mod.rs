@@ -9,3 +9,6 @@ pub mod postgres;
 pub mod sqlite;
 
 pub use migration::MigrationError;
+
+/// Most places in one question of the port.
+const MAX_PLACES: usize = 10_000;

@@ -72,6 +72,9 @@ fn erasure(group: u64) -> PurgeRow {
         sealed_epoch: None,
         removed_at: None,
         retained_until: None,
+        stated: Vec::new(),
+        place: None,
+        removal: None,
     }
 }
 

@@ -297,6 +297,7 @@ async fn an_order_hides_at_once_is_sealed_without_help_and_forgets_its_words() {
         selector: selector.clone(),
         reference: Some("ticket 7".to_owned()),
         reason: None,
+        legal_basis: None,
         plan_hash: Some(hash),
     };
     assert!(matches!(setup.vault.order(&setup.actor, order([0; 32])).await, Err(VaultError::Conflict(_))));
@@ -321,7 +322,7 @@ async fn an_order_hides_at_once_is_sealed_without_help_and_forgets_its_words() {
 /// Orders the erasure of one session.
 async fn order(setup: &Setup, session: &str) -> uuid::Uuid {
     let selector = Selector { sessions: vec![session.to_owned()], ..Selector::default() };
-    let order = Order { selector, reference: None, reason: None, plan_hash: None };
+    let order = Order { selector, reference: None, reason: None, legal_basis: None, plan_hash: None };
     setup.vault.order(&setup.actor, order).await.unwrap().0.unwrap()
 }
 

@@ -80,7 +80,7 @@ async fn answer(vault: &Vault, around: &Surroundings, ask: Ask) -> Result<Told, 
         Ask::Order { tenant, selector, reference, reason, plan_hash } => {
             let mut hash = [0; 32];
             hex::decode_to_slice(plan_hash, &mut hash).map_err(|_| VaultError::Invalid("not a plan's hash"))?;
-            let order = Order { selector, reference, reason, plan_hash: Some(hash) };
+            let order = Order { selector, reference, reason, legal_basis: None, plan_hash: Some(hash) };
             let (id, plan) = vault.order(&local_actor(TenantId(tenant)), order).await?;
             Told::Ordered { id, plan: view_plan(&plan, 0) }
         }

@@ -13,8 +13,8 @@ use jiff::Timestamp;
 use keyforest::{Group, Leaf, LeafSet};
 use oubliette_core::model::TenantId;
 use oubliette_core::ports::{
-    Applied, BlobRef, ContentRow, CredentialRow, DirectoryRow, InstanceRow, InteractionRow, Lease, Metadata, PortError,
-    PortErrorKind, PurgeRow, Transaction, Write,
+    Applied, ArrivalRow, BatchRow, BlobRef, ContentRow, CredentialRow, DirectoryRow, InstanceRow, InteractionRow,
+    Lease, Metadata, PortError, PortErrorKind, PurgeRow, RemovedPurge, SealRow, Transaction, Write,
 };
 use tokio::sync::RwLock;
 use uuid::Uuid;
@@ -71,10 +71,18 @@ impl Touched {
                     touched.purges.insert(row.id);
                 }
                 Write::PlanPurges(ids) | Write::SealPurges(ids, _, _) => touched.purges.extend(ids),
-                Write::RemovedPurge(id, _) | Write::RetainPurge(id, _) => {
+                Write::RemovedPurge(id, _) | Write::RetainPurge(id, _) | Write::LogRemoval(id, _) => {
                     touched.purges.insert(*id);
                 }
-                Write::InsertCredential(_)
+                Write::CertifyPurge(certified) => {
+                    touched.purges.insert(certified.id);
+                }
+                Write::InsertSeal(_)
+                | Write::DeleteSeals(_)
+                | Write::NoteArrivals(_)
+                | Write::DeleteArrivals(_)
+                | Write::InsertBatch(..)
+                | Write::InsertCredential(_)
                 | Write::RevokeCredential(..)
                 | Write::InsertTenant(..)
                 | Write::PutValue(..) => touched.books = true,
@@ -159,7 +167,7 @@ impl Watched {
 
 /// A seal that was made is told also while changes are held off: nobody decides anything by it.
 fn only_marks(transaction: &Transaction) -> bool {
-    let mark = |write: &Write| matches!(write, Write::SealPurges(..) | Write::SetEpoch(_));
+    let mark = |write: &Write| matches!(write, Write::SealPurges(..) | Write::InsertSeal(_) | Write::SetEpoch(_));
     transaction.checks.is_empty() && transaction.writes.iter().all(mark)
 }
 
@@ -269,6 +277,46 @@ impl Metadata for Watched {
         limit: usize,
     ) -> Result<Vec<PurgeRow>, PortError> {
         self.inner.purges(tenant, before, limit).await
+    }
+
+    async fn uncertified_purges(&self, epoch: u64, limit: usize) -> Result<Vec<PurgeRow>, PortError> {
+        self.inner.uncertified_purges(epoch, limit).await
+    }
+
+    async fn purges_in_entry(&self, entry: u64) -> Result<Vec<PurgeRow>, PortError> {
+        self.inner.purges_in_entry(entry).await
+    }
+
+    async fn manifest(&self, id: Uuid) -> Result<Option<Vec<u8>>, PortError> {
+        self.inner.manifest(id).await
+    }
+
+    async fn purges_at(&self, places: &[i64]) -> Result<Vec<(i64, Uuid)>, PortError> {
+        self.inner.purges_at(places).await
+    }
+
+    async fn removals_due(&self, limit: usize) -> Result<Vec<RemovedPurge>, PortError> {
+        self.inner.removals_due(limit).await
+    }
+
+    async fn removals_in_entry(&self, entry: u64) -> Result<Vec<RemovedPurge>, PortError> {
+        self.inner.removals_in_entry(entry).await
+    }
+
+    async fn seals(&self, limit: usize) -> Result<Vec<SealRow>, PortError> {
+        self.inner.seals(limit).await
+    }
+
+    async fn arrivals(&self, limit: usize) -> Result<Vec<ArrivalRow>, PortError> {
+        self.inner.arrivals(limit).await
+    }
+
+    async fn batches_at(&self, places: &[u64]) -> Result<Vec<BatchRow>, PortError> {
+        self.inner.batches_at(places).await
+    }
+
+    async fn batches(&self, from: u64, limit: usize) -> Result<Vec<BatchRow>, PortError> {
+        self.inner.batches(from, limit).await
     }
 
     async fn used_groups(&self, range: Range<u64>) -> Result<LeafSet, PortError> {

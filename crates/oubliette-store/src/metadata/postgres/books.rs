@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use keyforest::Leaf;
-use oubliette_core::ports::{ContentRow, CredentialRow, InteractionRow, PurgeRow};
+use oubliette_core::ports::{BatchRow, Certified, ContentRow, CredentialRow, InteractionRow, PurgeRow, SealRow};
 use uuid::Uuid;
 
 use super::covers::Covers;
@@ -61,6 +61,12 @@ pub(super) struct Purge<'a> {
     pub(super) retained_until: Option<i64>,
     /// Its words go.
     pub(super) drop_order: bool,
+    /// It has its place in the log.
+    pub(super) certified: bool,
+    /// Its place in the log, when this batch knows it.
+    pub(super) certificate: Option<&'a Certified>,
+    /// Entry and number of the log's word of its removal, when this batch knows them.
+    pub(super) removal: Option<(i64, i64)>,
     /// The row, when it is new.
     pub(super) new: Option<&'a PurgeRow>,
 }
@@ -108,6 +114,16 @@ pub(super) struct Books<'a> {
     /// Written without being read; `None` removes.
     pub(super) values: Ledger<String, Option<&'a [u8]>>,
     pub(super) counts: Ledger<(), Counts>,
+    /// New seals, written without being read.
+    pub(super) seals: Ledger<u64, &'a SealRow>,
+    /// Seals are forgotten up to here.
+    pub(super) seals_done: Ledger<(), u64>,
+    /// What comes in, by order of the notes.
+    pub(super) arrivals: Ledger<u64, &'a [u8]>,
+    /// Arrivals to forget.
+    pub(super) arrived: Ledger<u64, ()>,
+    /// New ingest batches, and where they are looked for.
+    pub(super) batches: Ledger<u64, (&'a BatchRow, &'a [u64])>,
     /// Leaves and blobs known of an interaction, some of which may be gone again.
     pub(super) parts: HashMap<u64, Vec<u64>>,
     pub(super) places: HashMap<u64, Vec<String>>,
@@ -115,7 +131,7 @@ pub(super) struct Books<'a> {
 
 /// A place in all undo logs.
 pub(super) struct Mark {
-    ledgers: [usize; 13],
+    ledgers: [usize; 18],
     fresh: erased::Mark,
 }
 
@@ -142,6 +158,11 @@ impl Books<'_> {
                 self.names.mark(),
                 self.values.mark(),
                 self.counts.mark(),
+                self.seals.mark(),
+                self.seals_done.mark(),
+                self.arrivals.mark(),
+                self.arrived.mark(),
+                self.batches.mark(),
             ],
             fresh: self.fresh.mark(),
         }
@@ -163,6 +184,11 @@ impl Books<'_> {
             names,
             values,
             counts,
+            seals,
+            seals_done,
+            arrivals,
+            arrived,
+            batches,
         ] = mark.ledgers;
         self.interactions.undo_to(interactions);
         self.owners.undo_to(owners);
@@ -177,6 +203,11 @@ impl Books<'_> {
         self.names.undo_to(names);
         self.values.undo_to(values);
         self.counts.undo_to(counts);
+        self.seals.undo_to(seals);
+        self.seals_done.undo_to(seals_done);
+        self.arrivals.undo_to(arrivals);
+        self.arrived.undo_to(arrived);
+        self.batches.undo_to(batches);
         self.fresh.undo_to(mark.fresh);
     }
 }

@@ -2,12 +2,12 @@
 
 use std::pin::Pin;
 
-use oubliette_core::ports::PurgeRow;
+use oubliette_core::ports::{BatchRow, PurgeRow, SealRow};
 use tokio_postgres::types::ToSql;
 
 use super::books::{Books, Interaction, Purge};
 use super::covers;
-use super::ledger::Change;
+use super::ledger::{Change, Ledger};
 use super::rows::{purge_kind_number, stored, to_nanos};
 use super::statements as sql;
 use crate::postgres::{Parameter, PostgresError, Session, in_order};
@@ -203,6 +203,8 @@ impl<'a> Orders<'a> {
         let removed: Vec<i64> = books.covers.removed.changes().into_iter().map(|(serial, _)| serial).collect();
         orders.list(sql::DELETE_COVERS, &removed);
 
+        orders.log(books.seals_done, books.seals, books.arrivals, books.arrived, books.batches);
+
         let (mut credentials, mut revoked) = (Vec::new(), Vec::new());
         for (id, change) in books.credentials.changes() {
             if let Change::Insert(credential) | Change::Update(credential) = change {
@@ -328,8 +330,10 @@ impl<'a> Orders<'a> {
 
     fn purges(&mut self, changes: Vec<(uuid::Uuid, Change<Purge<'a>>)>) {
         let (mut new, mut marked) = (Vec::new(), Vec::new());
+        let mut changed = Vec::new();
         for (_, change) in changes {
             if let Change::Insert(purge) | Change::Update(purge) = change {
+                changed.push(purge.clone());
                 match purge.new {
                     Some(row) => new.push((row, purge)),
                     None => marked.push(purge),
@@ -370,6 +374,7 @@ impl<'a> Orders<'a> {
                 |(_, purge)| purge.sealed.map(|(epoch, _)| epoch),
                 |(_, purge)| purge.removed_at,
                 |(_, purge)| purge.retained_until,
+                |(row, _)| row.stated.as_slice(),
             ]
         );
         rows!(
@@ -406,6 +411,86 @@ impl<'a> Orders<'a> {
             ]
         );
         self.list(sql::DELETE_PURGE_ORDERS, &dropped);
+        self.certificates(changed);
+    }
+
+    /// Places in the log: after the rows they are places of.
+    fn certificates(&mut self, changed: Vec<Purge<'a>>) {
+        let certified: Vec<_> =
+            changed.iter().filter_map(|purge| purge.certificate.map(|row| (purge.serial, row))).collect();
+        let places: Vec<(i64, i64)> =
+            certified.iter().flat_map(|(serial, row)| row.found_at.iter().map(|place| (*place, *serial))).collect();
+        let removals: Vec<_> =
+            changed.iter().filter_map(|purge| purge.removal.map(|place| (purge.serial, place))).collect();
+        rows!(
+            self,
+            sql::INSERT_MANIFESTS,
+            certified.clone(),
+            |(_, row)| row.manifest.len(),
+            [|(serial, _)| *serial, |(_, row)| row.manifest.as_slice()]
+        );
+        rows!(
+            self,
+            sql::CERTIFY_PURGES,
+            certified,
+            |_| 0,
+            [
+                |(serial, _)| *serial,
+                |(_, row)| int(row.place.entry),
+                |(_, row)| int(row.place.first),
+                |(_, row)| int(row.place.receipts),
+                |(_, row)| int(row.place.blobs),
+            ]
+        );
+        rows!(self, sql::INSERT_PURGE_PLACES, places, |_| 0, [|(place, _)| *place, |(_, serial)| *serial]);
+        rows!(
+            self,
+            sql::LOG_REMOVALS,
+            removals,
+            |_| 0,
+            [|(serial, _)| *serial, |(_, (entry, _))| *entry, |(_, (_, index))| *index]
+        );
+    }
+
+    /// What waits for the log, and what it was told.
+    fn log(
+        &mut self,
+        seals_done: Ledger<(), u64>,
+        seals: Ledger<u64, &'a SealRow>,
+        arrivals: Ledger<u64, &'a [u8]>,
+        arrived: Ledger<u64, ()>,
+        batches: Ledger<u64, (&'a BatchRow, &'a [u64])>,
+    ) {
+        for (_, epoch) in seals_done.inserted() {
+            self.0.push(Order { text: sql::DELETE_SEALS, columns: vec![Box::new(int(epoch))], rows: None });
+        }
+        let seals: Vec<&SealRow> = seals.inserted().map(|(_, row)| row).collect();
+        if !seals.is_empty() {
+            // A second one of an epoch changes no row.
+            let columns: Vec<Column<'a>> = vec![
+                Box::new(seals.iter().map(|row| int(row.epoch)).collect::<Vec<_>>()),
+                Box::new(seals.iter().map(|row| to_nanos(row.at)).collect::<Vec<_>>()),
+                Box::new(seals.iter().map(|row| row.facts.as_slice()).collect::<Vec<_>>()),
+            ];
+            self.0.push(Order { text: sql::INSERT_SEALS, columns, rows: None });
+        }
+        let arrived: Vec<i64> = arrived.inserted().map(|(serial, ())| int(serial)).collect();
+        self.list(sql::DELETE_ARRIVALS, &arrived);
+        let items = arrivals.inserted().map(|(_, items)| items).collect::<Vec<_>>().concat();
+        if !items.is_empty() {
+            self.0.push(Order { text: sql::INSERT_ARRIVAL, columns: vec![Box::new(items)], rows: Some(1) });
+        }
+        let batches: Vec<_> = batches.inserted().map(|(_, batch)| batch).collect();
+        let places: Vec<(i64, i64)> =
+            batches.iter().flat_map(|(row, places)| places.iter().map(|place| (int(*place), int(row.entry)))).collect();
+        rows!(
+            self,
+            sql::INSERT_BATCHES,
+            batches,
+            |(row, _)| row.items.len(),
+            [|(row, _)| int(row.entry), |(row, _)| row.items.as_slice()]
+        );
+        rows!(self, sql::INSERT_BATCH_PLACES, places, |_| 0, [|(place, _)| *place, |(_, entry)| *entry]);
     }
 
     /// A statement over a list of numbers that changes as many rows as there are.

@@ -115,6 +115,13 @@ impl Keys {
             }
             Write::PlanPurges(purges) | Write::SealPurges(purges, ..) => self.purges.extend(purges),
             Write::RemovedPurge(purge, _) | Write::RetainPurge(purge, _) => drop(self.purges.insert(*purge)),
+            Write::CertifyPurge(certified) => drop(self.purges.insert(certified.id)),
+            Write::LogRemoval(purge, _) => drop(self.purges.insert(*purge)),
+            Write::InsertSeal(_)
+            | Write::DeleteSeals(_)
+            | Write::NoteArrivals(_)
+            | Write::DeleteArrivals(_)
+            | Write::InsertBatch(..) => {}
             Write::InsertCredential(row) => drop(self.credentials.insert(row.id)),
             Write::RevokeCredential(credential, _) => drop(self.credentials.insert(*credential)),
             Write::InsertTenant(tenant, name) => {
@@ -263,6 +270,9 @@ fn take_purge(books: &mut Books<'_>, row: &Row) -> Result<(), PostgresError> {
         removed_at: None,
         retained_until: None,
         drop_order: false,
+        certified: get(row, 4)?,
+        certificate: None,
+        removal: None,
         new: None,
     };
     books.purges.load(get(row, 0)?, purge);

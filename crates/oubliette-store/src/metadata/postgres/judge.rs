@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use keyforest::Group;
 use oubliette_core::ports::{
-    Check, ContentRow, CredentialRow, DirectoryRow, InteractionRow, PortError, PortErrorKind, PurgeRow, PurgeState,
-    Transaction, Write,
+    Certified, Check, ContentRow, CredentialRow, DirectoryRow, InteractionRow, PortError, PortErrorKind, PurgeRow,
+    PurgeState, Transaction, Write,
 };
 use uuid::Uuid;
 
@@ -126,6 +126,53 @@ impl<'a> Books<'a> {
                     return Err(Stop::Refused("mark an erasure retained that is not sealed"));
                 };
                 purge.retained_until = Some(to_nanos(*until));
+                self.purges.put(*id, Some(purge));
+                Ok(())
+            }
+            Write::InsertSeal(row) => {
+                fits(row.epoch, "remember a seal of an epoch beyond what is stored")?;
+                if self.seals.get(&row.epoch).is_none() {
+                    self.seals.put(row.epoch, Some(row));
+                }
+                Ok(())
+            }
+            Write::DeleteSeals(epoch) => {
+                fits(*epoch, "forget seals beyond what is stored")?;
+                for gone in self.seals.keys().filter(|seal| *seal <= *epoch) {
+                    self.seals.put(gone, None);
+                }
+                let epoch = self.seals_done.get(&()).copied().unwrap_or(0).max(*epoch);
+                self.seals_done.put((), Some(epoch));
+                Ok(())
+            }
+            Write::NoteArrivals(items) => {
+                let number = self.arrivals.mark() as u64;
+                self.arrivals.put(number, Some(items));
+                Ok(())
+            }
+            Write::DeleteArrivals(serials) => {
+                serials.iter().for_each(|serial| self.arrived.put(*serial, Some(())));
+                Ok(())
+            }
+            Write::InsertBatch(row, places) => {
+                for number in places.iter().chain([&row.entry]) {
+                    fits(*number, "insert an ingest batch with a number beyond what is stored")?;
+                }
+                if self.batches.get(&row.entry).is_some() {
+                    return Err(Stop::Refused("insert a second ingest batch of an entry"));
+                }
+                self.batches.put(row.entry, Some((row, places)));
+                Ok(())
+            }
+            Write::CertifyPurge(certified) => self.certify(certified),
+            Write::LogRemoval(id, place) => {
+                let entry = fits(place.entry, "log a removal in an entry beyond what is stored")?;
+                let index = fits(place.index, "log a removal at a place beyond what is stored")?;
+                let ready = |purge: &&Purge<'_>| purge.removed && purge.certified;
+                let Some(mut purge) = self.purges.get(id).filter(ready).cloned() else {
+                    return Err(Stop::Refused("log the removal of an erasure that is not certified and removed"));
+                };
+                purge.removal.get_or_insert((entry, index));
                 self.purges.put(*id, Some(purge));
                 Ok(())
             }
@@ -338,6 +385,9 @@ impl<'a> Books<'a> {
             removed_at: row.removed_at.map(to_nanos),
             retained_until: row.retained_until.map(to_nanos),
             drop_order: row.sealed_order.is_empty(),
+            certified: false,
+            certificate: None,
+            removal: None,
             new: Some(row),
         };
         self.purges.put(row.id, Some(purge));
@@ -369,6 +419,22 @@ impl<'a> Books<'a> {
             self.covers.removed.put(purge.serial, Some(()));
             self.fresh.remove(id);
             self.purges.put(id, Some(purge));
+        }
+        Ok(())
+    }
+
+    fn certify(&mut self, certified: &'a Certified) -> Judged {
+        let place = certified.place;
+        for number in [place.entry, place.first, place.receipts, place.blobs] {
+            fits(number, "certify an erasure with a number beyond what is stored")?;
+        }
+        let Some(mut purge) = self.purges.get(&certified.id).filter(|purge| purge.state == SEALED).cloned() else {
+            return Err(Stop::Refused("certify an erasure that is not sealed"));
+        };
+        if !purge.certified {
+            purge.certified = true;
+            purge.certificate = Some(certified);
+            self.purges.put(certified.id, Some(purge));
         }
         Ok(())
     }

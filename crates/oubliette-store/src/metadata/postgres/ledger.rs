@@ -51,6 +51,12 @@ impl<K: Eq + Hash + Clone, V> Ledger<K, V> {
         self.undo.push((key, before));
     }
 
+    /// The keys of all rows there are.
+    pub(super) fn keys(&self) -> impl Iterator<Item = K> + use<K, V> {
+        let there = self.rows.iter().filter(|(_, entry)| entry.now.is_some());
+        there.map(|(key, _)| key.clone()).collect::<Vec<_>>().into_iter()
+    }
+
     /// Where the undo log stands.
     pub(super) fn mark(&self) -> usize {
         self.undo.len()
@@ -64,6 +70,17 @@ impl<K: Eq + Hash + Clone, V> Ledger<K, V> {
                 None => self.rows.remove(&key),
             };
         }
+    }
+
+    /// The rows that are new, by key.
+    pub(super) fn inserted(self) -> impl Iterator<Item = (K, V)>
+    where
+        K: Ord,
+    {
+        self.changes().into_iter().filter_map(|(key, change)| match change {
+            Change::Insert(now) => Some((key, now)),
+            _ => None,
+        })
     }
 
     /// What differs from the database, by key.

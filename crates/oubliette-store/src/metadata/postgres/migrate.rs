@@ -13,6 +13,11 @@ use crate::postgres::{Connector, LOCKS, PostgresError, Session, port_error};
 const MIGRATIONS: &[Migration] = &[
     Migration { number: 1, name: "0001_initial", sql: include_str!("../../../migrations/postgres/0001_initial.sql") },
     Migration { number: 2, name: "0002_retained", sql: include_str!("../../../migrations/postgres/0002_retained.sql") },
+    Migration {
+        number: 3,
+        name: "0003_certificates",
+        sql: include_str!("../../../migrations/postgres/0003_certificates.sql"),
+    },
 ];
 
 /// Second key of the lock under which a database is migrated.

@@ -7,13 +7,14 @@ use jiff::Timestamp;
 use keyforest::{Group, Leaf, LeafSet};
 use oubliette_core::model::TenantId;
 use oubliette_core::ports::{
-    Applied, BlobRef, ContentRow, CredentialRow, DirectoryRow, InstanceRow, InteractionRow, Metadata, PortError,
-    PortErrorKind, PurgeRow, Transaction,
+    Applied, ArrivalRow, BatchRow, BlobRef, ContentRow, CredentialRow, DirectoryRow, InstanceRow, InteractionRow,
+    Metadata, PortError, PortErrorKind, PurgeRow, RemovedPurge, SealRow, Transaction,
 };
 use uuid::Uuid;
 
 use super::writer::{Address, Request};
 use super::{MAX_ASKED, PostgresMetadata};
+use crate::metadata::MAX_PLACES;
 
 fn few(asked: usize, operation: &'static str) -> Result<(), PortError> {
     if asked > MAX_ASKED { Err(PortError::bare(PortErrorKind::Refused, operation)) } else { Ok(()) }
@@ -95,6 +96,50 @@ impl Metadata for PostgresMetadata {
         limit: usize,
     ) -> Result<Vec<PurgeRow>, PortError> {
         self.read_purges(tenant, before, limit).await
+    }
+
+    async fn uncertified_purges(&self, epoch: u64, limit: usize) -> Result<Vec<PurgeRow>, PortError> {
+        self.read_uncertified(epoch, limit).await
+    }
+
+    async fn purges_in_entry(&self, entry: u64) -> Result<Vec<PurgeRow>, PortError> {
+        self.read_entry(entry).await
+    }
+
+    async fn manifest(&self, id: Uuid) -> Result<Option<Vec<u8>>, PortError> {
+        self.read_manifest(id).await
+    }
+
+    async fn purges_at(&self, places: &[i64]) -> Result<Vec<(i64, Uuid)>, PortError> {
+        if places.len() > MAX_PLACES {
+            let operation = "look for erasures at more than 10,000 places at once";
+            return Err(PortError::bare(PortErrorKind::Refused, operation));
+        }
+        self.find_purges(places).await
+    }
+
+    async fn removals_due(&self, limit: usize) -> Result<Vec<RemovedPurge>, PortError> {
+        self.read_removals_due(limit).await
+    }
+
+    async fn removals_in_entry(&self, entry: u64) -> Result<Vec<RemovedPurge>, PortError> {
+        self.read_removals(entry).await
+    }
+
+    async fn seals(&self, limit: usize) -> Result<Vec<SealRow>, PortError> {
+        self.read_seals(limit).await
+    }
+
+    async fn arrivals(&self, limit: usize) -> Result<Vec<ArrivalRow>, PortError> {
+        self.read_arrivals(limit).await
+    }
+
+    async fn batches_at(&self, places: &[u64]) -> Result<Vec<BatchRow>, PortError> {
+        self.find_batches(places).await
+    }
+
+    async fn batches(&self, from: u64, limit: usize) -> Result<Vec<BatchRow>, PortError> {
+        self.read_batches(from, limit).await
     }
 
     async fn used_groups(&self, range: Range<u64>) -> Result<LeafSet, PortError> {

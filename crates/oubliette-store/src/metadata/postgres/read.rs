@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use keyforest::{Group, Leaf, LeafSet};
 use oubliette_core::model::TenantId;
 use oubliette_core::ports::{
-    BlobRef, ContentRow, CredentialRow, DirectoryRow, InstanceRow, InteractionRow, PortError, PurgeRow,
+    ArrivalRow, BatchRow, BlobRef, ContentRow, CredentialRow, DirectoryRow, InstanceRow, InteractionRow, PortError,
+    PurgeRow, RemovedPurge, SealRow,
 };
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -193,6 +194,54 @@ impl PostgresMetadata {
             Some((at, id)) => (sql::PURGES_BEFORE, values![tenant, to_nanos(at), id, limit]),
         };
         self.all("read erasures", text, values, rows::purge).await
+    }
+
+    pub(super) async fn read_uncertified(&self, epoch: u64, limit: usize) -> Result<Vec<PurgeRow>, PortError> {
+        let values = values![stored(epoch).unwrap_or(i64::MAX), bounded(limit)];
+        self.all("read erasures without certificate", sql::UNCERTIFIED_PURGES, values, rows::purge).await
+    }
+
+    pub(super) async fn read_entry(&self, entry: u64) -> Result<Vec<PurgeRow>, PortError> {
+        let Some(entry) = stored(entry) else { return Ok(Vec::new()) };
+        self.all("read erasures of a log entry", sql::PURGES_IN_ENTRY, values![entry], rows::purge).await
+    }
+
+    pub(super) async fn read_manifest(&self, id: Uuid) -> Result<Option<Vec<u8>>, PortError> {
+        self.first("read a manifest", sql::MANIFEST, values![id], |row| get(row, 0)).await
+    }
+
+    pub(super) async fn find_purges(&self, places: &[i64]) -> Result<Vec<(i64, Uuid)>, PortError> {
+        let take = |row: &Row| Ok((get(row, 0)?, get(row, 1)?));
+        let mut found = self.all("look for erasures", sql::PURGES_AT, values![places.to_vec()], take).await?;
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    pub(super) async fn read_removals_due(&self, limit: usize) -> Result<Vec<RemovedPurge>, PortError> {
+        self.all("read removals", sql::REMOVALS_DUE, values![bounded(limit)], rows::removal).await
+    }
+
+    pub(super) async fn read_removals(&self, entry: u64) -> Result<Vec<RemovedPurge>, PortError> {
+        let Some(entry) = stored(entry) else { return Ok(Vec::new()) };
+        self.all("read removals of a log entry", sql::REMOVALS_IN_ENTRY, values![entry], rows::removal).await
+    }
+
+    pub(super) async fn read_seals(&self, limit: usize) -> Result<Vec<SealRow>, PortError> {
+        self.all("read seals", sql::SEALS, values![bounded(limit)], rows::seal).await
+    }
+
+    pub(super) async fn read_arrivals(&self, limit: usize) -> Result<Vec<ArrivalRow>, PortError> {
+        self.all("read arrivals", sql::ARRIVALS, values![bounded(limit)], rows::arrival).await
+    }
+
+    pub(super) async fn find_batches(&self, places: &[u64]) -> Result<Vec<BatchRow>, PortError> {
+        let asked = wanted(places.iter().copied());
+        self.all("look for ingest batches", sql::BATCHES_AT, values![asked], rows::batch).await
+    }
+
+    pub(super) async fn read_batches(&self, from: u64, limit: usize) -> Result<Vec<BatchRow>, PortError> {
+        let Some(from) = stored(from) else { return Ok(Vec::new()) };
+        self.all("read ingest batches", sql::BATCHES, values![from, bounded(limit)], rows::batch).await
     }
 
     pub(super) async fn find_used_groups(&self, range: Range<u64>) -> Result<LeafSet, PortError> {

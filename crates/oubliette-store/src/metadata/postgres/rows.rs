@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use keyforest::{Group, Leaf};
 use oubliette_core::model::{ContentKind, CredentialKind, InteractionKind, Scopes, SizeClass, State, TenantId};
 use oubliette_core::ports::{
-    BlobRef, ContentRow, CredentialRow, DirectoryRow, InstanceRow, InteractionRow, PurgeKind, PurgeRow, PurgeSet,
-    PurgeState,
+    ArrivalRow, BatchRow, BlobRef, ContentRow, CredentialRow, DirectoryRow, InstanceRow, InteractionRow, PurgeKind,
+    PurgeRow, PurgeSet, PurgeState, ReceiptPlace, RemovalPlace, RemovedPurge, SealRow,
 };
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
@@ -170,7 +170,41 @@ pub(super) fn purge(row: &Row) -> Result<PurgeRow> {
         retained_until: time(row, 14)?,
         set: known(PurgeSet::decode(get(row, 12)?))?,
         sealed_order: get::<Option<_>>(row, 13)?.unwrap_or_default(),
+        stated: get(row, 15)?,
+        place: match get::<Option<i64>>(row, 16)? {
+            Some(_) => Some(ReceiptPlace {
+                entry: number(row, 16)?,
+                first: number(row, 17)?,
+                receipts: number(row, 18)?,
+                blobs: number(row, 19)?,
+            }),
+            None => None,
+        },
+        removal: match get::<Option<i64>>(row, 20)? {
+            Some(_) => Some(RemovalPlace { entry: number(row, 20)?, index: number(row, 21)? }),
+            None => None,
+        },
     })
+}
+
+/// A removal the log is to tell of, or tells of.
+pub(super) fn removal(row: &Row) -> Result<RemovedPurge> {
+    Ok(RemovedPurge { id: get(row, 0)?, blobs: number(row, 1)?, at: some_time(row, 2)? })
+}
+
+/// A seal the log does not tell of.
+pub(super) fn seal(row: &Row) -> Result<SealRow> {
+    Ok(SealRow { epoch: number(row, 0)?, at: some_time(row, 1)?, facts: get(row, 2)? })
+}
+
+/// Arrivals of one commit.
+pub(super) fn arrival(row: &Row) -> Result<ArrivalRow> {
+    Ok(ArrivalRow { serial: number(row, 0)?, items: get(row, 1)? })
+}
+
+/// An ingest batch.
+pub(super) fn batch(row: &Row) -> Result<BatchRow> {
+    Ok(BatchRow { entry: number(row, 0)?, items: get(row, 1)? })
 }
 
 /// The stored number of a kind.

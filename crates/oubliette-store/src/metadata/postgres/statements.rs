@@ -163,16 +163,17 @@ statements! {
     /// A tenant's erasures before a place in the order, newest first.
     PURGES_BEFORE = include_str!("sql/purges_before.sql");
     /// What transactions may ask of erasures.
-    JUDGE_PURGES = "SELECT purge, serial, state, removed_at IS NOT NULL FROM purges WHERE purge = ANY($1)";
+    JUDGE_PURGES = "SELECT purge, serial, state, removed_at IS NOT NULL, entry IS NOT NULL FROM purges
+        WHERE purge = ANY($1)";
     /// What covers leaves in these pieces.
     COVERS = "SELECT chunk, serial, whole_groups, single_leaves FROM purge_covers WHERE chunk = ANY($1)";
     /// Numbers for new erasures.
     PURGE_SERIALS = "SELECT nextval('purge_serials') FROM generate_series(1, $1::integer)";
     /// New erasures.
     INSERT_PURGES = "INSERT INTO purges (serial, purge, tenant, credential, kind, state, interactions, contents, order_leaf,
-        accepted_at, sealed_at, sealed_epoch, removed_at, retained_until) SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bigint[],
-        $4::uuid[], $5::smallint[], $6::smallint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[],
-        $12::bigint[], $13::bigint[], $14::bigint[])";
+        accepted_at, sealed_at, sealed_epoch, removed_at, retained_until, stated) SELECT * FROM unnest($1::bigint[],
+        $2::uuid[], $3::bigint[], $4::uuid[], $5::smallint[], $6::smallint[], $7::bigint[], $8::bigint[], $9::bigint[],
+        $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bytea[])";
     /// What they cover.
     INSERT_PURGE_SETS = "INSERT INTO purge_sets (serial, leaf_set) SELECT * FROM unnest($1::bigint[], $2::bytea[])";
     /// The same, to be searched.
@@ -190,6 +191,57 @@ statements! {
     DELETE_PURGE_ORDERS = "DELETE FROM purge_orders WHERE serial = ANY($1)";
     /// Erasures that cover nothing any more.
     DELETE_COVERS = "DELETE FROM purge_covers WHERE serial = ANY($1)";
+
+    /// Erasures that are sealed and not in the log.
+    UNCERTIFIED_PURGES = include_str!("sql/uncertified_purges.sql");
+    /// Erasures of one log entry.
+    PURGES_IN_ENTRY = include_str!("sql/purges_in_entry.sql");
+    /// Gives erasures their places in the log.
+    CERTIFY_PURGES = "UPDATE purges p SET entry = u.entry, first_receipt = u.first_receipt, receipts = u.receipts,
+        blobs = u.blobs FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
+            AS u(serial, entry, first_receipt, receipts, blobs) WHERE p.serial = u.serial";
+    /// What their receipts are made from.
+    INSERT_MANIFESTS = "INSERT INTO purge_manifests (serial, manifest) SELECT * FROM unnest($1::bigint[], $2::bytea[])";
+    /// Where they are looked for.
+    INSERT_PURGE_PLACES = "INSERT INTO purge_places (place, serial) SELECT * FROM unnest($1::bigint[], $2::bigint[])";
+    /// What an erasure's receipts are made from.
+    MANIFEST = "SELECT m.manifest FROM purges p JOIN purge_manifests m ON m.serial = p.serial WHERE p.purge = $1";
+    /// Who is looked for at these places.
+    PURGES_AT = "SELECT l.place, p.purge FROM purge_places l JOIN purges p ON p.serial = l.serial
+        WHERE l.place = ANY($1)";
+    /// Removals the log does not tell of.
+    REMOVALS_DUE = "SELECT purge, blobs, removed_at FROM purges
+        WHERE removed_at IS NOT NULL AND entry IS NOT NULL AND removal_entry IS NULL ORDER BY removed_at, purge LIMIT $1";
+    /// Removals of one log entry.
+    REMOVALS_IN_ENTRY = "SELECT purge, blobs, removed_at FROM purges WHERE removal_entry = $1
+        ORDER BY removal_entry, removal_index";
+    /// Notes the log's word of removals, once.
+    LOG_REMOVALS = "UPDATE purges p SET removal_index = CASE WHEN p.removal_entry IS NULL THEN u.place
+            ELSE p.removal_index END, removal_entry = coalesce(p.removal_entry, u.entry)
+        FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS u(serial, entry, place) WHERE p.serial = u.serial";
+
+    /// Seals the log does not tell of.
+    SEALS = "SELECT epoch, sealed_at, facts FROM seals ORDER BY epoch LIMIT $1";
+    /// Remembers seals, each once.
+    INSERT_SEALS = "INSERT INTO seals (epoch, sealed_at, facts)
+        SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) ON CONFLICT (epoch) DO NOTHING";
+    /// Forgets seals.
+    DELETE_SEALS = "DELETE FROM seals WHERE epoch <= $1";
+    /// Arrivals in no batch.
+    ARRIVALS = "SELECT serial, items FROM arrivals ORDER BY serial LIMIT $1";
+    /// What came in with a commit.
+    INSERT_ARRIVAL = "INSERT INTO arrivals (items) VALUES ($1)";
+    /// Forgets arrivals.
+    DELETE_ARRIVALS = "DELETE FROM arrivals WHERE serial = ANY($1)";
+    /// New ingest batches.
+    INSERT_BATCHES = "INSERT INTO ingest_batches (entry, items) SELECT * FROM unnest($1::bigint[], $2::bytea[])";
+    /// Where they are looked for.
+    INSERT_BATCH_PLACES = "INSERT INTO ingest_places (place, entry) SELECT * FROM unnest($1::bigint[], $2::bigint[])";
+    /// Batches that are looked for at these places.
+    BATCHES_AT = "SELECT entry, items FROM ingest_batches
+        WHERE entry = ANY(ARRAY(SELECT entry FROM ingest_places WHERE place = ANY($1))) ORDER BY entry";
+    /// Batches in order.
+    BATCHES = "SELECT entry, items FROM ingest_batches WHERE entry >= $1 ORDER BY entry LIMIT $2";
 
     /// Groups in a range that a row refers to. ($1 to $2: groups, $3 to $4: their leaves.) A content's group is its
     /// interaction's, but for those apart.
@@ -271,6 +323,16 @@ pub(super) const OF_WRITERS: &[&str] = &[
     MARK_PURGES,
     DELETE_PURGE_ORDERS,
     DELETE_COVERS,
+    CERTIFY_PURGES,
+    INSERT_MANIFESTS,
+    INSERT_PURGE_PLACES,
+    LOG_REMOVALS,
+    INSERT_SEALS,
+    DELETE_SEALS,
+    INSERT_ARRIVAL,
+    DELETE_ARRIVALS,
+    INSERT_BATCHES,
+    INSERT_BATCH_PLACES,
     JUDGE_CREDENTIALS,
     INSERT_CREDENTIALS,
     REVOKE_CREDENTIALS,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use keyforest::Group;
 use oubliette_core::ports::{
-    Check, ContentRow, CredentialRow, DirectoryRow, InteractionRow, PortError, PurgeRow, Transaction, Write,
+    Certified, Check, ContentRow, CredentialRow, DirectoryRow, InteractionRow, PortError, PurgeRow, Transaction, Write,
 };
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Params};
 
@@ -42,8 +42,13 @@ impl Stop {
 }
 
 /// Checks, then writes.
-pub(super) fn run(connection: &Connection, erased: &mut Erased, transaction: Transaction) -> Result<(), Stop> {
-    let mut apply = Apply { connection, erased };
+pub(super) fn run(
+    connection: &Connection,
+    erased: &mut Erased,
+    arrivals: &mut Vec<u8>,
+    transaction: Transaction,
+) -> Result<(), Stop> {
+    let mut apply = Apply { connection, erased, arrivals };
     for (position, check) in transaction.checks.iter().enumerate() {
         if !apply.holds(check)? {
             return Err(Stop::Check(position));
@@ -60,6 +65,8 @@ pub(super) fn switch_blob(connection: &Connection, from: &str, to: &str) -> rusq
 struct Apply<'a> {
     connection: &'a Connection,
     erased: &'a mut Erased,
+    /// What comes in with this commit.
+    arrivals: &'a mut Vec<u8>,
 }
 
 impl Apply<'_> {
@@ -124,6 +131,31 @@ impl Apply<'_> {
             Write::RetainPurge(purge, until) => {
                 let changed = self.execute(sql::RETAIN_PURGE, (purge, to_nanos(until)))?;
                 named_row(changed, "mark an erasure retained that is not sealed")
+            }
+            Write::InsertSeal(row) => {
+                self.execute(sql::INSERT_SEAL, (row.epoch, to_nanos(row.at), row.facts))?;
+                Ok(())
+            }
+            Write::DeleteSeals(epoch) => {
+                self.execute(sql::DELETE_SEALS, [epoch])?;
+                Ok(())
+            }
+            Write::NoteArrivals(mut items) => {
+                self.arrivals.append(&mut items);
+                Ok(())
+            }
+            Write::DeleteArrivals(serials) => {
+                self.execute(sql::DELETE_ARRIVALS, [numbers(serials)])?;
+                Ok(())
+            }
+            Write::InsertBatch(row, places) => {
+                self.execute(sql::INSERT_BATCH, (row.entry, row.items))?;
+                places.iter().try_for_each(|place| self.execute(sql::INSERT_BATCH_PLACE, (place, row.entry)).map(drop))
+            }
+            Write::CertifyPurge(certified) => self.certify(&certified),
+            Write::LogRemoval(purge, place) => {
+                let changed = self.execute(sql::LOG_REMOVAL, (purge, place.entry, place.index))?;
+                named_row(changed, "log the removal of an erasure that is not certified and removed")
             }
             Write::InsertCredential(row) => self.insert_credential(&row),
             Write::RevokeCredential(credential, at) => {
@@ -247,6 +279,7 @@ impl Apply<'_> {
             row.sealed_epoch,
             row.removed_at.map(to_nanos),
             row.retained_until.map(to_nanos),
+            row.stated,
         );
         self.execute(sql::INSERT_PURGE, values)?;
         let serial = self.connection.last_insert_rowid();
@@ -258,6 +291,18 @@ impl Apply<'_> {
             self.erased.add(row.id, Arc::new(row.set));
         }
         Ok(())
+    }
+
+    fn certify(&self, row: &Certified) -> Result<(), Stop> {
+        let place = row.place;
+        let changed =
+            self.execute(sql::CERTIFY_PURGE, (row.id, place.entry, place.first, place.receipts, place.blobs))?;
+        if changed == 0 {
+            let again = self.statement(sql::PURGE_IS_CERTIFIED)?.exists([row.id])?;
+            return named_row(usize::from(again), "certify an erasure that is not sealed");
+        }
+        self.execute(sql::INSERT_MANIFEST, (row.id, &row.manifest))?;
+        row.found_at.iter().try_for_each(|place| self.execute(sql::INSERT_PURGE_PLACE, (place, row.id)).map(drop))
     }
 
     fn insert_credential(&self, row: &CredentialRow) -> Result<(), Stop> {

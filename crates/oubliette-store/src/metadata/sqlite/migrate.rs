@@ -17,6 +17,11 @@ use super::statements;
 const MIGRATIONS: &[Migration] = &[
     Migration { number: 1, name: "0001_initial", sql: include_str!("../../../migrations/sqlite/0001_initial.sql") },
     Migration { number: 2, name: "0002_retained", sql: include_str!("../../../migrations/sqlite/0002_retained.sql") },
+    Migration {
+        number: 3,
+        name: "0003_certificates",
+        sql: include_str!("../../../migrations/sqlite/0003_certificates.sql"),
+    },
 ];
 
 /// Where applied migrations are recorded.

@@ -115,6 +115,7 @@ impl SqliteMetadata {
             probe: options.probe,
             ground: Ground::of(folder_of(path)),
             reserve: Reserve::of(path),
+            arrivals: Vec::new(),
             stopped: Arc::clone(&stopped),
             busy: false,
         };

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use keyforest::{Group, Leaf, LeafSet};
 use oubliette_core::model::TenantId;
 use oubliette_core::ports::{
-    Applied, BlobRef, ContentRow, CredentialRow, DirectoryRow, InstanceRow, InteractionRow, Metadata, PortError,
-    PurgeRow, Transaction,
+    Applied, ArrivalRow, BatchRow, BlobRef, ContentRow, CredentialRow, DirectoryRow, InstanceRow, InteractionRow,
+    Metadata, PortError, PurgeRow, RemovedPurge, SealRow, Transaction,
 };
 use rusqlite::Connection;
 use uuid::Uuid;
@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::error::{port_error, refused};
 use super::writer::Work;
 use super::{MAX_ASKED, SqliteMetadata, read};
+use crate::metadata::MAX_PLACES;
 
 impl SqliteMetadata {
     async fn ask<T: Send + 'static>(
@@ -115,6 +116,52 @@ impl Metadata for SqliteMetadata {
         limit: usize,
     ) -> Result<Vec<PurgeRow>, PortError> {
         self.ask("read erasures", move |connection| read::purges(connection, tenant, before, limit)).await
+    }
+
+    async fn uncertified_purges(&self, epoch: u64, limit: usize) -> Result<Vec<PurgeRow>, PortError> {
+        let operation = "read erasures without certificate";
+        self.ask(operation, move |connection| read::uncertified_purges(connection, epoch, limit)).await
+    }
+
+    async fn purges_in_entry(&self, entry: u64) -> Result<Vec<PurgeRow>, PortError> {
+        self.ask("read erasures of a log entry", move |connection| read::purges_in_entry(connection, entry)).await
+    }
+
+    async fn manifest(&self, id: Uuid) -> Result<Option<Vec<u8>>, PortError> {
+        self.ask("read a manifest", move |connection| read::manifest(connection, id)).await
+    }
+
+    async fn purges_at(&self, places: &[i64]) -> Result<Vec<(i64, Uuid)>, PortError> {
+        if places.len() > MAX_PLACES {
+            return Err(refused("look for erasures at more than 10,000 places at once"));
+        }
+        let places = places.to_vec();
+        self.ask("look for erasures", move |connection| read::purges_at(connection, &places)).await
+    }
+
+    async fn removals_due(&self, limit: usize) -> Result<Vec<RemovedPurge>, PortError> {
+        self.ask("read removals", move |connection| read::removals_due(connection, limit)).await
+    }
+
+    async fn removals_in_entry(&self, entry: u64) -> Result<Vec<RemovedPurge>, PortError> {
+        self.ask("read removals of a log entry", move |connection| read::removals_in_entry(connection, entry)).await
+    }
+
+    async fn seals(&self, limit: usize) -> Result<Vec<SealRow>, PortError> {
+        self.ask("read seals", move |connection| read::seals(connection, limit)).await
+    }
+
+    async fn arrivals(&self, limit: usize) -> Result<Vec<ArrivalRow>, PortError> {
+        self.ask("read arrivals", move |connection| read::arrivals(connection, limit)).await
+    }
+
+    async fn batches_at(&self, places: &[u64]) -> Result<Vec<BatchRow>, PortError> {
+        let places = places.to_vec();
+        self.ask("look for ingest batches", move |connection| read::batches_at(connection, &places)).await
+    }
+
+    async fn batches(&self, from: u64, limit: usize) -> Result<Vec<BatchRow>, PortError> {
+        self.ask("read ingest batches", move |connection| read::batches(connection, from, limit)).await
     }
 
     async fn used_groups(&self, range: Range<u64>) -> Result<LeafSet, PortError> {

@@ -6,7 +6,10 @@ use std::ops::Range;
 use jiff::Timestamp;
 use keyforest::{Group, Leaf, LeafSet};
 use oubliette_core::model::TenantId;
-use oubliette_core::ports::{BlobRef, ContentRow, CredentialRow, DirectoryRow, InstanceRow, InteractionRow, PurgeRow};
+use oubliette_core::ports::{
+    ArrivalRow, BatchRow, BlobRef, ContentRow, CredentialRow, DirectoryRow, InstanceRow, InteractionRow, PurgeRow,
+    RemovedPurge, SealRow,
+};
 use rusqlite::{Connection, OptionalExtension, Params, Result, Row};
 use uuid::Uuid;
 
@@ -131,6 +134,61 @@ pub(super) fn purges(
             all(connection, sql::PURGES_BEFORE, values, rows::purge)
         }
     }
+}
+
+/// Erasures sealed and not in the log.
+pub(super) fn uncertified_purges(connection: &Connection, epoch: u64, limit: usize) -> Result<Vec<PurgeRow>> {
+    let epoch = i64::try_from(epoch).unwrap_or(i64::MAX);
+    all(connection, sql::UNCERTIFIED_PURGES, (epoch, bounded(limit)), rows::purge)
+}
+
+/// Erasures of one log entry.
+pub(super) fn purges_in_entry(connection: &Connection, entry: u64) -> Result<Vec<PurgeRow>> {
+    all(connection, sql::PURGES_IN_ENTRY, [number(entry)], rows::purge)
+}
+
+/// What an erasure's receipts are made from.
+pub(super) fn manifest(connection: &Connection, id: Uuid) -> Result<Option<Vec<u8>>> {
+    connection.prepare_cached(sql::MANIFEST)?.query_row([id], |row| row.get(0)).optional()
+}
+
+/// Who is looked for at these places.
+pub(super) fn purges_at(connection: &Connection, places: &[i64]) -> Result<Vec<(i64, Uuid)>> {
+    let pair = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    let mut found = all(connection, sql::PURGES_AT, [rows::integers(places)], pair)?;
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// Removals the log does not tell of.
+pub(super) fn removals_due(connection: &Connection, limit: usize) -> Result<Vec<RemovedPurge>> {
+    all(connection, sql::REMOVALS_DUE, [bounded(limit)], rows::removal)
+}
+
+/// Removals of one log entry.
+pub(super) fn removals_in_entry(connection: &Connection, entry: u64) -> Result<Vec<RemovedPurge>> {
+    all(connection, sql::REMOVALS_IN_ENTRY, [number(entry)], rows::removal)
+}
+
+/// Seals the log does not tell of.
+pub(super) fn seals(connection: &Connection, limit: usize) -> Result<Vec<SealRow>> {
+    all(connection, sql::SEALS, [bounded(limit)], rows::seal)
+}
+
+/// Arrivals in no batch.
+pub(super) fn arrivals(connection: &Connection, limit: usize) -> Result<Vec<ArrivalRow>> {
+    all(connection, sql::ARRIVALS, [bounded(limit)], rows::arrival)
+}
+
+/// Ingest batches that are looked for at these places.
+pub(super) fn batches_at(connection: &Connection, places: &[u64]) -> Result<Vec<BatchRow>> {
+    all(connection, sql::BATCHES_AT, [numbers(places.iter().copied())], rows::batch)
+}
+
+/// Ingest batches in order.
+pub(super) fn batches(connection: &Connection, from: u64, limit: usize) -> Result<Vec<BatchRow>> {
+    let Ok(from) = i64::try_from(from) else { return Ok(Vec::new()) };
+    all(connection, sql::BATCHES, (from, bounded(limit)), rows::batch)
 }
 
 /// Groups in the range that a row refers to, of one moment.

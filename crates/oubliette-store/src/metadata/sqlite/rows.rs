@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use keyforest::{Group, Leaf};
 use oubliette_core::model::{ContentKind, CredentialKind, InteractionKind, Scopes, SizeClass, State, TenantId};
 use oubliette_core::ports::{
-    BlobRef, ContentRow, CredentialRow, DirectoryRow, InstanceRow, InteractionRow, PurgeKind, PurgeRow, PurgeSet,
-    PurgeState,
+    ArrivalRow, BatchRow, BlobRef, ContentRow, CredentialRow, DirectoryRow, InstanceRow, InteractionRow, PurgeKind,
+    PurgeRow, PurgeSet, PurgeState, ReceiptPlace, RemovalPlace, RemovedPurge, SealRow,
 };
 use rusqlite::types::{Type, Value};
 use rusqlite::{Result, Row};
@@ -20,6 +20,11 @@ pub(super) type List = Rc<Vec<Value>>;
 pub(super) fn numbers(numbers: impl IntoIterator<Item = u64>) -> List {
     let value = |number| Value::Integer(i64::try_from(number).unwrap_or(-1));
     Rc::new(numbers.into_iter().map(value).collect())
+}
+
+/// Numbers of either sign for `rarray`.
+pub(super) fn integers(numbers: &[i64]) -> List {
+    Rc::new(numbers.iter().copied().map(Value::Integer).collect())
 }
 
 /// Ids for `rarray`.
@@ -142,7 +147,38 @@ pub(super) fn purge(row: &Row<'_>) -> Result<PurgeRow> {
         retained_until: time(row, 14)?,
         set: known(12, PurgeSet::decode(&set))?,
         sealed_order: row.get::<_, Option<Vec<u8>>>(13)?.unwrap_or_default(),
+        stated: row.get(15)?,
+        place: match row.get::<_, Option<u64>>(16)? {
+            Some(entry) => {
+                Some(ReceiptPlace { entry, first: row.get(17)?, receipts: row.get(18)?, blobs: row.get(19)? })
+            }
+            None => None,
+        },
+        removal: match row.get::<_, Option<u64>>(20)? {
+            Some(entry) => Some(RemovalPlace { entry, index: row.get(21)? }),
+            None => None,
+        },
     })
+}
+
+/// A removal the log is to tell of, or tells of.
+pub(super) fn removal(row: &Row<'_>) -> Result<RemovedPurge> {
+    Ok(RemovedPurge { id: row.get(0)?, blobs: row.get(1)?, at: some_time(row, 2)? })
+}
+
+/// A seal the log does not tell of.
+pub(super) fn seal(row: &Row<'_>) -> Result<SealRow> {
+    Ok(SealRow { epoch: row.get(0)?, at: some_time(row, 1)?, facts: row.get(2)? })
+}
+
+/// Arrivals of one commit.
+pub(super) fn arrival(row: &Row<'_>) -> Result<ArrivalRow> {
+    Ok(ArrivalRow { serial: row.get(0)?, items: row.get(1)? })
+}
+
+/// An ingest batch.
+pub(super) fn batch(row: &Row<'_>) -> Result<BatchRow> {
+    Ok(BatchRow { entry: row.get(0)?, items: row.get(1)? })
 }
 
 /// What an erasure covers, by its id.

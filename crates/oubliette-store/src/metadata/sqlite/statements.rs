@@ -133,8 +133,8 @@ statements! {
         FROM purges INDEXED BY purges_covering JOIN purge_sets USING (serial) WHERE purges.removed_at IS NULL";
     /// A new erasure.
     INSERT_PURGE = "INSERT INTO purges (purge, tenant, credential, kind, state, interactions, contents, order_leaf,
-        accepted_at, sealed_at, sealed_epoch, removed_at, retained_until)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+        accepted_at, sealed_at, sealed_epoch, removed_at, retained_until, stated)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
     /// What it covers.
     INSERT_PURGE_SET = "INSERT INTO purge_sets (serial, leaf_set) VALUES (?1, ?2)";
     /// Its sealed words.
@@ -153,6 +153,58 @@ statements! {
     REMOVED_PURGE = "UPDATE purges SET removed_at = coalesce(removed_at, ?2) WHERE purge = ?1 AND state = 3";
     /// Notes that the blob store keeps what an erasure's blobs were.
     RETAIN_PURGE = "UPDATE purges SET retained_until = ?2 WHERE purge = ?1 AND state = 3";
+
+    /// Erasures that are sealed and not in the log.
+    UNCERTIFIED_PURGES = include_str!("sql/uncertified_purges.sql");
+    /// Erasures of one log entry.
+    PURGES_IN_ENTRY = include_str!("sql/purges_in_entry.sql");
+    /// Gives an erasure its place in the log, once.
+    CERTIFY_PURGE = "UPDATE purges SET entry = ?2, first_receipt = ?3, receipts = ?4, blobs = ?5
+        WHERE purge = ?1 AND state = 3 AND entry IS NULL";
+    /// Whether an erasure has its place.
+    PURGE_IS_CERTIFIED = "SELECT 1 FROM purges WHERE purge = ?1 AND entry IS NOT NULL";
+    /// What its receipts are made from.
+    INSERT_MANIFEST = "INSERT INTO purge_manifests (serial, manifest)
+        SELECT serial, ?2 FROM purges WHERE purge = ?1";
+    /// Where it is looked for.
+    INSERT_PURGE_PLACE = "INSERT INTO purge_places (place, serial) SELECT ?1, serial FROM purges WHERE purge = ?2";
+    /// The same, read.
+    MANIFEST = "SELECT purge_manifests.manifest FROM purges JOIN purge_manifests USING (serial) WHERE purges.purge = ?1";
+    /// Who is looked for at these places.
+    PURGES_AT = "SELECT purge_places.place, purges.purge FROM purge_places JOIN purges USING (serial)
+        WHERE purge_places.place IN rarray(?1)";
+    /// Removals the log does not tell of.
+    REMOVALS_DUE = "SELECT purge, blobs, removed_at FROM purges INDEXED BY purges_removal_due
+        WHERE removed_at IS NOT NULL AND entry IS NOT NULL AND removal_entry IS NULL ORDER BY removed_at, purge LIMIT ?1";
+    /// Removals of one log entry.
+    REMOVALS_IN_ENTRY = "SELECT purge, blobs, removed_at FROM purges WHERE removal_entry = ?1
+        ORDER BY removal_entry, removal_index";
+    /// Notes the log's word of a removal, once.
+    LOG_REMOVAL = "UPDATE purges SET removal_index = CASE WHEN removal_entry IS NULL THEN ?3 ELSE removal_index END,
+        removal_entry = coalesce(removal_entry, ?2)
+        WHERE purge = ?1 AND removed_at IS NOT NULL AND entry IS NOT NULL";
+
+    /// Seals the log does not tell of.
+    SEALS = "SELECT epoch, sealed_at, facts FROM seals ORDER BY epoch LIMIT ?1";
+    /// Remembers a seal, once.
+    INSERT_SEAL = "INSERT INTO seals (epoch, sealed_at, facts) VALUES (?1, ?2, ?3) ON CONFLICT (epoch) DO NOTHING";
+    /// Forgets seals.
+    DELETE_SEALS = "DELETE FROM seals WHERE epoch <= ?1";
+    /// Arrivals in no batch.
+    ARRIVALS = "SELECT serial, items FROM arrivals ORDER BY serial LIMIT ?1";
+    /// What came in with a commit.
+    INSERT_ARRIVAL = "INSERT INTO arrivals (items) VALUES (?1)";
+    /// Forgets arrivals.
+    DELETE_ARRIVALS = "DELETE FROM arrivals WHERE serial IN rarray(?1)";
+    /// A new ingest batch.
+    INSERT_BATCH = "INSERT INTO ingest_batches (entry, items) VALUES (?1, ?2)";
+    /// Where it is looked for.
+    INSERT_BATCH_PLACE = "INSERT INTO ingest_places (place, entry) VALUES (?1, ?2)";
+    /// Batches that are looked for at these places.
+    BATCHES_AT = "SELECT entry, items FROM ingest_batches
+        WHERE entry IN (SELECT entry FROM ingest_places WHERE place IN rarray(?1)) ORDER BY entry";
+    /// Batches in order.
+    BATCHES = "SELECT entry, items FROM ingest_batches WHERE entry >= ?1 ORDER BY entry LIMIT ?2";
 
     /// Groups of interactions in a range.
     USED_BY_INTERACTIONS = "SELECT interaction FROM interactions WHERE interaction BETWEEN ?1 AND ?2";
@@ -196,9 +248,11 @@ mod tests {
     use crate::metadata::sqlite::{connection, migrate};
 
     /// Statements that may read a whole table, and why.
-    const WHOLE_TABLE: [(&str, &str); 3] = [
+    const WHOLE_TABLE: [(&str, &str); 5] = [
         ("COUNT_INTERACTIONS", "status only; reads the smallest index"),
+        ("ARRIVALS", "in order, as many as wanted"),
         ("CREDENTIALS", "few rows, all wanted"),
+        ("SEALS", "in order, as many as wanted"),
         ("TENANTS", "few rows, all wanted"),
     ];
 
@@ -219,7 +273,13 @@ mod tests {
                 let step: String = row.get(3).unwrap();
                 let scans = step.starts_with("SCAN") && !step.contains("rarray") && !step.contains("CONSTANT ROW");
                 // A partial index holds only the few rows the statement wants.
-                let partial = ["purges_unsealed", "purges_unswept", "purges_covering"];
+                let partial = [
+                    "purges_unsealed",
+                    "purges_unswept",
+                    "purges_covering",
+                    "purges_uncertified",
+                    "purges_removal_due",
+                ];
                 let few = partial.iter().any(|index| step.contains(index));
                 let allowed = WHOLE_TABLE.iter().any(|(allowed, _)| allowed == name);
                 assert!(!scans || few || allowed, "{name}: {step}");

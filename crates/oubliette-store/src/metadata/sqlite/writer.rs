@@ -93,6 +93,8 @@ pub(super) struct Writer {
     pub(super) ground: Ground,
     /// Given up before an erasure on a full disk.
     pub(super) reserve: Reserve,
+    /// What comes in with the commit under way.
+    pub(super) arrivals: Vec<u8>,
     /// Set when a flush failed.
     pub(super) stopped: Arc<AtomicBool>,
     /// Something was written since the thread last found nothing to do.
@@ -190,6 +192,7 @@ impl Writer {
         if batch.iter().any(Work::erases) {
             self.reserve.spend_if_full();
         }
+        self.arrivals.clear();
         let mut begun = self.execute(sql::BEGIN_COMMIT);
         let mut wrote = false;
         for work in batch {
@@ -213,11 +216,11 @@ impl Writer {
     /// Runs one request in its savepoint. An error means that the whole batch is lost.
     fn one(&mut self, one: &mut Waiting, request: Request, wrote: &mut bool) -> rusqlite::Result<()> {
         self.execute(sql::SAVEPOINT)?;
-        let mark = self.erased.mark();
+        let (mark, arrived) = (self.erased.mark(), self.arrivals.len());
         let (outcome, writes) = match request {
             Request::Apply(transaction) => {
                 let writes = !transaction.writes.is_empty();
-                (apply::run(&self.connection, &mut self.erased, transaction).map(|()| true), writes)
+                (apply::run(&self.connection, &mut self.erased, &mut self.arrivals, transaction).map(|()| true), writes)
             }
             Request::Switch(from, to) => {
                 let switched = apply::switch_blob(&self.connection, &from, &to).map_err(Stop::Sql);
@@ -233,6 +236,7 @@ impl Writer {
             }
             Err(stop) => {
                 self.erased.undo_to(mark);
+                self.arrivals.truncate(arrived);
                 // SQLite undoes everything by itself after some errors; then there is no savepoint to go back to.
                 let lost = self.connection.is_autocommit();
                 match stop {
@@ -245,7 +249,11 @@ impl Writer {
         }
     }
 
+    /// What belongs to the commit as a whole: its arrivals, and its count.
     fn count_commit(&self) -> rusqlite::Result<()> {
+        if !self.arrivals.is_empty() {
+            self.connection.prepare_cached(sql::INSERT_ARRIVAL)?.execute([&self.arrivals])?;
+        }
         self.connection.prepare_cached(sql::SET_COMMIT_COUNTER)?.execute([self.commit_counter + 1])?;
         Ok(())
     }

@@ -10,8 +10,11 @@ use super::support::{Database, interaction, open, write};
 const SMALL: [&str; 5] = ["instance", "commits", "tenants", "credentials", "schema_migrations"];
 
 /// Statements that read a whole index, and why.
-const WHOLE: [(&str, &str); 3] = [
+const WHOLE: [(&str, &str); 6] = [
+    ("ARRIVALS", "in order, as many as wanted"),
     ("COUNT_INTERACTIONS", "status only; counts from the smallest index"),
+    ("REMOVALS_DUE", "an index of the few that are wanted"),
+    ("SEALS", "in order, as many as wanted"),
     ("UNSEALED_PURGES", "an index of the few that are wanted"),
     ("UNSWEPT_PURGES", "an index of the few that are wanted"),
 ];
@@ -33,6 +36,12 @@ const FILL: &str = "
     INSERT INTO purge_sets SELECT serial, '\\x00' FROM purges;
     INSERT INTO purge_orders SELECT serial, '\\x00' FROM purges WHERE state < 3;
     INSERT INTO purge_covers SELECT n % 50, n, '\\x0001', '\\x' FROM generate_series(1, 5000) AS n;
+    UPDATE purges SET entry = n / 10, first_receipt = 0, receipts = 2, blobs = 2, removal_entry = n / 10, removal_index = 0
+        FROM (SELECT serial AS n FROM purges WHERE serial < 19800) AS old WHERE serial = n;
+    INSERT INTO purge_manifests SELECT serial, '\\x00' FROM purges WHERE entry IS NOT NULL;
+    INSERT INTO purge_places SELECT -serial, serial FROM purges WHERE entry IS NOT NULL;
+    INSERT INTO ingest_batches SELECT n, '\\x00' FROM generate_series(1, 3000) AS n;
+    INSERT INTO ingest_places SELECT n / 3, n FROM generate_series(1, 3000) AS n;
     INSERT INTO named_values SELECT 'value ' || n, '\\x00' FROM generate_series(1, 2000) AS n;
     INSERT INTO tenants VALUES (1, 'one'), (2, 'two');";
 

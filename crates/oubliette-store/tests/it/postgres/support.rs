@@ -148,6 +148,9 @@ pub fn erasure(id: u64, groups: impl IntoIterator<Item = u64>) -> PurgeRow {
         sealed_epoch: None,
         removed_at: None,
         retained_until: None,
+        stated: Vec::new(),
+        place: None,
+        removal: None,
     }
 }
 

@@ -22,6 +22,7 @@ mod directory;
 mod erasures;
 mod instance;
 mod interactions;
+mod log;
 mod transactions;
 
 pub use contents::*;
@@ -29,6 +30,7 @@ pub use directory::*;
 pub use erasures::*;
 pub use instance::*;
 pub use interactions::*;
+pub use log::*;
 pub use transactions::*;
 
 /// A store under test, with what it lies on.
@@ -111,6 +113,14 @@ macro_rules! metadata_conformance {
             unswept_erasures_come_oldest_first_up_to_the_limit
             a_retained_erasure_is_due_when_its_retention_ends
             erasures_of_a_tenant_come_newest_first_in_pages
+            seals_are_kept_by_epoch_until_forgotten
+            arrivals_of_a_commit_lie_in_one_row
+            arrivals_of_racing_transactions_are_all_kept
+            ingest_batches_are_found_by_place_and_by_entry
+            an_erasure_is_certified_once
+            uncertified_erasures_come_by_epoch
+            removals_are_due_until_they_are_logged
+            an_erasure_may_come_with_its_place_in_one_transaction
             a_new_store_says_who_it_is
             the_epoch_never_goes_back
             the_groups_in_use_are_those_of_any_row
@@ -181,6 +191,9 @@ fn erasure(id: u128, interactions: &[u64], leaves: &[u64]) -> PurgeRow {
         sealed_epoch: None,
         removed_at: None,
         retained_until: None,
+        stated: Vec::new(),
+        place: None,
+        removal: None,
     }
 }
 
@@ -239,6 +252,7 @@ mod tests {
             include_str!("erasures.rs"),
             include_str!("instance.rs"),
             include_str!("interactions.rs"),
+            include_str!("log.rs"),
             include_str!("transactions.rs"),
         ];
         let written = sources.iter().flat_map(|source| source.split("pub async fn ").skip(1));

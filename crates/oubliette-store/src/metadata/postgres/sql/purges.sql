@@ -3,7 +3,8 @@ SELECT purges.purge, purges.tenant, purges.credential, purges.kind, purges.state
     purges.order_leaf, purges.accepted_at, purges.sealed_at, purges.sealed_epoch, purges.removed_at,
     purge_sets.leaf_set,
     (SELECT purge_orders.sealed_order FROM purge_orders WHERE purge_orders.serial = purges.serial),
-    purges.retained_until
+    purges.retained_until, purges.stated, purges.entry,
+    purges.first_receipt, purges.receipts, purges.blobs, purges.removal_entry, purges.removal_index
 FROM purges
 JOIN purge_sets ON purge_sets.serial = purges.serial
 WHERE purges.tenant = $1

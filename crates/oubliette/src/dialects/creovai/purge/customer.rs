@@ -102,6 +102,6 @@ async fn complete_only(app: &App, caller: &Caller, selector: Selector, trial: bo
 }
 
 async fn order(app: &App, caller: &Caller, selector: Selector) -> Result<Plan, Failure> {
-    let order = Order { selector, reference: None, reason: None, plan_hash: None };
+    let order = Order { selector, reference: None, reason: None, legal_basis: None, plan_hash: None };
     Ok(app.vault.order(&caller.0, order).await?.1)
 }

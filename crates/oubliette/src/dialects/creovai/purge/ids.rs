@@ -110,7 +110,7 @@ async fn find(app: &App, caller: &Caller, by: By, id: &str) -> Result<Vec<Intera
 /// Orders the purge; what it came to is hidden when this returns. An id somebody else erased meanwhile is not in it.
 async fn order(app: &App, caller: &Caller, ids: Vec<String>) -> Result<HashSet<PublicId>, Failure> {
     let selector = Selector { ids, ..Selector::default() };
-    let order = Order { selector, reference: None, reason: None, plan_hash: None };
+    let order = Order { selector, reference: None, reason: None, legal_basis: None, plan_hash: None };
     let (_, plan) = app.vault.order(&caller.0, order).await?;
     Ok(plan.items.into_iter().map(|item| item.id).collect())
 }

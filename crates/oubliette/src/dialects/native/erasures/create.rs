@@ -214,7 +214,7 @@ fn check(order: OrderBody, plan_hash: Option<String>) -> Result<Order, Problem> 
         }
         None => None,
     };
-    Ok(Order { selector, reference: order.reference, reason: order.reason, plan_hash })
+    Ok(Order { selector, reference: order.reference, reason: order.reason, legal_basis: None, plan_hash })
 }
 
 async fn place(app: &App, caller: &Caller, order: Order) -> Result<(Response, Option<Ordered>), Problem> {
