@@ -15,6 +15,7 @@ mod ingest;
 mod inspect;
 mod journal;
 mod list;
+mod log;
 mod read;
 mod recovery;
 mod sealer;
@@ -27,6 +28,7 @@ pub use content_stream::{ContentStream, Loan, LoanError, LoanPlace};
 pub use error::{AuthError, VaultError};
 pub use ingest::{Draft, body_of};
 pub use inspect::{Inspection, Looked, LookedUp};
+pub use log::{LogError, LogSettings, TransparencyLog, copy_log};
 pub use recovery::Mismatch;
 pub use types::{
     BodyStream, ByteRange, Content, ContentReader, ErasureItem, ErasureItemState, ErasureView, IngestMode, Interaction,
@@ -37,4 +39,4 @@ pub use vault::{Vault, genesis};
 
 /// Every named moment of the services at which a test may crash the process or copy the data folder.
 pub const CRASH_POINTS: &[&[&str]] =
-    &[committer::CRASH_POINTS, sealer::CRASH_POINTS, recovery::CRASH_POINTS, sweeper::CRASH_POINTS];
+    &[committer::CRASH_POINTS, sealer::CRASH_POINTS, recovery::CRASH_POINTS, sweeper::CRASH_POINTS, log::CRASH_POINTS];

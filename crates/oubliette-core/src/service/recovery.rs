@@ -18,8 +18,8 @@ pub const PROVISION_BUCKETS: u64 = 64;
 /// Named moments of recovery.
 pub const CRASH_POINTS: &[&str] = &["recovery.before_seal", "recovery.after_seal", "recovery.closed"];
 
-/// Database and key state do not belong together. Nothing was changed.
-#[derive(Debug, thiserror::Error)]
+/// Database, key state and log do not belong together. Nothing was changed.
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Mismatch {
     /// Two different vaults.
     #[error("the database and the key state are of different vaults")]
@@ -40,6 +40,43 @@ pub enum Mismatch {
         /// The epoch the database knows.
         known: u64,
     },
+    /// Entries of the log are missing that were there when a seal was made.
+    #[error(
+        "the log is shorter than it was: {found} entries are there, and {pinned} were when the last seal was made. Bring its \
+         files back; if they are lost, `oubliette log reopen` begins another log"
+    )]
+    LogShort {
+        /// Entries that are there.
+        found: u64,
+        /// Entries pinned by the last seal.
+        pinned: u64,
+    },
+    /// The log is another one than was pinned.
+    #[error(
+        "the log is not the one that the last seal was made with: its first {pinned} entries differ. Bring its own files \
+         back; if they are lost, `oubliette log reopen` begins another log"
+    )]
+    LogForked {
+        /// Entries pinned by the last seal.
+        pinned: u64,
+    },
+    /// The log's first entry does not name it.
+    #[error("the log's files are those of another log")]
+    LogOfAnother,
+    /// The log has another origin than the configuration says.
+    #[error(
+        "the log's origin is {found}, and transparency.origin says {configured}: a log keeps its origin. Set it back, or begin \
+         another log with `oubliette log reopen`"
+    )]
+    LogOrigin {
+        /// What it is.
+        found: String,
+        /// What it should be.
+        configured: String,
+    },
+    /// There was a log, and its key is not in the key state.
+    #[error("the key state has no key for the log that it pins")]
+    LogWithoutKey,
 }
 
 /// Refuses to open what was rolled back on either side (design §6).

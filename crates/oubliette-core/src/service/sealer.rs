@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, mpsc};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 use super::VaultError;
 use super::erasing::ErasingSessions;
 use super::hidden::{ActiveKeys, Hidden};
+use super::log::TransparencyLog;
 use crate::ports::{Clock, InstanceRow, Lease, Lenders, PurgeSet, SealRow, Write};
 use crate::proof::{SealFacts, token};
 
@@ -104,7 +105,9 @@ pub struct Shared {
     pub seal_micros: AtomicU64,
     /// The newest commit counter known.
     commit_counter: AtomicU64,
-    instance: [u8; 16],
+    instance: Uuid,
+    /// The log; a seal made before it is open pins its head as it was.
+    log: OnceLock<Arc<TransparencyLog>>,
     /// What lowers the register's class.
     register_findings: Vec<Token>,
     journalled: Mutex<BTreeMap<u64, Uuid>>,
@@ -143,7 +146,8 @@ impl Shared {
             punctured: AtomicU64::new(0),
             seal_micros: AtomicU64::new(0),
             commit_counter: AtomicU64::new(instance.commit_counter),
-            instance: *instance.instance.as_bytes(),
+            instance: instance.instance,
+            log: OnceLock::new(),
             register_findings,
             journalled: Mutex::default(),
             newest_journal: AtomicU64::new(0),
@@ -196,8 +200,21 @@ impl Shared {
         }
     }
 
+    /// What the next seal pins.
     pub fn pins(&self) -> Pins {
-        Pins { instance: self.instance, commit_counter: self.newest_commit(), log_head: [0; 32] }
+        // Durable already: a seal pins no head that a crash could take back.
+        let log_head = self.log.get().map_or_else(|| self.forest.pins().log_head, |log| log.pin());
+        Pins { instance: *self.instance.as_bytes(), commit_counter: self.newest_commit(), log_head }
+    }
+
+    /// The vault's id.
+    pub fn instance(&self) -> Uuid {
+        self.instance
+    }
+
+    /// From here on each seal pins this log's head.
+    pub fn set_log(&self, log: Arc<TransparencyLog>) {
+        let _ = self.log.set(log);
     }
 
     fn note_time(&self, spent: Duration) {

@@ -8,11 +8,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::Stream;
 use jiff::Timestamp;
+use keyforest::media::Medium;
 use keyforest::{Forest, Group, Leaf, Probe};
 use oubliette_proof::Token;
 use uuid::Uuid;
 
-use super::ContentStream;
+use super::{ContentStream, LogSettings};
 use crate::model::{
     ContentKey, ContentKind, ContentMeta, CredentialKind, InteractionKind, InteractionMeta, Scopes, Selector, State,
     TenantId,
@@ -33,6 +34,8 @@ pub struct VaultParts {
     pub lease: Arc<dyn Lease>,
     /// Who reads with keys lent from here.
     pub lenders: Arc<dyn Lenders>,
+    /// Where the log lies: beside the key pages.
+    pub log: Arc<dyn Medium>,
     /// Told of named moments; tests crash or copy there.
     pub probe: Arc<dyn Probe>,
     /// Rules and limits.
@@ -72,6 +75,8 @@ pub struct VaultSettings {
     pub backup_horizon: Option<Duration>,
     /// What lowers the register's class, in words for the log; empty for a register that is trusted.
     pub register_findings: Vec<Token>,
+    /// How the log is opened.
+    pub log: LogSettings,
 }
 
 impl Default for VaultSettings {
@@ -87,6 +92,7 @@ impl Default for VaultSettings {
             sweeping: true,
             backup_horizon: None,
             register_findings: Vec::new(),
+            log: LogSettings::default(),
         }
     }
 }

@@ -16,6 +16,7 @@ use super::committer::{self, Op};
 use super::credentials::CredentialCache;
 use super::erase::Unanswered;
 use super::ingest::LeafCursor;
+use super::log::{self, Beginning, TransparencyLog};
 use super::sealer::{Sealer, Shared, Unmarked};
 use super::{PublicId, Readiness, Status, VaultError, VaultParts, VaultSettings};
 use crate::crypto::record;
@@ -24,7 +25,7 @@ use crate::ids::IdCipher;
 use crate::model::{Actor, InteractionMeta, Scope, TenantId};
 use crate::ports::{Blobs, Clock, InteractionRow, Metadata, PortError, PortErrorKind};
 use crate::proof::Salts;
-use crate::secrets::Secrets;
+use crate::secrets::{LogKey, LogKeyState, Secrets};
 
 /// Lanes of the key forest.
 pub mod lanes {
@@ -56,6 +57,7 @@ pub(super) struct Inner {
     pub settings: VaultSettings,
     pub shared: Arc<Shared>,
     pub sealer: Sealer,
+    pub log: Arc<TransparencyLog>,
     pub committer: mpsc::Sender<Op>,
     /// The committer is at work.
     pub committing: AtomicBool,
@@ -100,7 +102,9 @@ impl Counted {
 
 /// What a fresh key state must be made with: sealed secrets and the pins that tie it to its database.
 pub fn genesis(instance: Uuid) -> Result<(Zeroizing<Vec<u8>>, Pins), VaultError> {
-    let secrets = Secrets::draw().map_err(VaultError::internal)?;
+    let mut secrets = Secrets::draw().map_err(VaultError::internal)?;
+    let key = LogKey::draw(&log::default_origin(&instance), LogKeyState::InForce, 0);
+    secrets.log_keys_mut().push(key.map_err(VaultError::internal)?);
     Ok((secrets.encode(), Pins { instance: *instance.as_bytes(), commit_counter: 0, log_head: [0; 32] }))
 }
 
@@ -125,6 +129,9 @@ impl Vault {
             parts.settings.register_findings.clone(),
         ));
         let sealer = Sealer::start(Arc::clone(&shared))?;
+        let beginning =
+            Beginning { shared: &shared, sealer: &sealer, medium: parts.log, settings: parts.settings.log.clone() };
+        let (log, secrets) = log::start(beginning, secrets).await?;
         let (committer, queue) = mpsc::channel(1_024);
         let inner = Arc::new(Inner {
             metadata: parts.metadata,
@@ -133,6 +140,7 @@ impl Vault {
             settings: parts.settings,
             shared,
             sealer,
+            log,
             committer,
             committing: AtomicBool::new(false),
             secrets: RwLock::new(secrets.clone()),

@@ -85,6 +85,7 @@ async fn setup(root: &Path) -> Setup {
         register: Arc::new(FileRegister::open(&root.join("register"), &data).unwrap()),
         probe: Arc::new(NoProbe),
     };
+    let log = Arc::clone(&stores.packs);
     let forest = Arc::new(Forest::create(stores, ForestConfig::default(), &attachment, pins).unwrap());
     let parts = VaultParts {
         metadata: Arc::clone(&metadata) as Arc<dyn Metadata>,
@@ -93,6 +94,7 @@ async fn setup(root: &Path) -> Setup {
         clock: Arc::new(SystemClock),
         lease: Arc::new(Unbounded),
         lenders: Arc::new(NoLenders),
+        log,
         probe: Arc::clone(&watch) as Arc<dyn Probe>,
         settings: VaultSettings::default(),
     };

@@ -6,6 +6,7 @@ mod blobs;
 // The simulated disk of the key forest and the lives lived on it.
 #[path = "../../../keyforest/tests/it/history.rs"]
 mod history;
+mod log;
 mod media;
 mod metadata;
 mod object;

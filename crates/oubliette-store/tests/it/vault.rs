@@ -54,6 +54,7 @@ async fn open_over(
 ) -> (Vault, Arc<SqliteMetadata>) {
     let path = root.join("data/vault.db");
     let fresh = !path.exists();
+    let log = Arc::clone(&stores.packs);
     let metadata = Arc::new(SqliteMetadata::open(&path, SqliteOptions::default()).unwrap());
     let forest = if fresh {
         let (attachment, pins) = genesis(metadata.instance().await.unwrap().instance).unwrap();
@@ -68,6 +69,7 @@ async fn open_over(
         clock: Arc::new(SystemClock),
         lease,
         lenders: Arc::new(NoLenders),
+        log,
         probe: Arc::new(NoProbe),
         settings: VaultSettings { default_region: Some("US".to_owned()), ..VaultSettings::default() },
     };

@@ -55,7 +55,7 @@ async fn bring_home(
                 return Err(MoveError::Refused("the register is another vault's"));
             }
             target::clear_keys(engines).await?;
-            let copied = keys::copy(&forest, engines, forest_limits(to), probe).await?;
+            let copied = keys::copy(&forest, &old.packs, engines, forest_limits(to), probe).await?;
             let inspection = Inspection {
                 forest,
                 metadata: Arc::clone(&old.metadata),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use keyforest::media::{Medium, MemorySlots, SlotDevice, SlotError};
 use keyforest::{Forest, ForestConfig, Pins, Probe, Stores, destroy_roots, hand_root_over, holds_root};
 use oubliette_core::ports::Write;
-use oubliette_core::service::Inspection;
+use oubliette_core::service::{Inspection, copy_log};
 use uuid::Uuid;
 
 use super::prove::{Proof, prove};
@@ -28,16 +28,20 @@ pub struct Copied {
     pub epoch: u64,
 }
 
-/// Writes the state in force to the new place's pages, under a root in memory.
+/// Writes the state in force to the new place's pages, under a root in memory, and the log beside it.
 pub async fn copy(
     forest: &Arc<Forest>,
+    packs: &Arc<dyn Medium>,
     target: &Engines,
     limits: ForestConfig,
     probe: &Arc<dyn Probe>,
 ) -> Result<Copied, MoveError> {
     let instance = target.metadata.instance().await?;
-    let pins =
-        Pins { instance: *instance.instance.as_bytes(), commit_counter: instance.commit_counter, log_head: [0; 32] };
+    // What the log has beyond this was appended since the last seal, and is copied too.
+    let log_head = forest.pins().log_head;
+    let pins = Pins { instance: *instance.instance.as_bytes(), commit_counter: instance.commit_counter, log_head };
+    let (from, to) = (Arc::clone(packs), Arc::clone(&target.packs));
+    super::blocking(move || copy_log(&*from, &*to)).await?.map_err(MoveError::Pages)?;
     let root = Arc::new(MemorySlots::default());
     let stores = stores(&target.packs, Arc::clone(&root) as Arc<dyn SlotDevice>, probe);
     let forest = Arc::clone(forest);

@@ -1,12 +1,12 @@
 //! The move, from its marks to the hand-over, in the process that has the old vault open.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use keyforest::media::SlotDevice;
+use keyforest::media::{Medium, SlotDevice};
 use keyforest::{Forest, Group, Leaf, Probe};
 use oubliette_core::ports::{BlobRef, Blobs, Clock, LiveBlobs, Metadata, PortError, Transaction, Write};
-use oubliette_core::service::{Inspection, VaultSettings};
+use oubliette_core::service::{Inspection, TransparencyLog, VaultSettings};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -40,6 +40,10 @@ pub struct Source {
     pub blobs: Arc<dyn Blobs>,
     /// Its keys.
     pub forest: Arc<Forest>,
+    /// Where its key pages and its log lie.
+    pub packs: Arc<dyn Medium>,
+    /// Its log, once it is open.
+    pub log: Arc<OnceLock<Arc<TransparencyLog>>>,
     /// Its root.
     pub register: Arc<dyn SlotDevice>,
     /// Its right to use keys.
@@ -120,6 +124,7 @@ pub async fn run(
     let proven = match copied {
         Ok(proven) => proven,
         Err(error) => {
+            source.log.get().inspect(|log| log.go_on());
             source.metadata.open_gate().await;
             leave(engines).await;
             return Err(before(error));
@@ -253,7 +258,11 @@ async fn copy_and_prove(
     copier.come_to_rest(&mut figures).await?;
     copier.count(&mut figures).await?;
     shown.say("writing the key state under a fresh root");
-    let keys = keys::copy(&source.forest, engines, forest_limits(to), &source.probe).await?;
+    if let Some(log) = source.log.get().map(Arc::clone) {
+        // Nothing is stated here any more that the new place would not know.
+        super::blocking(move || log.hold_off()).await?;
+    }
+    let keys = keys::copy(&source.forest, &source.packs, engines, forest_limits(to), &source.probe).await?;
     source.probe.reached(points::KEYS_COPIED);
     shown.say("opening samples at the new place");
     figures.proof = keys.prove(&old, engines, forest_limits(to), &source.probe).await?;

@@ -18,12 +18,12 @@ mod made;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use keyforest::media::SlotDevice;
 use keyforest::{Forest, ForestConfig, ForestError, Probe, Stores};
 use oubliette_core::ports::{Clock, Lease, Lenders, Metadata, NoLenders, PortError, SystemClock};
-use oubliette_core::service::{Vault, VaultError, VaultParts, VaultSettings, genesis};
+use oubliette_core::service::{LogSettings, Vault, VaultError, VaultParts, VaultSettings, genesis};
 use oubliette_store::guard;
 use oubliette_store::lease::ClaimLease;
 use oubliette_store::media::TwinError;
@@ -154,6 +154,8 @@ pub struct Opening {
     pub lenders: Arc<dyn Lenders>,
     /// The id that a database gets which is made now; drawn without one.
     pub instance: Option<Uuid>,
+    /// How the transparency log is opened, other than the configuration says.
+    pub log: Option<LogSettings>,
 }
 
 impl Opening {
@@ -161,8 +163,8 @@ impl Opening {
     pub fn new(register: RegisterPolicy) -> Self {
         let (clock, probe) = (Arc::new(SystemClock), program_probe());
         let lenders = Arc::new(NoLenders);
-        let (standing_by, instance) = (None, None);
-        Self { create: true, register, clock, probe, sweeping: true, wait: false, standing_by, lenders, instance }
+        let (standing_by, instance, log) = (None, None, None);
+        Self { create: true, register, clock, probe, sweeping: true, wait: false, standing_by, lenders, instance, log }
     }
 }
 
@@ -218,6 +220,11 @@ impl OpenVault {
         }
         open.report.warnings.extend(guards);
         Ok(open)
+    }
+
+    /// Opens the configured vault and begins another transparency log, as the settings say: an operator's explicit act.
+    pub async fn reopen_log(config: &Config, register: RegisterPolicy, log: LogSettings) -> Result<Self, OpenError> {
+        Self::open_guarded(config, Opening { create: false, log: Some(log), ..Opening::new(register) }).await
     }
 
     /// Opens with everything told.
@@ -300,15 +307,20 @@ impl OpenVault {
         // What opening asks of the root store counts as well.
         telemetry::recorder();
         let register: Arc<dyn SlotDevice> = Arc::new(WatchedRegister::new(register));
+        let log = Arc::clone(&packs);
         let stores = Stores { packs, register: Arc::clone(&register), probe: Arc::clone(&probe) };
         let forest = Arc::new(open_forest(config, stores, &*metadata, &opening, &mut report).await?);
 
-        let settings = VaultSettings { sweeping: opening.sweeping, ..config.vault_settings()? };
+        let mut settings = VaultSettings { sweeping: opening.sweeping, ..config.vault_settings()? };
+        settings.log = opening.log.unwrap_or(settings.log);
+        let opened_log = Arc::new(OnceLock::new());
         let mover = watched.map(|(rows, lease)| {
             let source = Source {
                 metadata: rows,
                 blobs: Arc::clone(&blobs),
                 forest: Arc::clone(&forest),
+                packs: Arc::clone(&log),
+                log: Arc::clone(&opened_log),
                 register,
                 lease,
                 settings: settings.clone(),
@@ -324,10 +336,12 @@ impl OpenVault {
             clock: opening.clock,
             lease,
             lenders: opening.lenders,
+            log,
             probe,
             settings,
         };
         let vault = Vault::open(parts).await?;
+        let _ = opened_log.set(vault.log());
         for warning in &report.warnings {
             tracing::warn!("{warning}");
         }

@@ -34,6 +34,8 @@ fn phase(point: &str) -> Phase {
         || point == "keyforest.pack.created"
         || point.starts_with("create.")
         || point.starts_with("genesis")
+        // No client brings these about; `log::a_process_that_dies_at_any_moment_of_the_log` (store) does.
+        || point.starts_with("log.")
     {
         Phase::Creation
     } else if point.contains("recover") {

@@ -34,6 +34,7 @@ impl Backend {
         let options = SqliteOptions { probe: Arc::clone(&probe), ..SqliteOptions::default() };
         let metadata = Arc::new(SqliteMetadata::open(&data.join("vault.db"), options).unwrap());
         let (attachment, pins) = genesis(metadata.instance().await.unwrap().instance).unwrap();
+        let log = Arc::clone(&stores.packs);
         let forest = Forest::create(stores, ForestConfig::default(), &attachment, pins).unwrap();
         let blob_options = LocalOptions { probe: Arc::clone(&probe), ..LocalOptions::default() };
         let parts = VaultParts {
@@ -43,6 +44,7 @@ impl Backend {
             clock: Arc::new(SystemClock),
             lease: Arc::new(Unbounded),
             lenders: Arc::new(NoLenders),
+            log,
             probe,
             settings,
         };

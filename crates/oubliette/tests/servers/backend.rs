@@ -66,6 +66,7 @@ impl Backend {
             scaled(&config, *server, &opening, &probe).await.unwrap();
         let (attachment, pins) = genesis(metadata.instance().await.unwrap().instance).unwrap();
         let stores = Stores { packs, register, probe: Arc::clone(&probe) };
+        let log = Arc::clone(&stores.packs);
         let create = move || Forest::create(stores, ForestConfig::default(), &attachment, pins).unwrap();
         let forest = Arc::new(tokio::task::spawn_blocking(create).await.unwrap());
         let parts = VaultParts {
@@ -75,6 +76,7 @@ impl Backend {
             clock: Arc::new(SystemClock),
             lease,
             lenders: Arc::new(NoLenders),
+            log,
             probe,
             settings,
         };

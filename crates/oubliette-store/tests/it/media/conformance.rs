@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 
 use keyforest::media::Medium;
+use oubliette_core::service::TransparencyLog;
 use oubliette_store::media::{Folder, Twin};
 use tempfile::TempDir;
 
@@ -25,6 +26,32 @@ fn conforms(open: &mut Open<'_>) {
     names_are_plain(open);
     large_files_are_whole(open);
     two_threads_use_two_files(open);
+    a_log_goes_on_after_each_start(open);
+}
+
+fn a_log_goes_on_after_each_start(open: &mut Open<'_>) {
+    let (mut before, mut sure, mut entries) = (None, 0, Vec::new());
+    for start in 0..4_u64 {
+        let log = TransparencyLog::alone(open(), "log.example", [3; 32], sure).unwrap();
+        assert!(before.is_none_or(|before| log.head() == before));
+        for count in [1, 290, 7] {
+            let first = entries.len() as u64;
+            let some: Vec<Vec<u8>> = (0..count).map(|n| format!("entry {start} {count} {n}").into_bytes()).collect();
+            assert_eq!(log.append_bytes(&some).unwrap(), first);
+            entries.extend(some);
+        }
+        let checkpoint = log.checkpoint();
+        for number in [0, 255, 256, entries.len() as u64 - 1] {
+            assert_eq!(log.entry(number).unwrap(), entries[number as usize]);
+            log.inclusion(number, &checkpoint).unwrap();
+        }
+        // The last entries are taken for unsure, and written once more.
+        (before, sure) = (Some(log.head()), entries.len() as u64 - 3);
+    }
+    let medium = open();
+    for (name, _) in medium.list().unwrap().into_iter().filter(|(name, _)| name.starts_with("log-")) {
+        medium.remove(&name).unwrap();
+    }
 }
 
 fn what_is_flushed_is_there_after_a_start(open: &mut Open<'_>) {
