@@ -35,6 +35,7 @@ pub struct Served {
     pub vault: Vault,
     stop: CancellationToken,
     fetches: JoinHandle<()>,
+    witnesses: JoinHandle<()>,
     watch: JoinHandle<()>,
     _control: ControlServer,
     embedded: OpenVault,
@@ -120,6 +121,7 @@ impl Served {
         let app = App::new(vault.clone(), config.dialect_settings(address));
         let ops = Ops {
             vault: vault.clone(),
+            log: config.transparency.public,
             metrics: config.metrics.enabled,
             metrics_token: metrics_token(&config.metrics)?.map(Arc::new),
             serving: Arc::new(Serving {
@@ -138,6 +140,7 @@ impl Served {
         let control = ControlServer::start(&embedded, url, node).await.context("the control port cannot be opened")?;
         let stop = CancellationToken::new();
         let fetches = tokio::spawn(work::fetch::run(app, stop.clone()));
+        let witnesses = tokio::spawn(work::witness::run(vault.log(), config.witnesses()?, stop.clone()));
         let (watched, superseded, mover) = (vault.clone(), embedded.superseded(), embedded.mover.clone());
         let watch = tokio::spawn(async move {
             while !watched.readiness().poisoned {
@@ -151,7 +154,7 @@ impl Served {
             }
             on_poisoned();
         });
-        Ok(Self { answerer, vault, stop, fetches, watch, _control: control, embedded })
+        Ok(Self { answerer, vault, stop, fetches, witnesses, watch, _control: control, embedded })
     }
 
     /// The open vault with what it stands on.
@@ -163,6 +166,7 @@ impl Served {
     pub async fn finish(self) {
         self.stop.cancel();
         let _ = self.fetches.await;
+        let _ = self.witnesses.await;
         self.watch.abort();
         self.embedded.close().await;
     }

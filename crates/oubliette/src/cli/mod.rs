@@ -9,6 +9,7 @@ mod doctor;
 mod erase;
 pub mod exit;
 mod import;
+mod log;
 mod migrate;
 mod progress;
 mod reference;
@@ -55,6 +56,8 @@ enum Command {
     Token(token::Args),
     /// Make and list tenants
     Tenant(tenant::Args),
+    /// Show the transparency log, print or change its key, begin another one after a loss
+    Log(log::Args),
     /// Show figures of the vault: register class, deletion lag, backlog
     Status(status::Args),
     /// Check a deployment: filesystem, register, memory, configuration
@@ -104,6 +107,7 @@ async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Erase(args) => erase::run(args).await,
         Command::Token(args) => token::run(args).await,
         Command::Tenant(args) => tenant::run(args).await,
+        Command::Log(args) => log::run(args).await,
         Command::Status(args) => status::run(args).await,
         Command::Doctor(args) => doctor::run(args).await,
         Command::Config(args) => config::run(args),

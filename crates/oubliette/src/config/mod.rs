@@ -10,6 +10,7 @@ mod reference;
 mod section;
 mod sections;
 mod settings;
+mod witnesses;
 
 pub use error::ConfigError;
 pub use load::{Source, load};
@@ -19,8 +20,9 @@ pub use reference::{example, reference};
 pub use section::{Field, Section, SectionDoc};
 pub use sections::{
     Cors, Erasure, Ingest, KeyState, Limits, Log, LogFormat, Metrics, Node, Openbao, Participants, Phones, Pkcs11,
-    Postgres, Root, S3, Server, Storage, Tls, Vonage,
+    Postgres, Root, S3, Server, Storage, Tls, Transparency, Vonage,
 };
+pub use witnesses::Witness;
 
 use toml::{Table, Value};
 
@@ -61,6 +63,8 @@ pub struct Config {
     pub cors: Cors,
     /// The Vonage dialect.
     pub vonage: Vonage,
+    /// The transparency log.
+    pub transparency: Transparency,
     /// The log.
     pub log: Log,
     /// Figures.
@@ -88,6 +92,7 @@ impl Config {
             ingest: take(&mut table)?,
             cors: take(&mut table)?,
             vonage: take(&mut table)?,
+            transparency: take(&mut table)?,
             log: take(&mut table)?,
             metrics: take(&mut table)?,
         };
@@ -117,6 +122,7 @@ impl Config {
         put(&mut table, &self.ingest);
         put(&mut table, &self.cors);
         put(&mut table, &self.vonage);
+        put(&mut table, &self.transparency);
         put(&mut table, &self.log);
         put(&mut table, &self.metrics);
         table
@@ -142,6 +148,7 @@ impl Config {
             SectionDoc::of::<Ingest>(),
             SectionDoc::of::<Cors>(),
             SectionDoc::of::<Vonage>(),
+            SectionDoc::of::<Transparency>(),
             SectionDoc::of::<Log>(),
             SectionDoc::of::<Metrics>(),
         ]

@@ -21,6 +21,8 @@ impl Config {
             self.second_place()?;
         }
         self.node_place()?;
+        self.log_settings()?;
+        self.witnesses()?;
         if self.tls.certificate_file.is_some() != self.tls.key_file.is_some() {
             return Err(ConfigError::value(
                 "tls",
@@ -128,6 +130,7 @@ impl Config {
             retry_grace: Duration::from_secs(self.erasure.retry_grace_seconds),
             max_content_bytes: self.limits.max_content_bytes,
             max_order_interactions: self.erasure.max_order_interactions,
+            log: self.log_settings()?,
             ..VaultSettings::default()
         })
     }

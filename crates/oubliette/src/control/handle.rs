@@ -2,10 +2,12 @@
 
 use oubliette_core::model::{Actor, Credential, CredentialKind, Scope, Scopes, TenantId};
 use oubliette_core::ports::PurgeState;
-use oubliette_core::service::{ErasureView, NewCredential, Order, Plan, Vault, VaultError};
+use oubliette_core::service::{ErasureView, NewCredential, Order, Plan, TransparencyLog, Vault, VaultError};
 use uuid::Uuid;
 
-use super::{AsNode, Ask, CredentialView, ErasureProgress, Failure, PlanLine, PlanView, StatusView, TenantView, Told};
+use super::{
+    AsNode, Ask, CredentialView, ErasureProgress, Failure, LogView, PlanLine, PlanView, StatusView, TenantView, Told,
+};
 use crate::cli::exit;
 use crate::moving::Mover;
 use crate::opening::OpenReport;
@@ -87,6 +89,11 @@ async fn answer(vault: &Vault, around: &Surroundings, ask: Ask) -> Result<Told, 
         Ask::Erasure { tenant, id } => {
             Told::Erasure(progress(&vault.erasure(&local_actor(TenantId(tenant)), id).await?))
         }
+        Ask::Log => Told::Log(Box::new(view_log(&vault.log()))),
+        Ask::RotateLogKey => {
+            vault.rotate_log_key().await?;
+            Told::Log(Box::new(view_log(&vault.log())))
+        }
         Ask::MovePlan { .. } | Ask::Move { .. } | Ask::MoveProgress => {
             return Err(VaultError::Invalid("a question about a move"));
         }
@@ -140,6 +147,18 @@ async fn status(vault: &Vault, around: &Surroundings) -> Result<StatusView, Vaul
         node: around.node.as_ref().map(|node| node.name.clone()),
         fronts: around.node.as_ref().map_or_else(Vec::new, |node| (node.fronts)()),
     })
+}
+
+fn view_log(log: &TransparencyLog) -> LogView {
+    let head = log.head();
+    LogView {
+        origin: log.origin(),
+        size: head.size,
+        root: head.root.to_string(),
+        keys: log.keys().iter().map(ToString::to_string).collect(),
+        checkpoint: log.checkpoint(),
+        earlier: log.earlier().map(|(origin, _)| origin),
+    }
 }
 
 fn view(credential: Credential) -> CredentialView {

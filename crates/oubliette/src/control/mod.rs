@@ -38,6 +38,8 @@ pub enum Ask {
     Plan { tenant: u32, selector: Selector, shown: usize },
     Order { tenant: u32, selector: Selector, reference: Option<String>, reason: Option<String>, plan_hash: String },
     Erasure { tenant: u32, id: Uuid },
+    Log,
+    RotateLogKey,
     MovePlan { to: PathBuf },
     Move { to: PathBuf },
     MoveProgress,
@@ -57,6 +59,7 @@ pub enum Told {
     Plan(PlanView),
     Ordered { id: Option<Uuid>, plan: PlanView },
     Erasure(ErasureProgress),
+    Log(Box<LogView>),
     Front(FrontView),
     MovePlan(MovePlan),
     MoveProgress(Box<MoveView>),
@@ -148,6 +151,24 @@ pub struct ErasureProgress {
     pub sealed_at: Option<Timestamp>,
     /// The epoch that sealed it.
     pub sealed_epoch: Option<u64>,
+}
+
+/// The transparency log.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogView {
+    /// Its name.
+    pub origin: String,
+    /// Entries.
+    pub size: u64,
+    /// Root over them, hexadecimal.
+    pub root: String,
+    /// Its public keys in signed-note form, the newest first; also those of logs before it.
+    pub keys: Vec<String>,
+    /// The signed checkpoint with the lines of witnesses.
+    pub checkpoint: String,
+    /// The log before this one.
+    pub earlier: Option<String>,
 }
 
 /// A node that does not hold the vault.

@@ -4,6 +4,7 @@ pub mod content;
 pub mod drain;
 pub mod form;
 pub mod json;
+mod log;
 pub mod media;
 pub mod multipart;
 mod observe;
@@ -30,5 +31,7 @@ pub use tls::{certificate_expires, server_config};
 /// Everything the listener answers: all dialects and the operators' routes, observed.
 pub fn service(app: App, ops: Ops, on_poisoned: Arc<dyn Fn() + Send + Sync>) -> Router {
     let observer = Observer::new(app.vault.clone(), on_poisoned);
-    crate::dialects::router(app).merge(ops::routes(ops)).layer(from_fn_with_state(observer, observe::observe))
+    let log = if ops.log { log::routes(app.vault.clone()) } else { Router::new() };
+    let routes = crate::dialects::router(app).merge(ops::routes(ops)).merge(log);
+    routes.layer(from_fn_with_state(observer, observe::observe))
 }

@@ -19,6 +19,8 @@ use crate::telemetry::{self, Serving};
 pub struct Ops {
     /// The vault.
     pub vault: Vault,
+    /// Whether the transparency log is served.
+    pub log: bool,
     /// Whether figures are served.
     pub metrics: bool,
     /// The token a reader of the figures must send, if any.
@@ -65,6 +67,7 @@ async fn vault_figures(State(ops): State<Ops>, headers: HeaderMap) -> Response {
         tracing::warn!(%error, "the figures of the vault could not be read");
     }
     telemetry::record_status(status.as_ref().ok());
+    metrics::gauge!("oubliette_log_entries").set(ops.vault.log().head().size as f64);
     telemetry::record_readiness(&ops.vault.readiness());
     ops.serving.record();
     figures(ops.metrics_token.as_deref(), &headers)

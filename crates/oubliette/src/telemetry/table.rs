@@ -112,6 +112,19 @@ pub const FIGURES: &[Figure] = &[
         &[],
         "interactions that have a row: live ones, and erased ones until their rows are removed",
     ),
+    figure("oubliette_log_entries", Kind::Gauge, &[], "entries of the transparency log"),
+    figure(
+        "oubliette_log_witness_lag_entries",
+        Kind::Gauge,
+        &["witness"],
+        "entries of the log that this witness has not signed for yet; missing without witnesses",
+    ),
+    figure(
+        "oubliette_log_witness_reachable",
+        Kind::Gauge,
+        &["witness"],
+        "1 when this witness signed what it was asked last; 0 when it did not answer, or refused",
+    ),
     figure("oubliette_lookup_bytes", Kind::Gauge, &[], "bytes of the look-up map in memory"),
     figure(
         "oubliette_data_free_bytes",

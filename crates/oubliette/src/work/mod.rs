@@ -1,3 +1,4 @@
 //! Background work of the program.
 
 pub mod fetch;
+pub mod witness;

@@ -18,6 +18,7 @@ mod s3;
 mod server;
 mod storage;
 mod tls;
+mod transparency;
 mod vonage;
 
 pub use cors::Cors;
@@ -38,4 +39,5 @@ pub use s3::S3;
 pub use server::Server;
 pub use storage::Storage;
 pub use tls::Tls;
+pub use transparency::Transparency;
 pub use vonage::Vonage;

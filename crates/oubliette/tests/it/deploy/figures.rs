@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use oubliette::telemetry::{FIGURES, Kind, reference};
+use oubliette_proof::note::{KeyKind, SigningKey};
 
 use crate::program::{Place, assert_current, repository};
 
@@ -37,11 +38,14 @@ async fn a_vault_at_work_gives_out_exactly_the_figures_of_the_table() {
     let key = rcgen::KeyPair::generate().unwrap();
     let certificate = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
     std::fs::write(place.join("cert.pem"), certificate.pem()).unwrap();
+    let witness = SigningKey::generate("witness.example", KeyKind::Cosigner).unwrap();
     std::fs::write(place.join("key.pem"), key.serialize_pem()).unwrap();
     std::fs::write(
         place.join("oubliette.toml"),
         "[storage]\ndata = \"vault\"\naccept_unverified_register = true\n\
-         [tls]\ncertificate_file = \"cert.pem\"\nkey_file = \"key.pem\"\n",
+         [tls]\ncertificate_file = \"cert.pem\"\nkey_file = \"key.pem\"\n\
+         [transparency]\nwitnesses = [\"http://127.0.0.1:9/ WITNESS\"]\n"
+            .replace("WITNESS", &witness.verifier().to_string()),
     )
     .unwrap();
     let mut server = place.serve(&["--config", "oubliette.toml"]);

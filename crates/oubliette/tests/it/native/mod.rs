@@ -4,6 +4,7 @@ mod bad_input;
 mod credentials;
 mod erasures;
 mod interactions;
+mod log;
 mod openapi;
 mod quiet;
 
