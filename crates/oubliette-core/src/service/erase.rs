@@ -490,13 +490,13 @@ impl Inner {
         ids.iter().filter(erased).count() as u64
     }
 
-    async fn purge_of(&self, actor: &Actor, id: Uuid) -> Result<PurgeRow, VaultError> {
+    pub(super) async fn purge_of(&self, actor: &Actor, id: Uuid) -> Result<PurgeRow, VaultError> {
         self.allow(actor, &[Scope::InteractionPurge, Scope::InteractionDelete])?;
         let row = self.metadata.purge(id).await.map_err(|error| self.port(error))?;
         row.filter(|row| row.tenant == Some(actor.tenant)).ok_or(VaultError::NotFound)
     }
 
-    fn view(&self, row: PurgeRow) -> ErasureView {
+    pub(super) fn view(&self, row: PurgeRow) -> ErasureView {
         let sealed = self.is_sealed(&row);
         let text = row.order_leaf.and_then(|leaf| {
             let place = Place::Order(*row.id.as_bytes());
@@ -516,6 +516,7 @@ impl Inner {
             accepted_at: row.accepted_at,
             sealed_at: row.sealed_at.or(unmarked.map(|seal| seal.0)),
             sealed_epoch: row.sealed_epoch.or(unmarked.map(|seal| seal.1)),
+            certified: row.place.is_some(),
             removed_at: row.removed_at,
             retained_until: row.retained_until,
             reference,

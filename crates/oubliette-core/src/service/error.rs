@@ -41,6 +41,12 @@ pub enum VaultError {
     /// Accepted and hidden, but not sealed in time; it stays due. Ask again.
     #[error("the erasure is due but not sealed yet")]
     StillDue,
+    /// It is erased or being erased, and its certificate is not made yet. Ask again.
+    #[error("erased; its certificate is not made yet")]
+    Uncertified,
+    /// It is erased, and there is no receipt for it: it went before there were certificates.
+    #[error("erased without a receipt")]
+    NoReceipt,
     /// The store is busy, full, read-only or stopping.
     #[error("unavailable")]
     Unavailable(#[source] Option<PortError>),

@@ -4,6 +4,8 @@
 //! [`committer`]; whatever destroys keys goes through the [`sealer`].
 
 mod blocks;
+mod certificates;
+mod certify;
 mod committer;
 mod content_stream;
 mod credentials;
@@ -17,6 +19,7 @@ mod journal;
 mod list;
 mod log;
 mod read;
+mod receipts;
 mod recovery;
 mod sealer;
 mod sweeper;
@@ -24,6 +27,7 @@ mod types;
 mod upload;
 mod vault;
 
+pub use certify::{LOG_PLAN, LOG_TOLD};
 pub use content_stream::{ContentStream, Loan, LoanError, LoanPlace};
 pub use error::{AuthError, VaultError};
 pub use ingest::{Draft, body_of};
@@ -38,5 +42,11 @@ pub use types::{
 pub use vault::{Vault, genesis};
 
 /// Every named moment of the services at which a test may crash the process or copy the data folder.
-pub const CRASH_POINTS: &[&[&str]] =
-    &[committer::CRASH_POINTS, sealer::CRASH_POINTS, recovery::CRASH_POINTS, sweeper::CRASH_POINTS, log::CRASH_POINTS];
+pub const CRASH_POINTS: &[&[&str]] = &[
+    committer::CRASH_POINTS,
+    sealer::CRASH_POINTS,
+    recovery::CRASH_POINTS,
+    sweeper::CRASH_POINTS,
+    certify::CRASH_POINTS,
+    log::CRASH_POINTS,
+];

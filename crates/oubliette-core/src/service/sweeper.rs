@@ -12,7 +12,9 @@ use uuid::Uuid;
 use super::VaultError;
 use super::sealer::Unmarked;
 use super::vault::Inner;
-use crate::ports::{BlobRef, ContentRow, LiveBlobs, PortError, PortErrorKind, PurgeRow, Removal, SweepReport, Write};
+use crate::ports::{
+    BlobRef, ContentRow, LiveBlobs, PortError, PortErrorKind, PurgeKind, PurgeRow, Removal, SweepReport, Write,
+};
 
 /// Named moments of the sweeper.
 pub const CRASH_POINTS: &[&str] = &["sweep.blobs_removed", "sweep.rows_removed"];
@@ -29,6 +31,8 @@ const ORPHANS_EVERY: SignedDuration = SignedDuration::from_hours(24);
 const TRY_AGAIN_AFTER: SignedDuration = SignedDuration::from_secs(60);
 /// Failing erasures remembered; with more of them the blob store is down rather than they are special.
 const MAX_FAILING: usize = 2_000;
+/// Erasures without certificate that are looked past.
+const MAX_UNCERTIFIED: usize = 20_000;
 /// Erasures looked at together.
 const LOOK_AT: usize = 200;
 /// Interactions whose rows and blobs are removed in one step.
@@ -50,7 +54,7 @@ pub async fn mark_seals(inner: Weak<Inner>) {
             tracing::warn!(error = &error as &dyn std::error::Error, "noting a seal is delayed");
             shared.sealed.notify_one();
         }
-        strong.sweep.notify_one();
+        strong.tell.notify_one();
     }
 }
 
@@ -109,17 +113,26 @@ impl Inner {
             let again = self.sweep_orphans(&live).await?;
             sweeper.orphans_at = self.after(again);
         }
+        let mut uncertified = 0;
         loop {
             let now = self.clock.now();
             sweeper.failing.retain(|_, again| *again > now);
             if sweeper.failing.len() >= MAX_FAILING {
                 break;
             }
-            let limit = LOOK_AT + sweeper.failing.len();
+            let limit = LOOK_AT + sweeper.failing.len() + uncertified;
             let due = self.metadata.unswept_purges(Some(now), limit).await;
             let mut purges = due.map_err(|error| self.port(error))?;
+            // What a certificate is made from is not removed before it is made.
+            let (whole, all) = (purges.len() == limit, purges.len());
+            purges.retain(|purge| purge.place.is_some() || purge.kind == PurgeKind::Upkeep);
+            uncertified = all - purges.len();
             purges.retain(|purge| !sweeper.failing.contains_key(&purge.id));
             if purges.is_empty() {
+                // Certificates that wait for the log do not stand before others.
+                if whole && uncertified < MAX_UNCERTIFIED {
+                    continue;
+                }
                 break;
             }
             let (large, small): (Vec<_>, Vec<_>) = purges.into_iter().partition(|purge| size(purge) > STEP);
@@ -270,6 +283,7 @@ impl Inner {
             return Ok(());
         }
         self.apply_unchecked("purge.sweep", writes).await?;
+        self.tell.notify_one();
         self.shared.probe.reached("sweep.rows_removed");
         Ok(())
     }

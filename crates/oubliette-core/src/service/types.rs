@@ -336,6 +336,8 @@ pub struct ErasureView {
     pub sealed_at: Option<Timestamp>,
     /// The epoch that sealed it.
     pub sealed_epoch: Option<u64>,
+    /// Whether a certificate can be had.
+    pub certified: bool,
     /// When rows and blobs were removed.
     pub removed_at: Option<Timestamp>,
     /// The key is destroyed, but the blob store keeps ciphertext until then.
@@ -398,6 +400,8 @@ pub struct Status {
     pub unsealed: u64,
     /// Age in seconds of the oldest of them: the deletion lag.
     pub oldest_unsealed_seconds: u64,
+    /// Erasures sealed that the log does not tell of yet; counted up to 1,000.
+    pub uncertified: u64,
     /// Erasures sealed whose rows or blobs are not yet removed.
     pub unswept: u64,
     /// Seconds since the seal of the oldest of them that nothing retains: the removal lag.
@@ -428,6 +432,7 @@ mod tests {
             accepted_at: Timestamp::UNIX_EPOCH,
             sealed_at: None,
             sealed_epoch: None,
+            certified: false,
             removed_at: None,
             retained_until: None,
             reference: Some("ticket of Ada".to_owned()),

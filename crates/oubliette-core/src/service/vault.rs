@@ -12,11 +12,13 @@ use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use super::certify::Certifier;
 use super::committer::{self, Op};
 use super::credentials::CredentialCache;
 use super::erase::Unanswered;
 use super::ingest::LeafCursor;
 use super::log::{self, Beginning, TransparencyLog};
+use super::receipts::Recent;
 use super::sealer::{Sealer, Shared, Unmarked};
 use super::{PublicId, Readiness, Status, VaultError, VaultParts, VaultSettings};
 use crate::crypto::record;
@@ -81,6 +83,10 @@ pub(super) struct Inner {
     pub instance: Uuid,
     pub closing: watch::Sender<bool>,
     pub sweep: tokio::sync::Notify,
+    /// Told when there is something for the log.
+    pub tell: tokio::sync::Notify,
+    pub certifier: tokio::sync::Mutex<Certifier>,
+    pub recent_trees: Recent,
     pub workers: Mutex<Vec<tokio::task::JoinHandle<()>>>,
     counted: tokio::sync::Mutex<Option<Counted>>,
 }
@@ -160,6 +166,9 @@ impl Vault {
             instance: instance.instance,
             closing: watch::Sender::new(false),
             sweep: tokio::sync::Notify::new(),
+            tell: tokio::sync::Notify::new(),
+            certifier: tokio::sync::Mutex::default(),
+            recent_trees: Recent::default(),
             workers: Mutex::default(),
             counted: tokio::sync::Mutex::default(),
         });
@@ -170,6 +179,7 @@ impl Vault {
         let workers = vec![
             tokio::spawn(super::recovery::rebuild_lookups(Arc::downgrade(&inner), next_block)),
             tokio::spawn(super::sweeper::mark_seals(Arc::downgrade(&inner))),
+            tokio::spawn(super::certify::work(Arc::downgrade(&inner))),
             tokio::spawn(super::sweeper::sweep(Arc::downgrade(&inner))),
         ];
         *inner.workers.lock().unwrap_or_else(PoisonError::into_inner) = workers;
@@ -186,6 +196,7 @@ impl Vault {
                 "the last seals were not noted; the next start will"
             );
         }
+        self.inner.tell_the_last().await;
     }
 
     /// Whether requests can be served.
@@ -219,6 +230,7 @@ impl Vault {
             unsealed.iter().filter(|purge| waiting.contains_key(&purge.id)).collect()
         };
         let age = |since: Timestamp| u64::try_from(inner.clock.now().as_second() - since.as_second()).unwrap_or(0);
+        let uncertified = inner.metadata.uncertified_purges(u64::MAX, 1_000).await.map_err(port)?;
         let unswept = inner.metadata.unswept_purges(None, 1_000).await.map_err(port)?;
         let overdue = unswept.iter().filter(|purge| purge.retained_until.is_none()).filter_map(|purge| purge.sealed_at);
         Ok(Status {
@@ -228,6 +240,7 @@ impl Vault {
             interactions: inner.count_interactions().await?,
             unsealed: waiting.len() as u64,
             oldest_unsealed_seconds: waiting.first().map_or(0, |purge| age(purge.accepted_at)),
+            uncertified: uncertified.len() as u64,
             unswept: unswept.len() as u64,
             oldest_unswept_seconds: overdue.min().map_or(0, age),
             seals: inner.shared.seals.load(Ordering::Relaxed),

@@ -209,9 +209,9 @@ fn progress(erasure: &ErasureView) -> ErasureProgress {
 fn failure(error: &VaultError) -> Failure {
     let (exit, message) = match error {
         VaultError::NotFound => (exit::NOT_FOUND, "there is no such thing here".to_owned()),
-        VaultError::Gone => (exit::NOT_FOUND, "it was erased".to_owned()),
+        VaultError::Gone | VaultError::NoReceipt => (exit::NOT_FOUND, "it was erased".to_owned()),
         VaultError::Conflict(_) | VaultError::Invalid(_) | VaultError::Denied(_) => (exit::FAILED, error.to_string()),
-        VaultError::NotReady | VaultError::StillDue | VaultError::Unavailable(_) => {
+        VaultError::NotReady | VaultError::StillDue | VaultError::Uncertified | VaultError::Unavailable(_) => {
             (exit::UNAVAILABLE, crate::cli::chain(error))
         }
         VaultError::TooLarge | VaultError::Interrupted | VaultError::Range { .. } | VaultError::Internal(_) => {

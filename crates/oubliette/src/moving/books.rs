@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use keyforest::{Group, Leaf};
-use oubliette_core::ports::{DirectoryRow, Metadata, PurgeRow, PurgeState, Write};
+use oubliette_core::ports::{Certified, DirectoryRow, Metadata, PortError, PortErrorKind, PurgeRow, PurgeState, Write};
+use oubliette_core::proof::{Manifest, batch_places, purge_places, read_arrivals};
+use oubliette_core::service::{LOG_PLAN, LOG_TOLD};
 use uuid::Uuid;
 
 use super::MoveError;
@@ -15,7 +18,14 @@ const BLOCKS: usize = 256;
 /// Erasures looked at together: each may name many leaves.
 const PURGES: usize = 200;
 /// Named values of the program that go along.
-const VALUES: &[&str] = &[crate::demo::LOADS];
+const VALUES: &[&str] = &[crate::demo::LOADS, LOG_TOLD];
+/// Ingest batches looked at together: each may have half a megabyte.
+const BATCHES: usize = 32;
+/// How long the metadata may take to note what the log took, and how often that is looked at.
+const NOTED_WITHIN: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// Seals and commits whose rows wait for the log, at most: it is told every minute.
+const WAITING: usize = 100_000;
 
 /// From where to where.
 pub struct BookCopier {
@@ -67,7 +77,81 @@ impl BookCopier {
                 writes.push(Write::PutValue((*name).to_owned(), here));
             }
         }
+        if !writes.is_empty() {
+            apply(&*self.to, writes).await?;
+        }
+        self.batches().await?;
+        self.waiting().await
+    }
+
+    /// Copies ingest batches of the log that are not there yet; none of them ever changes.
+    async fn batches(&self) -> Result<(), MoveError> {
+        let mut from = 0;
+        loop {
+            let there = self.to.batches(from, BATCHES).await?;
+            from = there.last().map_or(from, |batch| batch.entry + 1);
+            if there.len() < BATCHES {
+                break;
+            }
+        }
+        loop {
+            let here = self.from.batches(from, BATCHES).await?;
+            let Some(last) = here.last().map(|batch| batch.entry) else { return Ok(()) };
+            from = last + 1;
+            let mut writes = Vec::with_capacity(here.len());
+            for batch in here {
+                let items = read_arrivals(&batch.items).ok_or_else(|| unreadable("read an ingest batch"))?;
+                writes.push(Write::InsertBatch(batch, batch_places(&items)));
+            }
+            apply(&*self.to, writes).await?;
+        }
+    }
+
+    /// Makes what waits for the log there what it is here.
+    async fn waiting(&self) -> Result<(), MoveError> {
+        let (here, there) = (self.from.seals(WAITING).await?, self.to.seals(WAITING).await?);
+        let mut writes = Vec::new();
+        if here != there {
+            writes.extend(there.last().map(|seal| Write::DeleteSeals(seal.epoch)));
+            writes.extend(here.into_iter().map(Write::InsertSeal));
+        }
+        let (here, there) = (self.from.arrivals(WAITING).await?, self.to.arrivals(WAITING).await?);
+        let items = |rows: &[oubliette_core::ports::ArrivalRow]| {
+            rows.iter().flat_map(|row| row.items.iter().copied()).collect::<Vec<u8>>()
+        };
+        let arrived = items(&here);
+        if arrived != items(&there) {
+            writes.push(Write::DeleteArrivals(there.iter().map(|row| row.serial).collect()));
+            writes.push(Write::NoteArrivals(arrived));
+        }
         if writes.is_empty() { Ok(()) } else { apply(&*self.to, writes).await }
+    }
+
+    /// Whether everything that was erased here has its certificate, and nothing is on its way into the log.
+    pub async fn is_certified(&self) -> Result<bool, MoveError> {
+        Ok(self.from.uncertified_purges(u64::MAX, 1).await?.is_empty()
+            && self.from.seals(1).await?.is_empty()
+            && self.from.value(LOG_PLAN).await?.is_none())
+    }
+
+    /// The log takes nothing more: what it took last is noted in a moment. What it did not take stays to be told, there.
+    pub async fn wait_for_notes(&self) -> Result<(), MoveError> {
+        for _ in 0..NOTED_WITHIN.as_millis() / LOOK_AGAIN.as_millis() {
+            if self.from.value(LOG_PLAN).await?.is_none() {
+                break;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        Ok(())
+    }
+
+    /// An erasure's place in the log with all that belongs to it.
+    async fn certified(&self, row: &PurgeRow) -> Result<Option<Write>, MoveError> {
+        let Some(place) = row.place else { return Ok(None) };
+        let bytes = self.from.manifest(row.id).await?.ok_or_else(|| unreadable("read a manifest"))?;
+        let manifest = Manifest::decode(&bytes).ok_or_else(|| unreadable("read a manifest"))?;
+        let found_at = purge_places(&row.set, &manifest);
+        Ok(Some(Write::CertifyPurge(Box::new(Certified { id: row.id, place, manifest: bytes, found_at }))))
     }
 
     /// Brings every directory block into line; how many there are.
@@ -154,14 +238,21 @@ impl BookCopier {
 
     async fn settle(&self, here: Vec<PurgeRow>, there: Vec<PurgeRow>, settled: &mut Settled) -> Result<(), MoveError> {
         let there: HashMap<Uuid, PurgeRow> = there.into_iter().map(|row| (row.id, row)).collect();
-        let (mut inserts, mut marks) = (Vec::new(), Vec::new());
+        let (mut inserts, mut marks, mut late) = (Vec::new(), Vec::new(), Vec::new());
         for row in here {
             if row.state != PurgeState::Sealed {
                 settled.unsealed.push(row.id);
                 continue;
             }
             settled.purges += 1;
-            match there.get(&row.id) {
+            let known = there.get(&row.id);
+            if known.is_none_or(|known| known.place.is_none()) {
+                late.extend(self.certified(&row).await?);
+            }
+            if known.is_none_or(|known| known.removal.is_none()) {
+                late.extend(row.removal.map(|place| Write::LogRemoval(row.id, place)));
+            }
+            match known {
                 None => inserts.push(Write::InsertPurge(row)),
                 Some(known) => {
                     if known.retained_until != row.retained_until {
@@ -173,13 +264,17 @@ impl BookCopier {
                 }
             }
         }
-        for writes in [inserts, marks] {
+        for writes in [inserts, marks, late] {
             if !writes.is_empty() {
                 apply(&*self.to, writes).await?;
             }
         }
         Ok(())
     }
+}
+
+fn unreadable(operation: &'static str) -> MoveError {
+    PortError::bare(PortErrorKind::Corrupt, operation).into()
 }
 
 /// Groups by number.

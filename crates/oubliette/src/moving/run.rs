@@ -261,6 +261,8 @@ async fn copy_and_prove(
     if let Some(log) = source.log.get().map(Arc::clone) {
         // Nothing is stated here any more that the new place would not know.
         super::blocking(move || log.hold_off()).await?;
+        copier.books.wait_for_notes().await?;
+        copier.come_to_rest(&mut figures).await?;
     }
     let keys = keys::copy(&source.forest, &source.packs, engines, forest_limits(to), &source.probe).await?;
     source.probe.reached(points::KEYS_COPIED);
@@ -353,13 +355,13 @@ impl Copier<'_> {
         Err(MoveError::Differs("rows change although changes are held off"))
     }
 
-    /// Waits until every erasure that was accepted is sealed, and the rows say so.
+    /// Waits until every erasure that was accepted is sealed, and the rows and the log say so.
     async fn seal_everything(&self) -> Result<(), MoveError> {
         let rows = self.source.metadata.inner();
         let deadline = Instant::now() + SEALED_WITHIN;
         loop {
             let unsealed = rows.unsealed_purges().await?;
-            if unsealed.is_empty() {
+            if unsealed.is_empty() && self.books.is_certified().await? {
                 return Ok(());
             }
             let mut sealed = Vec::new();

@@ -16,6 +16,7 @@ use oubliette_core::ports::{
     Applied, ArrivalRow, BatchRow, BlobRef, ContentRow, CredentialRow, DirectoryRow, InstanceRow, InteractionRow,
     Lease, Metadata, PortError, PortErrorKind, PurgeRow, RemovedPurge, SealRow, Transaction, Write,
 };
+use oubliette_core::service::{LOG_PLAN, LOG_TOLD};
 use tokio::sync::RwLock;
 use uuid::Uuid;
 
@@ -165,9 +166,21 @@ impl Watched {
     }
 }
 
-/// A seal that was made is told also while changes are held off: nobody decides anything by it.
+/// A seal that was made is told also while changes are held off, and so is what the log tells of it: nobody decides anything
+/// by that.
 fn only_marks(transaction: &Transaction) -> bool {
-    let mark = |write: &Write| matches!(write, Write::SealPurges(..) | Write::InsertSeal(_) | Write::SetEpoch(_));
+    let mark = |write: &Write| match write {
+        Write::SealPurges(..)
+        | Write::SetEpoch(_)
+        | Write::InsertSeal(_)
+        | Write::DeleteSeals(_)
+        | Write::DeleteArrivals(_)
+        | Write::InsertBatch(..)
+        | Write::CertifyPurge(_)
+        | Write::LogRemoval(..) => true,
+        Write::PutValue(name, _) => [LOG_TOLD, LOG_PLAN].contains(&name.as_str()),
+        _ => false,
+    };
     transaction.checks.is_empty() && transaction.writes.iter().all(mark)
 }
 

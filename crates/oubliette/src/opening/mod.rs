@@ -24,6 +24,7 @@ use keyforest::media::SlotDevice;
 use keyforest::{Forest, ForestConfig, ForestError, Probe, Stores};
 use oubliette_core::ports::{Clock, Lease, Lenders, Metadata, NoLenders, PortError, SystemClock};
 use oubliette_core::service::{LogSettings, Vault, VaultError, VaultParts, VaultSettings, genesis};
+use oubliette_proof::Token;
 use oubliette_store::guard;
 use oubliette_store::lease::ClaimLease;
 use oubliette_store::media::TwinError;
@@ -313,6 +314,7 @@ impl OpenVault {
 
         let mut settings = VaultSettings { sweeping: opening.sweeping, ..config.vault_settings()? };
         settings.log = opening.log.unwrap_or(settings.log);
+        settings.register_findings = report.lowered.iter().filter_map(|_| Token::new("lowered")).collect();
         let opened_log = Arc::new(OnceLock::new());
         let mover = watched.map(|(rows, lease)| {
             let source = Source {

@@ -211,7 +211,9 @@ impl From<VaultError> for Failure {
             | VaultError::Conflict(_)
             | VaultError::Invalid(_)
             | VaultError::Range { .. }
-            | VaultError::StillDue => Self::Silent,
+            | VaultError::StillDue
+            | VaultError::Uncertified
+            | VaultError::NoReceipt => Self::Silent,
         }
     }
 }

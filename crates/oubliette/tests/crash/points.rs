@@ -35,7 +35,7 @@ fn phase(point: &str) -> Phase {
         || point.starts_with("create.")
         || point.starts_with("genesis")
         // No client brings these about; `log::a_process_that_dies_at_any_moment_of_the_log` (store) does.
-        || point.starts_with("log.")
+        || (point.starts_with("log.") && !["log.append.written", "log.append.durable"].contains(&point))
     {
         Phase::Creation
     } else if point.contains("recover") {

@@ -69,14 +69,16 @@ fn vault_parts(error: &VaultError) -> (StatusCode, String) {
     match error {
         VaultError::Denied(_) => (StatusCode::FORBIDDEN, Failure::Denied.to_string()),
         VaultError::NotFound => (StatusCode::NOT_FOUND, "not found".into()),
-        VaultError::Gone => (StatusCode::NOT_FOUND, "it was purged".into()),
+        VaultError::Gone | VaultError::NoReceipt => (StatusCode::NOT_FOUND, "it was purged".into()),
         VaultError::Conflict(text) => (StatusCode::CONFLICT, (*text).to_owned()),
         VaultError::Invalid(text) => (StatusCode::BAD_REQUEST, (*text).to_owned()),
         VaultError::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, Failure::TooLarge.to_string()),
         VaultError::Interrupted => (StatusCode::BAD_REQUEST, "the upload broke off".into()),
         VaultError::Range { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "the range lies outside the recording".into()),
         VaultError::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "look-ups are not ready yet; try again".into()),
-        VaultError::StillDue => (StatusCode::SERVICE_UNAVAILABLE, "the purge is accepted but not done yet".into()),
+        VaultError::StillDue | VaultError::Uncertified => {
+            (StatusCode::SERVICE_UNAVAILABLE, "the purge is accepted but not done yet".into())
+        }
         VaultError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "the vault is unavailable; try again".into()),
         VaultError::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal error".into()),
     }

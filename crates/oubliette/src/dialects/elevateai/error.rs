@@ -68,14 +68,16 @@ fn answer(error: &VaultError) -> (StatusCode, Cow<'static, str>) {
             let text = format!("the token does not permit this operation ({})", scope.name());
             return (StatusCode::UNAUTHORIZED, text.into());
         }
-        VaultError::NotFound | VaultError::Gone => (StatusCode::NOT_FOUND, "the interaction does not exist"),
+        VaultError::NotFound | VaultError::Gone | VaultError::NoReceipt => {
+            (StatusCode::NOT_FOUND, "the interaction does not exist")
+        }
         VaultError::Conflict(text) => (StatusCode::CONFLICT, *text),
         VaultError::Invalid(text) => (StatusCode::BAD_REQUEST, *text),
         VaultError::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "the upload is too large"),
         VaultError::Interrupted => (StatusCode::BAD_REQUEST, "the upload is incomplete"),
         VaultError::Range { .. } => (StatusCode::BAD_REQUEST, "the requested range does not exist"),
         VaultError::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "the service is starting, try again"),
-        VaultError::StillDue => {
+        VaultError::StillDue | VaultError::Uncertified => {
             (StatusCode::SERVICE_UNAVAILABLE, "the deletion was accepted but is not complete yet, try again")
         }
         VaultError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "the service is unavailable, try again"),

@@ -165,14 +165,14 @@ impl From<VaultError> for Problem {
         match error {
             VaultError::Denied(_) => Self::of(Kind::Forbidden),
             VaultError::NotFound => Self::of(Kind::NotFound),
-            VaultError::Gone => Self::of(Kind::Gone),
+            VaultError::Gone | VaultError::NoReceipt => Self::of(Kind::Gone),
             VaultError::Conflict(text) => Self::with(Kind::Conflict, text),
             VaultError::Invalid(text) => Self::invalid(text),
             VaultError::TooLarge => Self::of(Kind::TooLarge),
             VaultError::Interrupted => Self::of(Kind::Interrupted),
             VaultError::Range { length } => Self { length: Some(length), ..Self::of(Kind::Range) },
             VaultError::NotReady => Self::of(Kind::NotReady),
-            VaultError::StillDue => Self::of(Kind::StillDue),
+            VaultError::StillDue | VaultError::Uncertified => Self::of(Kind::StillDue),
             VaultError::Unavailable(_) => {
                 log(&error);
                 Self::of(Kind::Unavailable)

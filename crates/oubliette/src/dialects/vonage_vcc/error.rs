@@ -106,7 +106,9 @@ impl From<VaultError> for Failure {
         }
         match error {
             VaultError::Denied(scope) => Self::forbidden(scope),
-            VaultError::NotFound | VaultError::Gone => Self::plain(StatusCode::NOT_FOUND, "Interaction not found"),
+            VaultError::NotFound | VaultError::Gone | VaultError::NoReceipt => {
+                Self::plain(StatusCode::NOT_FOUND, "Interaction not found")
+            }
             VaultError::Conflict(text) => Self::plain(StatusCode::CONFLICT, text),
             VaultError::Invalid(text) => Self::bad_request(text),
             VaultError::TooLarge => Self::plain(StatusCode::PAYLOAD_TOO_LARGE, "Too large"),
@@ -116,7 +118,9 @@ impl From<VaultError> for Failure {
                 ..Self::plain(StatusCode::RANGE_NOT_SATISFIABLE, "Requested range not satisfiable")
             },
             VaultError::NotReady => Self::later("The service is starting, please try again"),
-            VaultError::StillDue => Self::later("The deletion was accepted but is not complete yet, please try again"),
+            VaultError::StillDue | VaultError::Uncertified => {
+                Self::later("The deletion was accepted but is not complete yet, please try again")
+            }
             VaultError::Unavailable(_) => Self::later("The service is unavailable, please try again"),
             VaultError::Internal(_) => {
                 Self::plain(StatusCode::INTERNAL_SERVER_ERROR, "An internal server error occurred")

@@ -1,0 +1,142 @@
+//! What the log holds of the certifier's entries, and how far the metadata knows of them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use oubliette_proof::Hash;
+use oubliette_proof::entry::{Body, Entry};
+use serde::{Deserialize, Serialize};
+
+use crate::ports::Write;
+use crate::service::VaultError;
+use crate::service::vault::Inner;
+
+/// Named value: how far the log is accounted for.
+pub const LOG_TOLD: &str = "log.told";
+
+/// A value this module wrote cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("the metadata's word of how far the log is accounted for cannot be read")]
+struct Unreadable;
+
+/// How far the log is accounted for. Stored as JSON.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// Entries up to this number are.
+    size: u64,
+    /// Epoch and state hash that the last seal entry ended with.
+    state: Option<(u64, Hash)>,
+}
+
+/// What an entry is recognised by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mark {
+    /// A seal: its last epoch and the root over its receipts.
+    Seal(u64, Hash),
+    /// An ingest batch: the root.
+    Ingest(Hash),
+    /// Removals: the root.
+    Removal(Hash),
+}
+
+impl Mark {
+    /// That of an entry; `None` for those that others write.
+    pub fn of(body: &Body) -> Option<Self> {
+        match body {
+            Body::Seal(seal) => Some(Self::Seal(seal.epochs[1], seal.receipts_root)),
+            Body::Ingest(batch) => Some(Self::Ingest(batch.root)),
+            Body::Removal(batch) => Some(Self::Removal(batch.root)),
+            _ => None,
+        }
+    }
+}
+
+/// See the module.
+pub struct Ledger {
+    told: Told,
+    /// In the log, but not noted: number, and the state that a seal entry ends with.
+    open: HashMap<Mark, (u64, Option<(u64, Hash)>)>,
+}
+
+impl Ledger {
+    /// Reads how far the metadata knows of the log, and the entries beyond that.
+    pub async fn read(inner: &Inner) -> Result<Self, VaultError> {
+        let value = inner.metadata.value(LOG_TOLD).await.map_err(|error| inner.port(error))?;
+        let told: Told = match value {
+            Some(bytes) => serde_json::from_slice(&bytes).map_err(|_| VaultError::internal(Unreadable))?,
+            None => Told::default(),
+        };
+        let log = Arc::clone(&inner.log);
+        let from = told.size;
+        let read = move || {
+            let mut found = Vec::new();
+            for number in from..log.head().size {
+                let bytes = log.entry(number)?;
+                // Entries of a newer program are none of ours.
+                let Ok(Entry { body, .. }) = Entry::decode(&bytes) else { continue };
+                found.extend(Mark::of(&body).map(|mark| (mark, number, state_of(&body))));
+            }
+            Ok::<_, crate::service::log::LogError>(found)
+        };
+        let found = tokio::task::spawn_blocking(read).await.map_err(VaultError::internal)?;
+        let found = found.map_err(VaultError::internal)?.into_iter();
+        Ok(Self { told, open: found.map(|(mark, number, state)| (mark, (number, state))).collect() })
+    }
+
+    fn states(&self) -> impl Iterator<Item = (u64, Hash)> {
+        self.open.values().filter_map(|(_, state)| *state).chain(self.told.state)
+    }
+
+    /// The state that the last seal entry before this epoch ended with: one of this epoch begins there.
+    pub fn state_before(&self, epoch: u64) -> Option<(u64, Hash)> {
+        self.states().filter(|(known, _)| *known < epoch).max_by_key(|(known, _)| *known)
+    }
+
+    /// Whether the log tells of this epoch or a later one.
+    pub fn is_past(&self, epoch: u64) -> bool {
+        self.states().any(|(known, _)| known >= epoch)
+    }
+
+    /// The number of an entry that is in the log already.
+    pub fn number(&self, body: &Body) -> Option<u64> {
+        self.open.get(&Mark::of(body)?).map(|(number, _)| *number)
+    }
+
+    /// Takes in what was appended.
+    pub fn appended(&mut self, body: &Body, number: u64) {
+        self.open.extend(Mark::of(body).map(|mark| (mark, (number, state_of(body)))));
+    }
+
+    /// How far the log is accounted for once these entries are noted.
+    fn told(&self, noted: &[Mark]) -> Told {
+        let open = |mark: &&Mark| !noted.contains(mark);
+        let left =
+            self.open.keys().filter(open).filter_map(|mark| self.open.get(mark)).map(|(number, _)| *number).min();
+        let last = noted.iter().filter_map(|mark| self.open.get(mark)).map(|(number, _)| number + 1).max();
+        let states = noted.iter().filter_map(|mark| self.open.get(mark)).filter_map(|(_, state)| *state);
+        Told {
+            size: left.or(last).unwrap_or(0).max(self.told.size),
+            state: states.chain(self.told.state).max_by_key(|(epoch, _)| *epoch),
+        }
+    }
+
+    /// What notes these entries.
+    pub fn note(&self, noted: &[Mark]) -> Write {
+        let told = self.told(noted);
+        Write::PutValue(LOG_TOLD.to_owned(), Some(serde_json::to_vec(&told).unwrap_or_default()))
+    }
+
+    /// The transaction with [`Ledger::note`] is durable.
+    pub fn noted(&mut self, noted: &[Mark]) {
+        self.told = self.told(noted);
+        self.open.retain(|mark, _| !noted.contains(mark));
+    }
+}
+
+/// The state that a seal entry ends with.
+fn state_of(body: &Body) -> Option<(u64, Hash)> {
+    match body {
+        Body::Seal(seal) => Some((seal.epochs[1], seal.states[1])),
+        _ => None,
+    }
+}

@@ -1,0 +1,208 @@
+//! A vault that can be opened again and again.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use keyforest::{Forest, ForestConfig, NoProbe, Probe, Stores};
+use oubliette_core::model::*;
+use oubliette_core::ports::{Clock, Metadata, NoLenders, SystemClock, Unbounded};
+use oubliette_core::service::*;
+use oubliette_core::testing::blobs::JudgeBlobs;
+use oubliette_proof::certificate::{Certificate, Verified};
+use oubliette_proof::note::TrustedKeys;
+use oubliette_store::media::Folder;
+use oubliette_store::metadata::postgres::{PostgresMetadata, PostgresOptions};
+use oubliette_store::metadata::sqlite::{SqliteMetadata, SqliteOptions};
+use oubliette_store::roots::FileRegister;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::postgres::Database;
+
+/// What outlives a vault.
+pub struct Base {
+    root: TempDir,
+    database: Option<Database>,
+    pub blobs: JudgeBlobs,
+}
+
+impl Base {
+    pub fn sqlite() -> Self {
+        Self { root: tempfile::tempdir().unwrap(), database: None, blobs: JudgeBlobs::new() }
+    }
+
+    pub async fn postgres() -> Self {
+        Self { database: Some(Database::fresh().await), ..Self::sqlite() }
+    }
+
+    async fn stores(&self) -> Stores {
+        let data = self.root.path().join("data");
+        std::fs::create_dir_all(data.join("packs")).unwrap();
+        // Who was dropped at a crash lets go a little later.
+        let register = patiently(|| FileRegister::open(&self.root.path().join("register"), &data)).await;
+        let packs = Arc::new(Folder::open(data.join("packs")).unwrap());
+        Stores { packs, register: Arc::new(register), probe: Arc::new(NoProbe) }
+    }
+
+    async fn metadata(&self) -> Arc<dyn Metadata> {
+        match &self.database {
+            Some(database) => {
+                let options = PostgresOptions { server: database.options(), ..PostgresOptions::default() };
+                Arc::new(PostgresMetadata::open(options).await.unwrap())
+            }
+            None => {
+                let path = self.root.path().join("data/vault.db");
+                Arc::new(patiently(|| SqliteMetadata::open(&path, SqliteOptions::default())).await)
+            }
+        }
+    }
+
+    /// The vault as it is; new at first.
+    pub async fn open(&self) -> Open {
+        self.open_with(Arc::new(NoProbe), true).await
+    }
+
+    pub async fn open_with(&self, probe: Arc<dyn Probe>, sweeping: bool) -> Open {
+        let fresh = !self.root.path().join("register").exists();
+        let stores = self.stores().await;
+        let metadata = self.metadata().await;
+        let log = Arc::clone(&stores.packs);
+        let forest = if fresh {
+            let (attachment, pins) = genesis(metadata.instance().await.unwrap().instance).unwrap();
+            Forest::create(stores, ForestConfig::default(), &attachment, pins).unwrap()
+        } else {
+            Forest::open(stores, ForestConfig::default()).unwrap().0
+        };
+        let parts = VaultParts {
+            metadata: Arc::clone(&metadata),
+            blobs: Arc::new(self.blobs.clone()),
+            forest: Arc::new(forest),
+            log,
+            clock: Arc::new(SystemClock),
+            lease: Arc::new(Unbounded),
+            lenders: Arc::new(NoLenders),
+            probe,
+            settings: VaultSettings { default_region: Some("US".to_owned()), sweeping, ..VaultSettings::default() },
+        };
+        let vault = Vault::open(parts).await.unwrap();
+        vault.wait_ready().await;
+        let tenant = if fresh { vault.create_tenant("first").await.unwrap() } else { TenantId(1) };
+        let actor = Actor { tenant, credential: Uuid::from_u128(7), scopes: Scopes::all() };
+        Open { vault, metadata, actor }
+    }
+}
+
+async fn patiently<T, E: std::fmt::Debug>(mut open: impl FnMut() -> Result<T, E>) -> T {
+    for _ in 0..100 {
+        match open() {
+            Ok(opened) => return opened,
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+    open().unwrap()
+}
+
+/// An open vault.
+pub struct Open {
+    pub vault: Vault,
+    pub metadata: Arc<dyn Metadata>,
+    pub actor: Actor,
+}
+
+impl Open {
+    /// A call with a recording and a transcript.
+    pub async fn call(&self, session: &str, phone: &str) -> Interaction {
+        let mut draft = self.vault.draft(&self.actor).await.unwrap();
+        let audio = NewContent::fixed(ContentKind::CallRecording, "audio/wav");
+        draft.add(audio, body_of(vec![7; 100_000])).await.unwrap();
+        let transcript = NewContent::fixed(ContentKind::Transcript, "application/json");
+        draft.add(transcript, body_of(format!("words of {session}").into_bytes())).await.unwrap();
+        let mut meta = InteractionMeta::starting(SystemClock.now());
+        meta.session_id = Some(session.to_owned());
+        let customer =
+            Participant { role: "customer".to_owned(), phone: Some(phone.to_owned()), ..Participant::default() };
+        meta.participants.push(customer);
+        let new = NewInteraction { kind: InteractionKind::Call, state: State::Processed, meta, unique_session: false };
+        draft.commit(new).await.unwrap()
+    }
+
+    pub async fn content(&self, interaction: &Interaction, kind: ContentKind) -> Content {
+        let contents = self.vault.contents(&self.actor, interaction).await.unwrap();
+        contents.into_iter().find(|content| content.meta.kind == kind).unwrap()
+    }
+
+    /// What `ask` gives once it is no longer *uncertified*.
+    pub async fn once_certified<T>(&self, mut ask: impl AsyncFnMut() -> Result<T, VaultError>) -> T {
+        for _ in 0..600 {
+            match ask().await {
+                Err(VaultError::Uncertified) => tokio::time::sleep(Duration::from_millis(50)).await,
+                other => return other.unwrap(),
+            }
+        }
+        panic!("no certificate after half a minute");
+    }
+
+    /// The certificate of an erased interaction.
+    pub async fn certificate_of(&self, id: &str) -> Certificate {
+        self.once_certified(async || self.vault.item_certificate(&self.actor, id, None).await).await
+    }
+
+    /// The certificate of an order.
+    pub async fn certificate(&self, erasure: Uuid, reference: Option<&str>) -> Certificate {
+        self.once_certified(async || self.vault.certificate(&self.actor, erasure, reference).await).await
+    }
+
+    /// As somebody checks it who has the log's key and nothing else.
+    pub fn check(&self, certificate: &Certificate) -> Verified {
+        let bytes = certificate.to_json();
+        let keys = TrustedKeys::new(vec![self.vault.log().key()]);
+        Certificate::parse(&bytes).unwrap().verify(&keys).unwrap()
+    }
+
+    /// Waits until the log tells that an order's blobs are gone.
+    pub async fn removed(&self, erasure: Uuid) {
+        for _ in 0..600 {
+            if self.metadata.purge(erasure).await.unwrap().unwrap().removal.is_some() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("not removed after half a minute");
+    }
+
+    pub async fn close(self) {
+        self.vault.close().await;
+        drop(self.vault);
+        self.metadata.close().await;
+    }
+}
+
+/// Panics once, the `at`-th time that a point is reached: a crash of whoever is there.
+pub struct Falls {
+    point: &'static str,
+    left: Mutex<usize>,
+}
+
+impl Falls {
+    pub fn at(point: &'static str, time: usize) -> Arc<Self> {
+        Arc::new(Self { point, left: Mutex::new(time) })
+    }
+
+    pub fn has_fallen(&self) -> bool {
+        *self.left.lock().unwrap() == 0
+    }
+}
+
+impl Probe for Falls {
+    fn reached(&self, point: &'static str) {
+        let falls = {
+            let mut left = self.left.lock().unwrap();
+            if point != self.point || *left == 0 {
+                return;
+            }
+            *left -= 1;
+            *left == 0
+        };
+        assert!(!falls, "a crash at {point}, as arranged");
+    }
+}
