@@ -1,13 +1,15 @@
-//! The native API under `/api/v1`: interactions, contents, erasures, credentials, status.
+//! The native API under `/api/v1`: interactions, contents, erasures, certificates, credentials, status.
 //!
 //! One action per file; the OpenAPI description is made from the handlers. Problems and decisions:
 //! `docs/dialects/native.md`.
 
 mod auth;
+mod certificates;
 mod contents;
 mod credentials;
 mod cursor;
 mod erasures;
+mod gone;
 mod input;
 mod interactions;
 mod openapi;
@@ -54,6 +56,9 @@ fn described() -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(erasures::create::create_erasure, erasures::list::list_erasures))
         .routes(routes!(erasures::read::read_erasure))
         .routes(routes!(erasures::events::watch_erasure))
+        .routes(routes!(certificates::erasure::read_erasure_certificate))
+        .routes(routes!(certificates::receipts::read_receipts))
+        .routes(routes!(certificates::interaction::read_item_certificate))
         .routes(routes!(credentials::create::create_credential, credentials::list::list_credentials))
         .routes(routes!(credentials::revoke::revoke_credential))
         .routes(routes!(status::read_status))

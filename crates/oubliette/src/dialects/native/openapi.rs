@@ -19,6 +19,7 @@ use utoipa::{Modify, OpenApi};
         (name = "interactions", description = "Conversations and what is known of them"),
         (name = "contents", description = "Recordings, transcripts and other bytes"),
         (name = "erasures", description = "Orders to erase and their progress"),
+        (name = "certificates", description = "What was erased, for whoever was not there"),
         (name = "credentials", description = "Who may do what"),
         (name = "status", description = "Figures of the vault"),
     ),
@@ -61,6 +62,13 @@ struct ProblemBody {
     status: u16,
     /// What exactly, as a constant text.
     detail: Option<String>,
+    /// Of something erased: the erasure.
+    erasure: Option<String>,
+    /// Of something erased: when it was sealed.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    sealed_at: Option<jiff::Timestamp>,
+    /// Of something erased: where its certificate is, for those who may read it.
+    certificate: Option<String>,
     /// The request's id, also in `x-request-id`.
     request_id: String,
 }

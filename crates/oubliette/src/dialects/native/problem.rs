@@ -6,6 +6,7 @@ use http::header::{ALLOW, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, RETRY_AFTER,
 use oubliette_core::service::{AuthError, VaultError};
 use serde_json::json;
 
+use super::gone::Erased;
 use crate::http::json::BodyError;
 
 /// Where the types are explained.
@@ -26,6 +27,10 @@ pub enum Kind {
     Method,
     /// It existed and was erased.
     Gone,
+    /// It was erased, and no certificate of it can ever be made.
+    NoReceipt,
+    /// It was erased, and the log does not tell of it yet.
+    NotCertified,
     /// It stands in the way of what is there.
     Conflict,
     /// A precondition does not hold.
@@ -62,6 +67,8 @@ impl Kind {
             Self::NoSuchPath => ("no-such-path", StatusCode::NOT_FOUND, "No such path"),
             Self::Method => ("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED, "Method not allowed"),
             Self::Gone => ("gone", StatusCode::GONE, "Erased"),
+            Self::NoReceipt => ("no-receipt", StatusCode::GONE, "Erased without a receipt"),
+            Self::NotCertified => ("not-certified", StatusCode::SERVICE_UNAVAILABLE, "Not certified yet"),
             Self::Conflict => ("conflict", StatusCode::CONFLICT, "Conflict"),
             Self::Precondition => ("precondition-failed", StatusCode::PRECONDITION_FAILED, "It has changed"),
             Self::Invalid => ("invalid-request", StatusCode::BAD_REQUEST, "Invalid request"),
@@ -84,6 +91,7 @@ pub struct Problem {
     kind: Kind,
     detail: Option<&'static str>,
     length: Option<u64>,
+    erased: Option<Box<Erased>>,
 }
 
 /// What handlers give.
@@ -92,12 +100,17 @@ pub type Answer = Result<Response, Problem>;
 impl Problem {
     /// A problem without a further word.
     pub fn of(kind: Kind) -> Self {
-        Self { kind, detail: None, length: None }
+        Self { kind, detail: None, length: None, erased: None }
     }
 
     /// A problem with a constant text.
     pub fn with(kind: Kind, detail: &'static str) -> Self {
-        Self { kind, detail: Some(detail), length: None }
+        Self { kind, detail: Some(detail), length: None, erased: None }
+    }
+
+    /// Erased, with what is known of the erasure.
+    pub fn gone(erased: Erased) -> Self {
+        Self { erased: Some(Box::new(erased)), ..Self::of(Kind::Gone) }
     }
 
     /// An invalid request.
@@ -116,6 +129,9 @@ impl Problem {
         if let Some(detail) = self.detail {
             body["detail"] = detail.into();
         }
+        if let (Some(erased), Some(members)) = (&self.erased, body.as_object_mut()) {
+            erased.write(members);
+        }
         if let Some(id) = request_id {
             body["requestId"] = id.into();
         }
@@ -126,7 +142,7 @@ impl Problem {
             Kind::Unauthenticated => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            Kind::NotReady | Kind::StillDue | Kind::Unavailable => {
+            Kind::NotReady | Kind::StillDue | Kind::NotCertified | Kind::Unavailable => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Kind::Range => {
@@ -165,14 +181,16 @@ impl From<VaultError> for Problem {
         match error {
             VaultError::Denied(_) => Self::of(Kind::Forbidden),
             VaultError::NotFound => Self::of(Kind::NotFound),
-            VaultError::Gone | VaultError::NoReceipt => Self::of(Kind::Gone),
+            VaultError::Gone => Self::of(Kind::Gone),
+            VaultError::NoReceipt => Self::of(Kind::NoReceipt),
             VaultError::Conflict(text) => Self::with(Kind::Conflict, text),
             VaultError::Invalid(text) => Self::invalid(text),
             VaultError::TooLarge => Self::of(Kind::TooLarge),
             VaultError::Interrupted => Self::of(Kind::Interrupted),
             VaultError::Range { length } => Self { length: Some(length), ..Self::of(Kind::Range) },
             VaultError::NotReady => Self::of(Kind::NotReady),
-            VaultError::StillDue | VaultError::Uncertified => Self::of(Kind::StillDue),
+            VaultError::StillDue => Self::of(Kind::StillDue),
+            VaultError::Uncertified => Self::of(Kind::NotCertified),
             VaultError::Unavailable(_) => {
                 log(&error);
                 Self::of(Kind::Unavailable)
@@ -230,6 +248,8 @@ mod tests {
             (VaultError::Range { length: 9 }, 416, "range", None),
             (VaultError::NotReady, 503, "not-ready", None),
             (VaultError::StillDue, 503, "still-due", None),
+            (VaultError::NoReceipt, 410, "no-receipt", None),
+            (VaultError::Uncertified, 503, "not-certified", None),
             (VaultError::Unavailable(None), 503, "unavailable", None),
             (VaultError::Internal(None), 500, "internal", None),
         ];

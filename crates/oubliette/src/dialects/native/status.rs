@@ -37,6 +37,10 @@ pub struct StatusView {
     lookups_ready: bool,
     /// Whether seals are being made.
     sealing: bool,
+    /// Entries of the log.
+    log_size: u64,
+    /// Erasures sealed of which the log does not tell yet.
+    uncertified: u64,
     /// Bytes of the look-up map.
     lookup_bytes: u64,
 }
@@ -62,6 +66,8 @@ pub async fn read_status(State(app): State<App>, caller: Caller) -> Answer {
         keys_destroyed: status.punctured,
         lookups_ready: status.readiness.lookups,
         sealing: status.readiness.sealing,
+        log_size: app.vault.log().head().size,
+        uncertified: status.uncertified,
         lookup_bytes: status.lookup_bytes,
     };
     Ok(Json(view).into_response())

@@ -1,8 +1,8 @@
 //! Shapes of the interactions and contents on the wire.
 
 use jiff::Timestamp;
-use oubliette_core::model::{Direction, InteractionKind, InteractionMeta, Participant, Profile, State};
-use oubliette_core::service::{Content, Interaction};
+use oubliette_core::model::{Actor, Direction, InteractionKind, InteractionMeta, Participant, Profile, State};
+use oubliette_core::service::{Content, Interaction, Vault, VaultError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -234,6 +234,8 @@ impl NewInteractionBody {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ContentView {
+    /// Its id: by it its certificate is found once it was erased by itself, and with it its name.
+    pub id: String,
     /// Its name on the interaction.
     pub key: String,
     /// What it is, for example `callRecording`.
@@ -256,10 +258,17 @@ pub struct ContentView {
     pub channels: Option<u8>,
 }
 
-impl From<&Content> for ContentView {
-    fn from(content: &Content) -> Self {
+impl ContentView {
+    /// Shows contents of the caller's tenant.
+    pub fn all(vault: &Vault, actor: &Actor, contents: &[Content]) -> Result<Vec<Self>, VaultError> {
+        contents.iter().map(|content| Self::new(vault, actor, content)).collect()
+    }
+
+    /// Shows one.
+    pub fn new(vault: &Vault, actor: &Actor, content: &Content) -> Result<Self, VaultError> {
         let meta = &content.meta;
-        Self {
+        Ok(Self {
+            id: vault.content_id(actor.tenant, content)?.to_string(),
             key: meta.key.as_str().to_owned(),
             kind: meta.kind.name(),
             media_type: meta.media_type.clone(),
@@ -268,7 +277,7 @@ impl From<&Content> for ContentView {
             last_modified: meta.last_modified,
             duration_ms: meta.duration_ms,
             channels: meta.channels,
-        }
+        })
     }
 }
 
@@ -340,7 +349,7 @@ pub struct InteractionView {
 
 impl InteractionView {
     /// Shows an interaction with its contents.
-    pub fn new(interaction: Interaction, contents: &[Content]) -> Self {
+    pub fn new(interaction: Interaction, contents: Vec<ContentView>) -> Self {
         let meta = interaction.meta;
         Self {
             id: interaction.id.to_string(),
@@ -364,7 +373,7 @@ impl InteractionView {
             flags: meta.flags,
             metadata: meta.metadata,
             updated_at: meta.times.updated_at,
-            contents: contents.iter().map(ContentView::from).collect(),
+            contents,
         }
     }
 }

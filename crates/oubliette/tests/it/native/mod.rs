@@ -1,12 +1,15 @@
 //! The native API against a real vault behind a real listener.
 
 mod bad_input;
+mod certificates;
 mod credentials;
 mod erasures;
+mod gone;
 mod interactions;
 mod log;
 mod openapi;
 mod quiet;
+mod stranger;
 
 use oubliette_core::model::{CredentialKind, Scope};
 use reqwest::{RequestBuilder, Response};

@@ -35,7 +35,14 @@ async fn markers_of_interactions_and_orders_are_neither_logged_nor_stored_in_cle
     let (status, ordered) = caller.send("POST", "/erasures", order).await;
     assert_eq!(status, 202);
     log.and_stores_know_nothing_of(&MARKERS, &caller.vault).await;
-    caller.until_sealed(ordered["id"].as_str().unwrap()).await;
+    // A certificate is asked for with the reference in the address, also with a wrong one.
+    let erasure = ordered["id"].as_str().unwrap();
+    caller.until_certified(erasure).await;
+    for (asked, expected) in [(reference, 200), (phone.trim_start_matches('+'), 400)] {
+        let path = format!("/erasures/{erasure}/certificate?reference={asked}");
+        assert_eq!(caller.request("GET", &path).send().await.unwrap().status(), expected);
+    }
+    caller.bytes(&format!("/interactions/{id}/certificate"), "text/html").await;
     log.and_stores_know_nothing_of(&MARKERS, &caller.vault).await;
     log.and_stores_know_nothing_of(&[&caller.token], &caller.vault).await;
 }

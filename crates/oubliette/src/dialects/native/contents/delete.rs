@@ -6,6 +6,7 @@ use http::StatusCode;
 use oubliette_core::model::Scope;
 
 use super::super::auth::Caller;
+use super::super::gone;
 use super::super::input::InPath;
 use super::super::problem::Answer;
 use crate::http::App;
@@ -21,7 +22,7 @@ use crate::http::App;
     responses(
         (status = 204, description = "Erased and sealed"),
         (status = 404, description = "No such interaction or content"),
-        (status = 410, description = "The interaction was erased"),
+        (status = 410, description = "The interaction was erased, or the content of this id"),
         (status = 503, description = "Hidden and due, but not sealed yet; ask again"),
     ),
 )]
@@ -31,7 +32,10 @@ pub async fn erase_content(
     InPath((id, key)): InPath<(String, String)>,
 ) -> Answer {
     caller.require(Scope::InteractionDelete)?;
-    let (interaction, content) = super::find(&app, &caller.finding(), &id, &key).await?;
-    app.vault.erase_content(&caller.0, &interaction.id.to_string(), content.leaf).await?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    let work = async {
+        let (interaction, content) = super::find(&app, &caller, &caller.finding(), &id, &key).await?;
+        app.vault.erase_content(&caller.0, &interaction.id.to_string(), content.leaf).await?;
+        Ok(StatusCode::NO_CONTENT.into_response())
+    };
+    gone::explained(&app, &caller, &id, work).await
 }

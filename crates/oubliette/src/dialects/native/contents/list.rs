@@ -8,6 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::super::auth::Caller;
+use super::super::gone;
 use super::super::input::InPath;
 use super::super::problem::Answer;
 use super::super::wire::ContentView;
@@ -32,7 +33,10 @@ pub struct ContentList {
 )]
 pub async fn list_contents(State(app): State<App>, caller: Caller, InPath(id): InPath<String>) -> Answer {
     caller.require(Scope::InteractionRead)?;
-    let interaction = app.vault.interaction(&caller.0, &id).await?;
-    let contents = app.vault.contents(&caller.0, &interaction).await?;
-    Ok(Json(ContentList { items: contents.iter().map(ContentView::from).collect() }).into_response())
+    let work = async {
+        let interaction = app.vault.interaction(&caller.0, &id).await?;
+        let contents = app.vault.contents(&caller.0, &interaction).await?;
+        Ok(Json(ContentList { items: ContentView::all(&app.vault, &caller.0, &contents)? }).into_response())
+    };
+    gone::explained(&app, &caller, &id, work).await
 }

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::super::auth::Caller;
+use super::super::gone;
 use super::super::input::{InPath, InQuery};
 use super::super::problem::{Answer, Kind, Problem};
 use super::super::wire::ContentView;
@@ -70,15 +71,14 @@ pub async fn put_content(
     new.key = Some(name);
     new.length_hint = length;
     new.file_name = file_name;
-    let replaced = match super::find(&app, &caller.finding(), &id, &key).await {
-        Ok(_) => true,
-        Err(problem) if problem.kind() == Kind::NotFound => false,
-        Err(problem) => return Err(problem),
+    let work = async {
+        let replaced = super::is_there(&app, &caller.finding(), &id, &key).await?;
+        let stream = body.into_data_stream().map_err(std::io::Error::other);
+        let stored = app.vault.put_content(&caller.0, &id, new, Box::pin(stream)).await?;
+        let status = if replaced { StatusCode::OK } else { StatusCode::CREATED };
+        Ok((status, Json(ContentView::new(&app.vault, &caller.0, &stored)?)).into_response())
     };
-    let stream = body.into_data_stream().map_err(std::io::Error::other);
-    let stored = app.vault.put_content(&caller.0, &id, new, Box::pin(stream)).await?;
-    let status = if replaced { StatusCode::OK } else { StatusCode::CREATED };
-    Ok((status, Json(ContentView::from(&stored))).into_response())
+    gone::explained(&app, &caller, &id, work).await
 }
 
 /// `filename` of a `Content-Disposition`, its last component only.

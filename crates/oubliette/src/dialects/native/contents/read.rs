@@ -8,8 +8,10 @@ use http::header::{
     HeaderValue, X_CONTENT_TYPE_OPTIONS,
 };
 use oubliette_core::model::Scope;
+use oubliette_core::service::ByteRange;
 
 use super::super::auth::Caller;
+use super::super::gone;
 use super::super::input::InPath;
 use super::super::problem::Answer;
 use crate::http::range::byte_range;
@@ -28,7 +30,7 @@ use crate::http::{App, content as contents};
         (status = 200, description = "The bytes as they were put", body = Vec<u8>),
         (status = 206, description = "The range", body = Vec<u8>),
         (status = 404, description = "No such interaction or content"),
-        (status = 410, description = "The interaction was erased"),
+        (status = 410, description = "The interaction was erased, or the content of this id"),
         (status = 416, description = "The range lies outside the content"),
     ),
 )]
@@ -39,8 +41,12 @@ pub async fn read_content(
     request: Request,
 ) -> Answer {
     caller.require(Scope::InteractionRead)?;
-    let (_, content) = super::find(&app, &caller.0, &id, &key).await?;
     let range = byte_range(request.headers());
+    gone::explained(&app, &caller, &id, read(&app, &caller, &id, &key, range)).await
+}
+
+async fn read(app: &App, caller: &Caller, id: &str, key: &str, range: Option<ByteRange>) -> Answer {
+    let (_, content) = super::find(app, caller, &caller.0, id, key).await?;
     let reader = contents::read(&app.vault, &caller.0, &content, range).await?;
     let (given, meta) = (reader.range.clone(), reader.meta);
     let mut response = contents::body(reader.stream);

@@ -24,6 +24,8 @@ struct Line {
     email: Option<String>,
     reference: Option<String>,
     reason: Option<String>,
+    #[serde(rename = "legalBasis")]
+    legal_basis: Option<String>,
 }
 
 /// Reads the lines; `seen` is given every chunk of the body.
@@ -70,9 +72,12 @@ fn take(order: &mut OrderBody, line: &[u8], lines: &mut usize) -> Result<(), Pro
     if *lines > MAX_LINES {
         return Err(Problem::with(Kind::TooLarge, "an order has at most 1,000,000 lines"));
     }
-    let bad =
-        || Problem::invalid("each line must be an object with one of: id, session, phone, email, reference, reason");
-    let Line { id, session, phone, email, reference, reason } = input::parse(line).map_err(|_| bad())?;
+    let bad = || {
+        Problem::invalid(
+            "each line must be an object with one of: id, session, phone, email, reference, reason, legalBasis",
+        )
+    };
+    let Line { id, session, phone, email, reference, reason, legal_basis } = input::parse(line).map_err(|_| bad())?;
     let lists = [
         (id, &mut order.selector.ids),
         (session, &mut order.selector.sessions),
@@ -86,11 +91,12 @@ fn take(order: &mut OrderBody, line: &[u8], lines: &mut usize) -> Result<(), Pro
             members += 1;
         }
     }
-    for (value, place) in [(reference, &mut order.reference), (reason, &mut order.reason)] {
+    let once = [(reference, &mut order.reference), (reason, &mut order.reason), (legal_basis, &mut order.legal_basis)];
+    for (value, place) in once {
         if let Some(value) = value {
             members += 1;
             if place.replace(value).is_some() {
-                return Err(Problem::invalid("reference and reason may be given once"));
+                return Err(Problem::invalid("reference, reason and legalBasis may be given once"));
             }
         }
     }

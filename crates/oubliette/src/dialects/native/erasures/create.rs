@@ -11,6 +11,7 @@ use http::header::{HeaderValue, LOCATION};
 use http::{HeaderMap, StatusCode};
 use oubliette_core::model::{Scope, Selector};
 use oubliette_core::service::{Order, Plan};
+use oubliette_proof::Token;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -57,6 +58,10 @@ pub struct OrderBody {
     /// Why. Sealed with the order, gone with it.
     #[serde(default)]
     pub reason: Option<String>,
+    /// On which ground: a code of 1 to 64 letters, digits and `. _ : / -`, for example `gdpr:17-1-b`. It stays, in the
+    /// certificate: nothing personal.
+    #[serde(default)]
+    pub legal_basis: Option<String>,
     /// Refuse unless the plan still has this hash.
     #[serde(default)]
     pub plan_hash: Option<String>,
@@ -214,7 +219,14 @@ fn check(order: OrderBody, plan_hash: Option<String>) -> Result<Order, Problem> 
         }
         None => None,
     };
-    Ok(Order { selector, reference: order.reference, reason: order.reason, legal_basis: None, plan_hash })
+    let legal_basis = match order.legal_basis {
+        Some(code) => Some(
+            Token::new(code)
+                .ok_or(Problem::invalid("'legalBasis' must be a code of 1 to 64 letters, digits and . _ : / -"))?,
+        ),
+        None => None,
+    };
+    Ok(Order { selector, reference: order.reference, reason: order.reason, legal_basis, plan_hash })
 }
 
 async fn place(app: &App, caller: &Caller, order: Order) -> Result<(Response, Option<Ordered>), Problem> {

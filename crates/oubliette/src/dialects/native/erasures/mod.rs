@@ -50,6 +50,9 @@ pub struct ErasureBody {
     /// Why; it dies with the seal.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// Where its certificate is, once the log tells of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate: Option<String>,
 }
 
 impl From<ErasureView> for ErasureBody {
@@ -60,6 +63,7 @@ impl From<ErasureView> for ErasureBody {
             (PurgeState::Sealed, None) => "sealed",
             (PurgeState::Sealed, Some(_)) => "removed",
         };
+        let certificate = view.certified.then(|| format!("/api/v1/erasures/{}/certificate", view.id));
         Self {
             id: view.id.to_string(),
             state,
@@ -72,6 +76,7 @@ impl From<ErasureView> for ErasureBody {
             retained_until: view.retained_until,
             reference: view.reference,
             reason: view.reason,
+            certificate,
         }
     }
 }

@@ -36,7 +36,7 @@ pub async fn create_interaction(State(app): State<App>, caller: Caller, request:
     let new = NewInteraction { kind, state, meta: body.into_meta(), unique_session: true };
     let made = app.vault.create(&caller.0, new).await?;
     let location = format!("/api/v1/interactions/{}", made.id);
-    let mut response = shown(made, &[]);
+    let mut response = shown(&app, &caller, made, &[])?;
     *response.status_mut() = StatusCode::CREATED;
     if let Ok(location) = HeaderValue::from_str(&location) {
         response.headers_mut().insert(LOCATION, location);

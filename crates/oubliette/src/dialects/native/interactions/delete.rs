@@ -6,6 +6,7 @@ use http::StatusCode;
 use oubliette_core::model::Scope;
 
 use super::super::auth::Caller;
+use super::super::gone;
 use super::super::input::InPath;
 use super::super::problem::Answer;
 use crate::http::App;
@@ -24,6 +25,9 @@ use crate::http::App;
 )]
 pub async fn erase_interaction(State(app): State<App>, caller: Caller, InPath(id): InPath<String>) -> Answer {
     caller.require(Scope::InteractionDelete)?;
-    app.vault.erase_interaction(&caller.0, &id).await?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    let work = async {
+        app.vault.erase_interaction(&caller.0, &id).await?;
+        Ok(StatusCode::NO_CONTENT.into_response())
+    };
+    gone::explained(&app, &caller, &id, work).await
 }

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse as _;
 use jiff::{SignedDuration, Timestamp};
-use oubliette_core::service::{ListQuery, PublicId};
+use oubliette_core::service::{ListQuery, PublicId, VaultError};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -12,7 +12,7 @@ use super::super::auth::Caller;
 use super::super::cursor::{self, Listing};
 use super::super::input::InQuery;
 use super::super::problem::{Answer, Problem};
-use super::super::wire::InteractionView;
+use super::super::wire::{ContentView, InteractionView};
 use crate::http::App;
 
 const DEFAULT_LIMIT: usize = 50;
@@ -75,6 +75,10 @@ pub async fn list_interactions(State(app): State<App>, caller: Caller, InQuery(q
     let (page, contents) = app.vault.list(&caller.0, &query, &|_, _| true).await?;
     let next = page.next.map(|(at, id)| cursor::write(&app, &caller.0, Listing::Interactions, (at, id.0)));
     let items = page.items.into_iter().zip(&contents);
-    let items = items.map(|(interaction, contents)| InteractionView::new(interaction, contents)).collect();
+    let items = items.map(|(interaction, contents)| {
+        let contents = ContentView::all(&app.vault, &caller.0, contents)?;
+        Ok(InteractionView::new(interaction, contents))
+    });
+    let items = items.collect::<Result<_, VaultError>>()?;
     Ok(Json(InteractionPage { items, next }).into_response())
 }

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::super::auth::Caller;
+use super::super::gone;
 use super::super::input::{self, InPath, nullable};
 use super::super::problem::{Answer, Kind, Problem};
 use super::super::wire::{InteractionView, SetState, WireDirection, WireParticipant};
@@ -75,13 +76,16 @@ pub async fn amend_interaction(
     let patch: InteractionPatch = input::body(&app, request).await?;
     let state = patch.state.map(InteractionState::from);
     let change = |meta: &mut InteractionMeta| apply(meta, &patch);
-    let amended = app.vault.amend_version(&caller.0, &id, expected, state, &change).await;
-    let amended = amended.map_err(|error| match error {
-        VaultError::Conflict(_) if expected.is_some() => Problem::of(Kind::Precondition),
-        other => other.into(),
-    })?;
-    let contents = app.vault.contents(&caller.finding(), &amended).await?;
-    Ok(shown(amended, &contents))
+    let work = async {
+        let amended = app.vault.amend_version(&caller.0, &id, expected, state, &change).await;
+        let amended = amended.map_err(|error| match error {
+            VaultError::Conflict(_) if expected.is_some() => Problem::of(Kind::Precondition),
+            other => other.into(),
+        })?;
+        let contents = app.vault.contents(&caller.finding(), &amended).await?;
+        shown(&app, &caller, amended, &contents)
+    };
+    gone::explained(&app, &caller, &id, work).await
 }
 
 /// The version that `If-Match` demands. A tag that none of ours can be (weak, a list, another text) never matches.

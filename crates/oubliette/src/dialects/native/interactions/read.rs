@@ -4,6 +4,7 @@ use axum::extract::State;
 use oubliette_core::model::Scope;
 
 use super::super::auth::Caller;
+use super::super::gone;
 use super::super::input::InPath;
 use super::super::problem::Answer;
 use super::super::wire::InteractionView;
@@ -24,7 +25,10 @@ use crate::http::App;
 )]
 pub async fn read_interaction(State(app): State<App>, caller: Caller, InPath(id): InPath<String>) -> Answer {
     caller.require(Scope::InteractionRead)?;
-    let interaction = app.vault.interaction(&caller.0, &id).await?;
-    let contents = app.vault.contents(&caller.0, &interaction).await?;
-    Ok(shown(interaction, &contents))
+    let work = async {
+        let interaction = app.vault.interaction(&caller.0, &id).await?;
+        let contents = app.vault.contents(&caller.0, &interaction).await?;
+        shown(&app, &caller, interaction, &contents)
+    };
+    gone::explained(&app, &caller, &id, work).await
 }
