@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::common::tenant;
 use super::progress::Progress;
 use super::{VaultArgs, exit};
-use crate::control::{Ask, ErasureProgress, PlanView, Target, Told};
+use crate::control::{Ask, AskOrder, ErasureProgress, PlanView, Target, Told};
 
 /// How often the progress is asked for.
 const POLL: Duration = Duration::from_millis(100);
@@ -63,6 +63,9 @@ pub struct Args {
     /// Why; sealed with the order
     #[arg(long)]
     reason: Option<String>,
+    /// On which ground, as a code such as gdpr:17-1-b; it stays, in the certificate
+    #[arg(long, value_name = "CODE")]
+    legal_basis: Option<String>,
     /// Show the plan and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -104,14 +107,15 @@ async fn erase(target: &Target, args: &Args, selector: Selector) -> Result<u8> {
         eprintln!("nothing was erased");
         return Ok(exit::DECLINED);
     }
-    let ask = Ask::Order {
+    let ask = AskOrder {
         tenant,
         selector,
         reference: args.reference.clone(),
         reason: args.reason.clone(),
+        legal_basis: args.legal_basis.clone(),
         plan_hash: plan.hash.clone(),
     };
-    let Told::Ordered { id, .. } = target.ask(ask).await? else { bail!("an unexpected answer") };
+    let Told::Ordered { id, .. } = target.ask(Ask::Order(ask)).await? else { bail!("an unexpected answer") };
     let Some(id) = id else {
         eprintln!("meanwhile there is nothing left to erase");
         return Ok(exit::NOT_FOUND);
@@ -126,6 +130,7 @@ async fn erase(target: &Target, args: &Args, selector: Selector) -> Result<u8> {
             sealed.interactions,
             sealed.contents
         );
+        println!("certificate: oubliette certificate {id}");
     }
     Ok(exit::DONE)
 }

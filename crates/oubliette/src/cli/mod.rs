@@ -1,6 +1,7 @@
 //! The command line.
 
 mod bench;
+mod certificate;
 mod common;
 mod completions;
 mod config;
@@ -52,6 +53,8 @@ enum Command {
     Import(import::Args),
     /// Erase by phone, e-mail, session or id: shows the plan, asks, waits until it is sealed
     Erase(erase::Args),
+    /// Give out the certificate of an erasure: JSON, a page for people, receipts of all items
+    Certificate(certificate::Args),
     /// Make, list and revoke credentials
     Token(token::Args),
     /// Make and list tenants
@@ -105,6 +108,7 @@ async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Demo(args) => demo::run(args).await,
         Command::Import(args) => import::run(args).await,
         Command::Erase(args) => erase::run(args).await,
+        Command::Certificate(args) => certificate::run(args).await,
         Command::Token(args) => token::run(args).await,
         Command::Tenant(args) => tenant::run(args).await,
         Command::Log(args) => log::run(args).await,

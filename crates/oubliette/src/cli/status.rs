@@ -40,6 +40,7 @@ pub async fn run(args: Args) -> Result<u8> {
     println!("register        class {}{verified}, epoch {}", status.register_class, status.epoch);
     println!("deletions       {} not sealed yet, lag {} s", status.unsealed, status.deletion_lag_seconds);
     println!("                {} sealed and not yet swept", status.unswept);
+    println!("log             {} entries, {} sealed erasures not in it yet", status.log_size, status.uncertified);
     println!("this process    {} seals, {} keys destroyed", status.seals, status.punctured);
     println!(
         "look-ups        {}, {} KiB",

@@ -1,6 +1,7 @@
 //! A vault to ask: open here, or at a program that runs.
 
 use anyhow::{Context, Result, bail};
+use serde::Serialize;
 
 use super::endpoint::Endpoint;
 use super::handle::{Surroundings, handle};
@@ -72,9 +73,14 @@ impl Target {
 
 impl Running {
     async fn ask(&self, ask: &Ask) -> Result<Told> {
-        let request = self.client.post(&self.endpoint.control).bearer_auth(&self.endpoint.token).json(ask);
+        self.post("", ask).await?.json().await.context("the running program's answer is not understood")
+    }
+
+    /// Asks at a path of the control port.
+    pub(super) async fn post(&self, path: &str, body: &impl Serialize) -> Result<reqwest::Response> {
+        let url = format!("{}{path}", self.endpoint.control);
+        let request = self.client.post(url).bearer_auth(&self.endpoint.token).json(body);
         let response = request.send().await.context("the running program does not answer")?;
-        let response = response.error_for_status().context("the running program refused")?;
-        response.json().await.context("the running program's answer is not understood")
+        response.error_for_status().context("the running program refused")
     }
 }

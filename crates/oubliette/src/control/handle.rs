@@ -3,10 +3,12 @@
 use oubliette_core::model::{Actor, Credential, CredentialKind, Scope, Scopes, TenantId};
 use oubliette_core::ports::PurgeState;
 use oubliette_core::service::{ErasureView, NewCredential, Order, Plan, TransparencyLog, Vault, VaultError};
+use oubliette_proof::Token;
 use uuid::Uuid;
 
 use super::{
-    AsNode, Ask, CredentialView, ErasureProgress, Failure, LogView, PlanLine, PlanView, StatusView, TenantView, Told,
+    AsNode, Ask, AskOrder, CredentialView, ErasureProgress, Failure, LogView, PlanLine, PlanView, StatusView,
+    TenantView, Told,
 };
 use crate::cli::exit;
 use crate::moving::Mover;
@@ -79,12 +81,37 @@ async fn answer(vault: &Vault, around: &Surroundings, ask: Ask) -> Result<Told, 
             vault.wait_ready().await;
             Told::Plan(view_plan(&vault.plan(&local_actor(TenantId(tenant)), &selector).await?, shown))
         }
-        Ask::Order { tenant, selector, reference, reason, plan_hash } => {
+        Ask::Order(asked) => {
+            let AskOrder { tenant, selector, reference, reason, legal_basis, plan_hash } = asked;
             let mut hash = [0; 32];
             hex::decode_to_slice(plan_hash, &mut hash).map_err(|_| VaultError::Invalid("not a plan's hash"))?;
-            let order = Order { selector, reference, reason, legal_basis: None, plan_hash: Some(hash) };
+            let legal_basis =
+                match legal_basis {
+                    Some(code) => Some(Token::new(code).ok_or(VaultError::Invalid(
+                        "a legal basis is a code of 1 to 64 letters, digits and . _ : / -",
+                    ))?),
+                    None => None,
+                };
+            let order = Order { selector, reference, reason, legal_basis, plan_hash: Some(hash) };
             let (id, plan) = vault.order(&local_actor(TenantId(tenant)), order).await?;
             Told::Ordered { id, plan: view_plan(&plan, 0) }
+        }
+        Ask::Certificate(asked) => {
+            let actor = local_actor(TenantId(asked.tenant));
+            let certificate = match asked.item {
+                Some(item) => {
+                    let content = asked.content.map(|content| content.to_string());
+                    vault.item_certificate(&actor, &item.to_string(), content.as_deref()).await?
+                }
+                None => vault.certificate(&actor, asked.erasure, asked.reference.as_deref()).await?,
+            };
+            if asked.reference.is_some() && certificate.reference.is_none() {
+                return Err(VaultError::Invalid("the order was not called that"));
+            }
+            let keys = vault.log().trusted();
+            let keys = keys.keys().iter().map(|key| format!("{key}\n")).collect();
+            let certificate = String::from_utf8(certificate.to_json()).map_err(VaultError::internal)?;
+            Told::Certificate { certificate, keys }
         }
         Ask::Erasure { tenant, id } => {
             Told::Erasure(progress(&vault.erasure(&local_actor(TenantId(tenant)), id).await?))
@@ -141,6 +168,8 @@ async fn status(vault: &Vault, around: &Surroundings) -> Result<StatusView, Vaul
         unswept: status.unswept,
         seals: status.seals,
         punctured: status.punctured,
+        log_size: vault.log().head().size,
+        uncertified: status.uncertified,
         lookup_bytes: status.lookup_bytes,
         lookups_ready: status.readiness.lookups,
         sealing: status.readiness.sealing,
@@ -206,11 +235,12 @@ fn progress(erasure: &ErasureView) -> ErasureProgress {
 }
 
 /// The exit code and the words for an error of the vault.
-fn failure(error: &VaultError) -> Failure {
+pub(super) fn failure(error: &VaultError) -> Failure {
     let (exit, message) = match error {
         VaultError::NotFound => (exit::NOT_FOUND, "there is no such thing here".to_owned()),
-        VaultError::Gone | VaultError::NoReceipt => (exit::NOT_FOUND, "it was erased".to_owned()),
+        VaultError::Gone => (exit::NOT_FOUND, "it was erased".to_owned()),
         VaultError::Conflict(_) | VaultError::Invalid(_) | VaultError::Denied(_) => (exit::FAILED, error.to_string()),
+        VaultError::NoReceipt => (exit::NOT_FOUND, error.to_string()),
         VaultError::NotReady | VaultError::StillDue | VaultError::Uncertified | VaultError::Unavailable(_) => {
             (exit::UNAVAILABLE, crate::cli::chain(error))
         }

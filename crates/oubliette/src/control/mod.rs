@@ -7,11 +7,13 @@
 mod client;
 mod endpoint;
 mod handle;
+mod receipts;
 mod server;
 
 pub use client::Target;
 pub use endpoint::Endpoint;
 pub use handle::local_actor;
+pub use receipts::Pieces;
 pub use server::ControlServer;
 
 use std::path::PathBuf;
@@ -36,8 +38,9 @@ pub enum Ask {
     CreateCredential { tenant: u32, kind: String, scopes: Vec<String>, label: String, expires_at: Option<Timestamp> },
     RevokeCredential { tenant: u32, id: Uuid },
     Plan { tenant: u32, selector: Selector, shown: usize },
-    Order { tenant: u32, selector: Selector, reference: Option<String>, reason: Option<String>, plan_hash: String },
+    Order(AskOrder),
     Erasure { tenant: u32, id: Uuid },
+    Certificate(AskCertificate),
     Log,
     RotateLogKey,
     MovePlan { to: PathBuf },
@@ -59,11 +62,46 @@ pub enum Told {
     Plan(PlanView),
     Ordered { id: Option<Uuid>, plan: PlanView },
     Erasure(ErasureProgress),
+    Certificate { certificate: String, keys: String },
     Log(Box<LogView>),
     Front(FrontView),
     MovePlan(MovePlan),
     MoveProgress(Box<MoveView>),
     Refused { failure: Failure },
+}
+
+/// What is to be erased.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AskOrder {
+    /// Whose.
+    pub tenant: u32,
+    /// What.
+    pub selector: Selector,
+    /// What the orderer calls it.
+    pub reference: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+    /// On which ground, as a code.
+    pub legal_basis: Option<String>,
+    /// The plan that was seen.
+    pub plan_hash: String,
+}
+
+/// Which certificate.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AskCertificate {
+    /// Whose.
+    pub tenant: u32,
+    /// The order.
+    pub erasure: Uuid,
+    /// Instead of the order's: that of this interaction.
+    pub item: Option<Uuid>,
+    /// Of this one content of it.
+    pub content: Option<Uuid>,
+    /// What the order was called.
+    pub reference: Option<String>,
 }
 
 /// Why the vault did not do it.
@@ -220,6 +258,12 @@ pub struct StatusView {
     pub seals: u64,
     /// Keys destroyed by this process.
     pub punctured: u64,
+    /// Entries of the log.
+    #[serde(default)]
+    pub log_size: u64,
+    /// Erasures sealed of which the log does not tell yet.
+    #[serde(default)]
+    pub uncertified: u64,
     /// Bytes of the look-up map.
     pub lookup_bytes: u64,
     /// Look-ups can be made.

@@ -19,7 +19,9 @@ use zeroize::Zeroizing;
 
 use super::endpoint::Endpoint;
 use super::handle::{Surroundings, handle};
-use super::{AsNode, Ask, Told};
+use super::{AsNode, Ask, Told, receipts};
+use oubliette_core::service::Vault;
+
 use crate::config::Limits;
 use crate::http::{ServerOptions, serve};
 use crate::opening::OpenVault;
@@ -36,6 +38,8 @@ pub struct ControlServer {
 #[derive(Clone)]
 struct Shared {
     answer: Answer,
+    /// Where there is one to read many lines from.
+    vault: Option<Vault>,
     token: Arc<Zeroizing<String>>,
 }
 
@@ -48,15 +52,20 @@ impl ControlServer {
         let (vault, data) = (open.vault.clone(), open.data.as_path());
         let (report, mover) = (open.report.clone(), open.mover.clone());
         let around = Arc::new(Surroundings { url: Some(url.clone()), report, node, mover });
+        let own = vault.clone();
         let answer = move |ask| {
             let (vault, around) = (vault.clone(), Arc::clone(&around));
             async move { handle(&vault, &around, ask).await }.boxed()
         };
-        Self::answering(data, url, Arc::new(answer)).await
+        Self::listen(data, url, Arc::new(answer), Some(own)).await
     }
 
     /// The same for a program that answers otherwise.
     pub async fn answering(data: &Path, url: String, answer: Answer) -> std::io::Result<Self> {
+        Self::listen(data, url, answer, None).await
+    }
+
+    async fn listen(data: &Path, url: String, answer: Answer, vault: Option<Vault>) -> std::io::Result<Self> {
         let mut secret = Zeroizing::new([0; 32]);
         rand::fill(&mut *secret).map_err(|_| std::io::Error::other("no randomness"))?;
         let token = Zeroizing::new(hex::encode(*secret));
@@ -70,8 +79,9 @@ impl ControlServer {
         endpoint.write(data)?;
         let router = Router::new()
             .route("/", post(ask))
+            .route(&format!("/{}", receipts::PATH), post(read_receipts))
             .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-            .with_state(Shared { answer, token: Arc::new(token) });
+            .with_state(Shared { answer, vault, token: Arc::new(token) });
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
         let limits = Limits { drain_timeout_seconds: 1, max_connections: 16, ..Limits::default() };
@@ -86,10 +96,29 @@ impl Drop for ControlServer {
     }
 }
 
+impl Shared {
+    /// Whether the asker has the token.
+    fn knows(&self, headers: &HeaderMap) -> bool {
+        let sent = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let sent = sent.strip_prefix("Bearer ").unwrap_or_default();
+        aws_lc_rs::constant_time::verify_slices_are_equal(sent.as_bytes(), self.token.as_bytes()).is_ok()
+    }
+}
+
+async fn read_receipts(
+    State(shared): State<Shared>,
+    headers: HeaderMap,
+    Json(asked): Json<receipts::Asked>,
+) -> Response {
+    match &shared.vault {
+        _ if !shared.knows(&headers) => StatusCode::UNAUTHORIZED.into_response(),
+        Some(vault) => receipts::answer(vault, asked).await,
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
 async fn ask(State(shared): State<Shared>, headers: HeaderMap, Json(ask): Json<Ask>) -> Response {
-    let sent = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let sent = sent.strip_prefix("Bearer ").unwrap_or_default();
-    if aws_lc_rs::constant_time::verify_slices_are_equal(sent.as_bytes(), shared.token.as_bytes()).is_err() {
+    if !shared.knows(&headers) {
         return StatusCode::UNAUTHORIZED.into_response();
     }
     // The answer must not depend on the asker's patience: what was begun is finished.

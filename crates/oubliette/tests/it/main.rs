@@ -7,6 +7,7 @@
 mod attacker;
 mod backend;
 mod bytes;
+mod certificate;
 mod cli;
 mod config;
 mod creovai;
