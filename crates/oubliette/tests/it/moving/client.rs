@@ -65,7 +65,9 @@ impl Client {
 
     /// Makes an interaction with a recording; `None` unless both were acknowledged.
     pub async fn make(&self, number: usize, length: usize) -> Option<Item> {
-        let body = json!({ "kind": "call", "startedAt": "2026-11-20T10:00:00Z", "sessionId": Item::session(number),
+        // A hundred in an hour, as in a vault that was filled by calls.
+        let started = jiff::Timestamp::from_second(1_763_632_800 + number as i64 * 36).unwrap();
+        let body = json!({ "kind": "call", "startedAt": started.to_string(), "sessionId": Item::session(number),
             "externalIds": [Item::external(number)],
             "participants": [
                 { "role": "customer", "phone": Item::phone(number), "email": Item::email(number) },
