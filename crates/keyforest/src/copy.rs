@@ -33,6 +33,20 @@ pub fn holds_root(register: &dyn SlotDevice) -> Result<bool, ForestError> {
     Ok(false)
 }
 
+/// The highest epoch of which a register holds a root; `None` where it holds none. Reads only. For who has to know, before a
+/// forest is opened, whether old roots came back.
+///
+/// # Errors
+/// What the register's store says when it cannot be read.
+pub fn newest_epoch(register: &dyn SlotDevice) -> Result<Option<u64>, ForestError> {
+    let mut newest = None;
+    for slot in 0..2 {
+        let found = Slot::decode(&read_slot(register, slot)?.0).map(|slot| slot.epoch);
+        newest = newest.max(found);
+    }
+    Ok(newest)
+}
+
 /// Makes both slots of a register unreadable for ever, and reads back that they are. From then on nothing opens the state
 /// whose root lay there, nor any copy of its pages.
 ///

@@ -36,7 +36,7 @@ mod verify;
 #[cfg(test)]
 mod golden_tests;
 
-pub use copy::{destroy_roots, hand_root_over, holds_root};
+pub use copy::{destroy_roots, hand_root_over, holds_root, newest_epoch};
 pub use error::{ForestError, KeyError, SealError};
 pub use forest::Forest;
 pub use leaf::{Group, Leaf, LeafKey, LeafSet};

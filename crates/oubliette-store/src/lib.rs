@@ -2,6 +2,7 @@
 //!
 //! SQL is found here and nowhere else. The domain (`oubliette-core`) knows these only through its ports.
 
+pub mod backup;
 pub mod blobs;
 pub mod guard;
 pub mod lease;

@@ -1,5 +1,6 @@
 //! The program: command line, configuration, listener, dialects, background work.
 
+pub mod backup;
 pub mod bench;
 pub mod cli;
 pub mod config;
@@ -10,6 +11,7 @@ pub mod demo;
 pub mod dialects;
 pub mod http;
 pub mod import;
+pub mod mirrors;
 pub mod moving;
 pub mod nodes;
 pub mod opening;

@@ -16,6 +16,7 @@ use crate::cli::exit;
 use crate::config::{Config, Metrics};
 use crate::control::{AsNode, ControlServer};
 use crate::http::{self, Answerer, App, Ops, ServerOptions};
+use crate::mirrors::{self, host::Host};
 use crate::moving::Mover;
 use crate::opening::OpenVault;
 use crate::telemetry::{self, Serving};
@@ -38,6 +39,7 @@ pub struct Served {
     witnesses: JoinHandle<()>,
     watch: JoinHandle<()>,
     _control: ControlServer,
+    _mirror_host: Option<Host>,
     embedded: OpenVault,
 }
 
@@ -130,6 +132,7 @@ impl Served {
                 warnings: embedded.report.warnings.len(),
                 certificates: certificates(config)?,
             }),
+            mirrors: embedded.mirrors.clone(),
         };
         match &node {
             Some(node) => telemetry::node_role(&node.name, "holder"),
@@ -138,6 +141,10 @@ impl Served {
         let answerer = Answerer::from(http::service(app.clone(), ops, Arc::clone(&on_poisoned)));
         let url = config.public_url(address);
         let control = ControlServer::start(&embedded, url, node).await.context("the control port cannot be opened")?;
+        let mirror_host = match config.host_place()? {
+            Some(place) => Some(mirrors::host::start(&place).await?),
+            None => None,
+        };
         let stop = CancellationToken::new();
         let fetches = tokio::spawn(work::fetch::run(app, stop.clone()));
         let witnesses = tokio::spawn(work::witness::run(vault.log(), config.witnesses()?, stop.clone()));
@@ -154,7 +161,8 @@ impl Served {
             }
             on_poisoned();
         });
-        Ok(Self { answerer, vault, stop, fetches, witnesses, watch, _control: control, embedded })
+        let (_control, _mirror_host) = (control, mirror_host);
+        Ok(Self { answerer, vault, stop, fetches, witnesses, watch, _control, _mirror_host, embedded })
     }
 
     /// The open vault with what it stands on.

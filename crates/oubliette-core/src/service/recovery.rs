@@ -94,7 +94,8 @@ pub fn check_belongs_together(instance: &InstanceRow, forest: &Forest) -> Result
     Err(VaultError::internal(mismatch))
 }
 
-/// Seals every accepted erasure, closes the buckets of earlier runs, and tells the database.
+/// Seals every accepted erasure, closes the buckets of earlier runs, and tells the database. While a store that seals need
+/// does not answer, that is left to the sealer: what is erased is hidden, and what is live can be served meanwhile.
 pub async fn finish_what_a_crash_left(inner: &Arc<Inner>) -> Result<(), VaultError> {
     replay_journal(inner).await?;
     let unsealed = inner.metadata.unsealed_purges().await.map_err(|error| inner.port(error))?;
@@ -117,6 +118,7 @@ pub async fn finish_what_a_crash_left(inner: &Arc<Inner>) -> Result<(), VaultErr
                     sealed.map_err(|_| VaultError::Unavailable(None))?;
                 }
                 () = poisoned(inner) => return Err(VaultError::Unavailable(None)),
+                () = inner.shared.stalled() => break,
             }
         }
         inner.shared.probe.reached("recovery.after_seal");
@@ -186,7 +188,14 @@ async fn close_buckets(inner: &Arc<Inner>) -> Result<(), VaultError> {
         let free = groups.filter(|group| !used.contains(Leaf(*group)));
         unused = free.flat_map(|group| Group(group).leaves()).collect();
     }
-    inner.sealer.upkeep(unused, range.end, PROVISION_BUCKETS).await?;
+    let sealing = Arc::clone(inner);
+    let upkeep = tokio::spawn(async move { sealing.sealer.upkeep(unused, range.end, PROVISION_BUCKETS).await });
+    tokio::select! {
+        done = upkeep => done.map_err(VaultError::internal)??,
+        () = inner.shared.stalled() => {
+            tracing::error!("seals are put off from the start: reads are served, nothing new is taken in and nothing erased");
+        }
+    }
     inner.shared.probe.reached("recovery.closed");
     Ok(())
 }

@@ -16,9 +16,9 @@ use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::VaultError;
 use super::erasing::ErasingSessions;
 use super::hidden::{ActiveKeys, Hidden};
+use super::{VaultError, VaultSettings};
 use super::log::TransparencyLog;
 use crate::ports::{Clock, InstanceRow, Lease, Lenders, PurgeSet, SealRow, Write};
 use crate::proof::{SealFacts, token};
@@ -110,6 +110,8 @@ pub struct Shared {
     log: OnceLock<Arc<TransparencyLog>>,
     /// What lowers the register's class.
     register_findings: Vec<Token>,
+    /// Mirrors that a state must lie in before the root before it dies.
+    mirrors: u8,
     journalled: Mutex<BTreeMap<u64, Uuid>>,
     newest_journal: AtomicU64,
 }
@@ -123,7 +125,7 @@ impl Shared {
         lenders: Arc<dyn Lenders>,
         probe: Arc<dyn Probe>,
         instance: &InstanceRow,
-        register_findings: Vec<Token>,
+        settings: &VaultSettings,
     ) -> Self {
         Self {
             forest,
@@ -148,7 +150,8 @@ impl Shared {
             commit_counter: AtomicU64::new(instance.commit_counter),
             instance: instance.instance,
             log: OnceLock::new(),
-            register_findings,
+            register_findings: settings.register_findings.clone(),
+            mirrors: settings.mirrors,
             journalled: Mutex::default(),
             newest_journal: AtomicU64::new(0),
         }
@@ -197,6 +200,13 @@ impl Shared {
         canaries.push_back(group);
         if canaries.len() > 4 {
             canaries.pop_front();
+        }
+    }
+
+    /// Returns when seals are not being made: a store that they need does not answer.
+    pub async fn stalled(&self) {
+        while self.sealing.load(Ordering::Acquire) {
+            tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 
@@ -334,6 +344,9 @@ impl Sealer {
         }
     }
 }
+
+/// Between two looks whether seals are being made.
+const LOOK_EVERY: Duration = Duration::from_millis(25);
 
 /// Most jobs one seal takes up, so that a flood cannot postpone it for ever.
 const JOBS_PER_SEAL: usize = 4_096;
@@ -570,7 +583,7 @@ fn answer(shared: &Shared, batch: &Batch, sealed: &Sealed) {
         punctured: sealed.punctured,
         register_class: token(&shared.forest.register_class()).unwrap_or_else(unnamed),
         findings: shared.register_findings.clone(),
-        mirrors: 0,
+        mirrors: shared.mirrors,
         agents_confirmed: 0,
         agents: 0,
     };

@@ -145,7 +145,9 @@ impl Inner {
                 break;
             }
         }
-        if sweeper.round % COMPACT_EVERY == COMPACT_EVERY - 1 {
+        if sweeper.round % COMPACT_EVERY == COMPACT_EVERY - 1
+            && let Ok(_moving) = self.places.try_write()
+        {
             let report = self.blobs.compact(&live).await.map_err(|error| self.port(error))?;
             tell(&report);
         }

@@ -75,6 +75,10 @@ pub struct VaultSettings {
     pub backup_horizon: Option<Duration>,
     /// What lowers the register's class, in words for the log; empty for a register that is trusted.
     pub register_findings: Vec<Token>,
+    /// Mirrors of the key state: each of them holds a state before the root before it is destroyed.
+    pub mirrors: u8,
+    /// Agents that hold the root's envelope.
+    pub agents: u8,
     /// How the log is opened.
     pub log: LogSettings,
 }
@@ -92,6 +96,8 @@ impl Default for VaultSettings {
             sweeping: true,
             backup_horizon: None,
             register_findings: Vec::new(),
+            mirrors: 0,
+            agents: 0,
             log: LogSettings::default(),
         }
     }

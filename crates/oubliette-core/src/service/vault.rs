@@ -83,6 +83,8 @@ pub(super) struct Inner {
     pub instance: Uuid,
     pub closing: watch::Sender<bool>,
     pub sweep: tokio::sync::Notify,
+    /// Held by who needs contents to stay where they are; taken whole while they are moved.
+    pub places: Arc<tokio::sync::RwLock<()>>,
     /// Told when there is something for the log.
     pub tell: tokio::sync::Notify,
     pub certifier: tokio::sync::Mutex<Certifier>,
@@ -132,7 +134,7 @@ impl Vault {
             parts.lenders,
             parts.probe,
             &instance,
-            parts.settings.register_findings.clone(),
+            &parts.settings,
         ));
         let sealer = Sealer::start(Arc::clone(&shared))?;
         let beginning =
@@ -166,6 +168,7 @@ impl Vault {
             instance: instance.instance,
             closing: watch::Sender::new(false),
             sweep: tokio::sync::Notify::new(),
+            places: Arc::default(),
             tell: tokio::sync::Notify::new(),
             certifier: tokio::sync::Mutex::default(),
             recent_trees: Recent::default(),
@@ -197,6 +200,12 @@ impl Vault {
             );
         }
         self.inner.tell_the_last().await;
+    }
+
+    /// No content moves to another place while this is held; waits for those that are being moved. Erasures and their
+    /// removal go on. For who copies what the rows name.
+    pub async fn hold_places(&self) -> tokio::sync::OwnedRwLockReadGuard<()> {
+        Arc::clone(&self.inner.places).read_owned().await
     }
 
     /// Whether requests can be served.
@@ -373,14 +382,22 @@ impl Inner {
         self.with_key(group.leaf(0), |key| record::seal(key, place, bytes))?.map_err(VaultError::internal)
     }
 
-    /// Adds buckets to the supply; concurrent callers share one seal.
+    /// Adds buckets to the supply; concurrent callers share one seal. Unavailable while seals are put off.
     pub async fn provision(&self) -> Result<(), VaultError> {
         let before = self.shared.forest.high_water();
-        let _one_at_a_time = self.provision_lock.lock().await;
-        if self.shared.forest.high_water() != before {
-            return Ok(());
+        let provision = async {
+            let _one_at_a_time = self.provision_lock.lock().await;
+            if self.shared.forest.high_water() != before {
+                return Ok(());
+            }
+            self.sealer.provision(super::recovery::PROVISION_BUCKETS).await
+        };
+        // Nobody waits for a seal that is put off, nor queues another one behind it.
+        tokio::select! {
+            biased;
+            () = self.shared.stalled() => Err(VaultError::Unavailable(None)),
+            done = provision => done,
         }
-        self.sealer.provision(super::recovery::PROVISION_BUCKETS).await
     }
 
     /// Issues a group for an interaction.

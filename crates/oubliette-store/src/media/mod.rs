@@ -3,6 +3,7 @@
 //! - [`Folder`]: files of a directory. The embedded default, and a second place on another disk.
 //! - [`postgres`]: rows, written by one process at a time behind a fence.
 //! - [`Objects`]: one object for every flushed extent in a bucket. A second place.
+//! - [`Mirrored`]: any of these with mirrors beside it, which hold the key state before an old root dies.
 //! - [`Twin`]: two of them. Nothing is durable before both hold it; what is checked before a root is destroyed is read from
 //!   the second.
 //!
@@ -11,15 +12,19 @@
 pub(crate) mod align;
 pub(crate) mod folder;
 pub(crate) mod ground;
+mod mirrored;
 mod objects;
+mod parties;
 mod pending;
 mod place;
 pub mod postgres;
 mod twin;
-mod worker;
+pub(crate) mod worker;
 
 pub use folder::Folder;
+pub use mirrored::{Contact, Looked, MirrorError, MirrorSpec, MirrorStatus, Mirrored, OpenPlace, Refill, Standing};
 pub use objects::{Objects, ObjectsOptions};
+pub use parties::{Parties, Party, PartyKind};
 pub use place::Place;
 pub use postgres::{PostgresPages, PostgresValues};
 pub use twin::{CaughtUp, Twin, TwinError};

@@ -1,11 +1,12 @@
-//! What a [`Twin`](super::Twin) asks of each of its two places.
+//! What a [`Twin`](super::Twin) asks of each of its two places, and mirrors of theirs.
 
 use std::io;
 use std::ops::Range;
 
 use keyforest::media::Medium;
 
-use super::Folder;
+use super::postgres::StandbyPages;
+use super::{Folder, Twin};
 
 /// A medium that can say which bytes of a file it holds.
 pub trait Place: Medium {
@@ -18,6 +19,18 @@ pub trait Place: Medium {
 }
 
 impl Place for Folder {}
+
+impl Place for Twin {
+    fn held(&self, name: &str) -> io::Result<Vec<Range<u64>>> {
+        self.first().held(name)
+    }
+}
+
+impl Place for StandbyPages {
+    fn held(&self, name: &str) -> io::Result<Vec<Range<u64>>> {
+        self.pages().held(name)
+    }
+}
 
 /// Joins ranges that touch or overlap. They come ascending by their start.
 pub(super) fn joined(ranges: impl IntoIterator<Item = Range<u64>>) -> Vec<Range<u64>> {

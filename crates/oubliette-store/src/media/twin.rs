@@ -77,6 +77,10 @@ impl Twin {
         Ok((twin, caught_up))
     }
 
+    pub(super) fn first(&self) -> &dyn Place {
+        &*self.first
+    }
+
     /// Makes sure that the places belong together.
     fn introduce(&self) -> Result<(), TwinError> {
         let one = Side::look("first", &*self.first)?;

@@ -14,14 +14,14 @@ use tokio::sync::mpsc;
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The thread. Ends, and with it what still runs there, when this is dropped.
-pub(super) struct Worker {
+pub(crate) struct Worker {
     work: Option<mpsc::UnboundedSender<Work>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Worker {
     /// Starts it.
-    pub(super) fn start(name: &str) -> io::Result<Self> {
+    pub(crate) fn start(name: &str) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (work, mut queue) = mpsc::unbounded_channel::<Work>();
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
@@ -35,7 +35,7 @@ impl Worker {
     }
 
     /// Runs `work` there, beside what already runs, and waits for what it gives.
-    pub(super) fn run<T: Send + 'static>(
+    pub(crate) fn run<T: Send + 'static>(
         &self,
         work: impl Future<Output = io::Result<T>> + Send + 'static,
     ) -> io::Result<T> {

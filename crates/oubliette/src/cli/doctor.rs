@@ -129,6 +129,12 @@ async fn vault(config: &crate::config::Config, findings: &mut Findings) {
             }
             status.warnings.iter().for_each(|warning| findings.repeat("vault", warning));
             status.notes.iter().for_each(|note| findings.note("vault", note));
+            for mirror in &status.mirrors {
+                match &mirror.cause {
+                    None => findings.fine("mirror", &format!("{} ({}) holds the key state", mirror.name, mirror.kind)),
+                    Some(cause) => findings.complain("mirror", &format!("{} ({}): {cause}", mirror.name, mirror.kind)),
+                }
+            }
             if !status.sealing {
                 findings.complain("sealing", "seals are not being made; deletions stay due");
             } else if status.deletion_lag_seconds > 60 {

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod backup;
 mod bench;
 mod certificate;
 mod common;
@@ -12,6 +13,7 @@ pub mod exit;
 mod import;
 mod log;
 mod migrate;
+mod party;
 mod progress;
 mod reference;
 mod remnants;
@@ -69,6 +71,10 @@ enum Command {
     Config(config::Args),
     /// Move a vault from its data folder to PostgreSQL and a bucket while it serves
     Migrate(migrate::Args),
+    /// Copy a vault's data while it is served; list, check and remove copies
+    Backup(backup::Args),
+    /// List mirrors and agents that take part in every seal, and let one go
+    Party(party::Args),
     /// Search every file of the data folder for remnants of what should be gone
     Remnants(remnants::Args),
     /// Measure sealed deletes, ingest and reads on this machine
@@ -116,6 +122,8 @@ async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Doctor(args) => doctor::run(args).await,
         Command::Config(args) => config::run(args),
         Command::Migrate(args) => migrate::run(args).await,
+        Command::Backup(args) => backup::run(args).await,
+        Command::Party(args) => party::run(args).await,
         Command::Remnants(args) => remnants::run(args).await,
         Command::Bench(args) => bench::run(args).await,
         Command::Completions(args) => completions::run(args),
@@ -136,7 +144,9 @@ fn code_of(error: &anyhow::Error) -> u8 {
             return exit::CONFIG;
         }
         match cause.downcast_ref::<OpenError>() {
-            Some(OpenError::Config(_) | OpenError::Unverified { .. }) => return exit::CONFIG,
+            Some(OpenError::Config(_) | OpenError::Unverified { .. } | OpenError::PartyMissing { .. }) => {
+                return exit::CONFIG;
+            }
             Some(OpenError::InUse(_) | OpenError::Elsewhere | OpenError::NotArrived) => return exit::UNAVAILABLE,
             Some(OpenError::Moved(_)) => return exit::MOVED,
             Some(OpenError::Absent(_)) => return exit::NOT_FOUND,

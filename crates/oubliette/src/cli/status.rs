@@ -48,6 +48,13 @@ pub async fn run(args: Args) -> Result<u8> {
         status.lookup_bytes / 1024
     );
     println!("sealing         {}", if status.sealing { "working" } else { "STALLED" });
+    for mirror in &status.mirrors {
+        let standing = match &mirror.cause {
+            None => "holds the key state".to_owned(),
+            Some(cause) => format!("BEHIND for {} s: {cause}", mirror.behind_seconds),
+        };
+        println!("mirror          {} ({}): {standing}", mirror.name, mirror.kind);
+    }
     for warning in &status.warnings {
         println!("warning         {warning}");
     }

@@ -4,6 +4,7 @@
 
 mod error;
 mod load;
+mod mirrors;
 mod nodes;
 mod places;
 mod reference;
@@ -14,13 +15,14 @@ mod witnesses;
 
 pub use error::ConfigError;
 pub use load::{Source, load};
+pub use mirrors::{HostPlace, MirrorAt, MirrorPlace};
 pub use nodes::{NodeFiles, NodePlace};
 pub use places::{BlobPlace, MetadataPlace, SecondPlace};
 pub use reference::{example, reference};
 pub use section::{Field, Section, SectionDoc};
 pub use sections::{
-    Cors, Erasure, Ingest, KeyState, Limits, Log, LogFormat, Metrics, Node, Openbao, Participants, Phones, Pkcs11,
-    Postgres, Root, S3, Server, Storage, Tls, Transparency, Vonage,
+    Cors, Erasure, Ingest, KeyState, Limits, Log, LogFormat, Metrics, MirrorHost, Mirrors, Node, Openbao, Participants,
+    Phones, Pkcs11, Postgres, Root, S3, Server, Storage, Tls, Transparency, Vonage,
 };
 pub use witnesses::Witness;
 
@@ -37,6 +39,10 @@ pub struct Config {
     pub s3: S3,
     /// The key state beside PostgreSQL.
     pub key_state: KeyState,
+    /// Mirrors of the key state.
+    pub mirrors: Mirrors,
+    /// Mirrors of other vaults.
+    pub mirror_host: MirrorHost,
     /// The root store.
     pub root: Root,
     /// OpenBao.
@@ -79,6 +85,8 @@ impl Config {
             postgres: take(&mut table)?,
             s3: take(&mut table)?,
             key_state: take(&mut table)?,
+            mirrors: take(&mut table)?,
+            mirror_host: take(&mut table)?,
             root: take(&mut table)?,
             openbao: take(&mut table)?,
             pkcs11: take(&mut table)?,
@@ -109,6 +117,8 @@ impl Config {
         put(&mut table, &self.postgres);
         put(&mut table, &self.s3);
         put(&mut table, &self.key_state);
+        put(&mut table, &self.mirrors);
+        put(&mut table, &self.mirror_host);
         put(&mut table, &self.root);
         put(&mut table, &self.openbao);
         put(&mut table, &self.pkcs11);
@@ -135,6 +145,8 @@ impl Config {
             SectionDoc::of::<Postgres>(),
             SectionDoc::of::<S3>(),
             SectionDoc::of::<KeyState>(),
+            SectionDoc::of::<Mirrors>(),
+            SectionDoc::of::<MirrorHost>(),
             SectionDoc::of::<Root>(),
             SectionDoc::of::<Openbao>(),
             SectionDoc::of::<Pkcs11>(),

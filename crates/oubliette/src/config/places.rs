@@ -51,18 +51,25 @@ impl Config {
 
     /// Where the contents lie.
     pub fn blob_place(&self) -> Result<BlobPlace, ConfigError> {
-        let wrong = |text: &str| ConfigError::value("storage", "blobs", text);
         if self.storage.blobs == "local" {
             return Ok(BlobPlace::Local);
         }
-        let rest =
-            self.storage.blobs.strip_prefix("s3://").ok_or_else(|| wrong("\"local\" or \"s3://bucket/prefix\""))?;
+        let options = self.bucket_at("storage", "blobs", &self.storage.blobs)?;
+        let limits =
+            ObjectOptions { timeout: Duration::from_secs(self.s3.timeout_seconds), ..ObjectOptions::default() };
+        Ok(BlobPlace::S3(Box::new(options), limits))
+    }
+
+    /// A bucket named in `[section] key`, reached as `[s3]` says.
+    pub fn bucket_at(&self, section: &'static str, key: &'static str, url: &str) -> Result<S3Options, ConfigError> {
+        let wrong = |text: &str| ConfigError::value(section, key, text);
+        let rest = url.strip_prefix("s3://").ok_or_else(|| wrong("\"local\" or \"s3://bucket/prefix\""))?;
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         if bucket.is_empty() {
             return Err(wrong("the bucket's name is missing: \"s3://bucket/prefix\""));
         }
         let style = if self.s3.virtual_hosted { Style::Virtual } else { Style::Path };
-        let options = S3Options {
+        Ok(S3Options {
             prefix: prefix.trim_matches('/').to_owned(),
             region: self.s3.region.clone(),
             endpoint: self.s3.endpoint.clone().filter(|endpoint| !endpoint.is_empty()),
@@ -71,10 +78,7 @@ impl Config {
             ca_file: given(self.s3.ca_file.as_ref()),
             allow_http: self.s3.allow_http,
             ..S3Options::new(bucket, self.s3_credentials()?)
-        };
-        let limits =
-            ObjectOptions { timeout: Duration::from_secs(self.s3.timeout_seconds), ..ObjectOptions::default() };
-        Ok(BlobPlace::S3(Box::new(options), limits))
+        })
     }
 
     /// The second place of key pages. Asked only when the first is PostgreSQL.
@@ -205,6 +209,6 @@ impl Config {
 }
 
 /// An empty path in the environment means none.
-fn given(path: Option<&PathBuf>) -> Option<PathBuf> {
+pub(super) fn given(path: Option<&PathBuf>) -> Option<PathBuf> {
     path.filter(|path| !path.as_os_str().is_empty()).cloned()
 }

@@ -24,15 +24,18 @@ pub struct Running {
 }
 
 impl Target {
+    /// The running program's, if there is one.
+    pub async fn running(config: &Config) -> Option<Self> {
+        let endpoint = Endpoint::read(&config.storage.data)?;
+        let client = reqwest::Client::builder().no_proxy().build().ok()?;
+        let running = Running { endpoint, client };
+        running.ask(&Ask::Tenants).await.ok().map(|_| Self::Running(running))
+    }
+
     /// The running program's, if there is one; else opens the vault. Commands never make a vault.
     pub async fn find(config: &Config) -> Result<Self> {
-        let data = &config.storage.data;
-        if let Some(endpoint) = Endpoint::read(data) {
-            let client = reqwest::Client::builder().no_proxy().build().context("no HTTP client")?;
-            let running = Running { endpoint, client };
-            if running.ask(&Ask::Tenants).await.is_ok() {
-                return Ok(Self::Running(running));
-            }
+        if let Some(running) = Self::running(config).await {
+            return Ok(running);
         }
         match OpenVault::open_existing(config, RegisterPolicy::Warn).await {
             Ok(embedded) => Ok(Self::Here(Box::new(embedded))),
@@ -52,6 +55,8 @@ impl Target {
                     report: embedded.report.clone(),
                     node: None,
                     mover: embedded.mover.clone(),
+                    mirrors: embedded.mirrors.clone(),
+                    backups: Some(embedded.backups.clone()),
                 };
                 handle(&embedded.vault, &around, ask).await
             }

@@ -1,15 +1,19 @@
 //! Answers an [`Ask`] from a vault, the same way for both paths.
 
+use std::sync::Arc;
+
 use oubliette_core::model::{Actor, Credential, CredentialKind, Scope, Scopes, TenantId};
 use oubliette_core::ports::PurgeState;
 use oubliette_core::service::{ErasureView, NewCredential, Order, Plan, TransparencyLog, Vault, VaultError};
 use oubliette_proof::Token;
+use oubliette_store::media::Mirrored;
 use uuid::Uuid;
 
 use super::{
-    AsNode, Ask, AskOrder, CredentialView, ErasureProgress, Failure, LogView, PlanLine, PlanView, StatusView,
+    AsNode, Ask, AskOrder, CredentialView, ErasureProgress, Failure, LogView, MirrorView, PlanLine, PlanView, StatusView,
     TenantView, Told,
 };
+use crate::backup::Backups;
 use crate::cli::exit;
 use crate::moving::Mover;
 use crate::opening::OpenReport;
@@ -30,6 +34,10 @@ pub(super) struct Surroundings {
     pub(super) node: Option<AsNode>,
     /// Moves the vault, where it can be.
     pub(super) mover: Option<Mover>,
+    /// The key state's mirrors.
+    pub(super) mirrors: Option<Arc<Mirrored>>,
+    /// Makes copies of the data.
+    pub(super) backups: Option<Backups>,
 }
 
 /// Answers; a refusal is an answer too.
@@ -39,6 +47,7 @@ pub(super) async fn handle(vault: &Vault, around: &Surroundings, ask: Ask) -> To
             let told = answer_of_move(around, ask).await;
             return told.unwrap_or_else(|failure| Told::Refused { failure });
         }
+        Ask::Backup { .. } | Ask::BackupProgress => return answer_of_backup(around, ask),
         ask => ask,
     };
     match answer(vault, around, ask).await {
@@ -121,10 +130,24 @@ async fn answer(vault: &Vault, around: &Surroundings, ask: Ask) -> Result<Told, 
             vault.rotate_log_key().await?;
             Told::Log(Box::new(view_log(&vault.log())))
         }
-        Ask::MovePlan { .. } | Ask::Move { .. } | Ask::MoveProgress => {
-            return Err(VaultError::Invalid("a question about a move"));
+        Ask::MovePlan { .. } | Ask::Move { .. } | Ask::MoveProgress | Ask::Backup { .. } | Ask::BackupProgress => {
+            return Err(VaultError::Invalid("a question about a move or a copy"));
         }
     })
+}
+
+/// Copies of the data.
+fn answer_of_backup(around: &Surroundings, ask: Ask) -> Told {
+    let refused = |message: String| Told::Refused { failure: Failure { exit: exit::FAILED, message } };
+    let Some(backups) = &around.backups else {
+        return refused("this program makes no copies".to_owned());
+    };
+    if let Ask::Backup { to } = ask
+        && let Err(error) = backups.start(to)
+    {
+        return refused(crate::cli::chain(&error));
+    }
+    Told::Backup(backups.now())
 }
 
 /// Moves: the configuration of the new place is read by the process that does the work.
@@ -173,6 +196,7 @@ async fn status(vault: &Vault, around: &Surroundings) -> Result<StatusView, Vaul
         lookup_bytes: status.lookup_bytes,
         lookups_ready: status.readiness.lookups,
         sealing: status.readiness.sealing,
+        mirrors: MirrorView::all(around.mirrors.as_deref()),
         node: around.node.as_ref().map(|node| node.name.clone()),
         fronts: around.node.as_ref().map_or_else(Vec::new, |node| (node.fronts)()),
     })

@@ -21,9 +21,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use oubliette_core::model::Selector;
+use oubliette_store::media::{MirrorStatus, Mirrored, Standing};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::backup::BackupView;
 use crate::moving::{MovePlan, MoveView};
 
 /// What a command asks. Personal: no `Debug`.
@@ -46,6 +48,8 @@ pub enum Ask {
     MovePlan { to: PathBuf },
     Move { to: PathBuf },
     MoveProgress,
+    Backup { to: String },
+    BackupProgress,
 }
 
 /// What it is told. Personal: no `Debug`.
@@ -67,6 +71,7 @@ pub enum Told {
     Front(FrontView),
     MovePlan(MovePlan),
     MoveProgress(Box<MoveView>),
+    Backup(BackupView),
     Refused { failure: Failure },
 }
 
@@ -225,6 +230,42 @@ pub struct FrontView {
     pub holder_address: Option<String>,
 }
 
+/// A mirror of the key state.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MirrorView {
+    /// Its name.
+    pub name: String,
+    /// What kind of place it is.
+    pub kind: String,
+    /// It holds everything.
+    pub holds: bool,
+    /// Why it does not.
+    pub cause: Option<String>,
+    /// For how long it has not.
+    pub behind_seconds: u64,
+}
+
+impl MirrorView {
+    /// All mirrors as they are now.
+    pub fn all(mirrored: Option<&Mirrored>) -> Vec<Self> {
+        let view = |mirror: MirrorStatus| {
+            let (cause, behind) = match mirror.standing {
+                Standing::Holding => (None, 0),
+                Standing::Behind { cause, since } => (Some(cause), since.elapsed().as_secs()),
+            };
+            Self {
+                name: mirror.name,
+                kind: mirror.kind.to_owned(),
+                holds: cause.is_none(),
+                cause,
+                behind_seconds: behind,
+            }
+        };
+        mirrored.map(Mirrored::status).unwrap_or_default().into_iter().map(view).collect()
+    }
+}
+
 /// Figures of the vault.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -270,6 +311,9 @@ pub struct StatusView {
     pub lookups_ready: bool,
     /// Seals are being made.
     pub sealing: bool,
+    /// The key state's mirrors.
+    #[serde(default)]
+    pub mirrors: Vec<MirrorView>,
     /// The node that serves it, where several stand side by side.
     #[serde(default)]
     pub node: Option<String>,

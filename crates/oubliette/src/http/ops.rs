@@ -9,9 +9,11 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use oubliette_core::service::Vault;
+use oubliette_store::media::Mirrored;
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use crate::control::MirrorView;
 use crate::telemetry::{self, Serving};
 
 /// What the operators' routes need.
@@ -27,6 +29,8 @@ pub struct Ops {
     pub metrics_token: Option<Arc<Zeroizing<String>>>,
     /// What the figures say of the process itself.
     pub serving: Arc<Serving>,
+    /// The key state's mirrors.
+    pub mirrors: Option<Arc<Mirrored>>,
 }
 
 /// `/healthz`, `/readyz`, `/metrics`.
@@ -48,12 +52,15 @@ async fn readyz(State(ops): State<Ops>) -> Response {
     let readiness = ops.vault.readiness();
     let ready = readiness.leased && readiness.lookups && readiness.sealing && !readiness.poisoned;
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let behind: Vec<_> = MirrorView::all(ops.mirrors.as_deref()).into_iter().filter(|mirror| !mirror.holds).collect();
+    let behind: Vec<_> = behind.iter().map(|mirror| &mirror.name).collect();
     let body = json!({
         "ready": ready,
         "leased": readiness.leased,
         "lookups": readiness.lookups,
         "sealing": readiness.sealing,
         "poisoned": readiness.poisoned,
+        "mirrorsBehind": behind,
     });
     (code, Json(body)).into_response()
 }
@@ -70,6 +77,7 @@ async fn vault_figures(State(ops): State<Ops>, headers: HeaderMap) -> Response {
     metrics::gauge!("oubliette_log_entries").set(ops.vault.log().head().size as f64);
     telemetry::record_readiness(&ops.vault.readiness());
     ops.serving.record();
+    telemetry::record_mirrors(&MirrorView::all(ops.mirrors.as_deref()));
     figures(ops.metrics_token.as_deref(), &headers)
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use keyforest::Probe;
+use keyforest::media::Medium;
 use oubliette_core::service::Inspection;
 
 use super::marker::{self, Stage};
@@ -55,7 +56,8 @@ async fn bring_home(
                 return Err(MoveError::Refused("the register is another vault's"));
             }
             target::clear_keys(engines).await?;
-            let copied = keys::copy(&forest, &old.packs, engines, forest_limits(to), probe).await?;
+            let old_packs: Arc<dyn Medium> = Arc::clone(&old.packs) as _;
+            let copied = keys::copy(&forest, &old_packs, engines, forest_limits(to), probe).await?;
             let inspection = Inspection {
                 forest,
                 metadata: Arc::clone(&old.metadata),

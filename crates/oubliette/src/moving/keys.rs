@@ -11,6 +11,7 @@ use keyforest::media::{Medium, MemorySlots, SlotDevice, SlotError};
 use keyforest::{Forest, ForestConfig, Pins, Probe, Stores, destroy_roots, hand_root_over, holds_root};
 use oubliette_core::ports::Write;
 use oubliette_core::service::{Inspection, copy_log};
+use oubliette_store::media::Place;
 use uuid::Uuid;
 
 use super::prove::{Proof, prove};
@@ -115,8 +116,8 @@ pub fn belongs(forest: &Forest, instance: Uuid) -> bool {
     forest.pins().instance == *instance.as_bytes()
 }
 
-fn stores(packs: &Arc<dyn Medium>, register: Arc<dyn SlotDevice>, probe: &Arc<dyn Probe>) -> Stores {
-    Stores { packs: Arc::clone(packs), register, probe: Arc::clone(probe) }
+fn stores(packs: &Arc<dyn Place>, register: Arc<dyn SlotDevice>, probe: &Arc<dyn Probe>) -> Stores {
+    Stores { packs: Arc::clone(packs) as Arc<dyn Medium>, register, probe: Arc::clone(probe) }
 }
 
 /// Makes the same call again while a store does not answer: each of them may be made twice.

@@ -22,6 +22,15 @@ pub struct NodeTls {
 impl NodeTls {
     /// Reads the files; certificate and key must belong together.
     pub fn read(files: &NodeFiles) -> Result<Self> {
+        Self::read_for("node", files)
+    }
+
+    /// The same for the files that another section names.
+    pub fn read_for(section: &str, files: &NodeFiles) -> Result<Self> {
+        Self::read_files(files).map_err(|error| error.context(format!("[{section}]")))
+    }
+
+    fn read_files(files: &NodeFiles) -> Result<Self> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let roots = Arc::new(roots(files)?);
         Ok(Self {
@@ -34,14 +43,14 @@ impl NodeTls {
 fn server(files: &NodeFiles, roots: &Arc<RootCertStore>, provider: &Arc<CryptoProvider>) -> Result<ServerConfig> {
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), Arc::clone(provider))
         .build()
-        .context("node.ca_file: no certificate of an authority")?;
+        .context("ca_file: no certificate of an authority")?;
     let (chain, key) = identity(files)?;
     let mut config = ServerConfig::builder_with_provider(Arc::clone(provider))
         .with_protocol_versions(&[&rustls::version::TLS13])
-        .context("node: TLS 1.3 is not supported")?
+        .context("TLS 1.3 is not supported")?
         .with_client_cert_verifier(verifier)
         .with_single_cert(chain, key)
-        .context("node.key_file: certificate and key do not belong together")?;
+        .context("key_file: certificate and key do not belong together")?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }
@@ -50,10 +59,10 @@ fn client(files: &NodeFiles, roots: Arc<RootCertStore>, provider: Arc<CryptoProv
     let (chain, key) = identity(files)?;
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
-        .context("node: TLS 1.3 is not supported")?
+        .context("TLS 1.3 is not supported")?
         .with_root_certificates(roots)
         .with_client_auth_cert(chain, key)
-        .context("node.key_file: certificate and key do not belong together")?;
+        .context("key_file: certificate and key do not belong together")?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }
@@ -63,12 +72,12 @@ fn roots(files: &NodeFiles) -> Result<RootCertStore> {
     let path = files.ca.display();
     let certificates = CertificateDer::pem_file_iter(&files.ca)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .with_context(|| format!("node.ca_file: {path} cannot be read as PEM"))?;
+        .with_context(|| format!("ca_file: {path} cannot be read as PEM"))?;
     for certificate in certificates {
-        roots.add(certificate).with_context(|| format!("node.ca_file: {path} holds no certificate of an authority"))?;
+        roots.add(certificate).with_context(|| format!("ca_file: {path} holds no certificate of an authority"))?;
     }
     if roots.is_empty() {
-        bail!("node.ca_file: {path} holds no certificate");
+        bail!("ca_file: {path} holds no certificate");
     }
     Ok(roots)
 }
@@ -77,11 +86,11 @@ fn identity(files: &NodeFiles) -> Result<(Vec<CertificateDer<'static>>, PrivateK
     let path = files.certificate.display();
     let chain = CertificateDer::pem_file_iter(&files.certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .with_context(|| format!("node.certificate_file: {path} cannot be read as PEM"))?;
+        .with_context(|| format!("certificate_file: {path} cannot be read as PEM"))?;
     if chain.is_empty() {
-        bail!("node.certificate_file: {path} holds no certificate");
+        bail!("certificate_file: {path} holds no certificate");
     }
     let key = PrivateKeyDer::from_pem_file(&files.key)
-        .with_context(|| format!("node.key_file: {} holds no private key in PEM", files.key.display()))?;
+        .with_context(|| format!("key_file: {} holds no private key in PEM", files.key.display()))?;
     Ok((chain, key))
 }

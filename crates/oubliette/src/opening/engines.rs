@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use keyforest::Probe;
-use keyforest::media::{Medium, SlotDevice};
+use keyforest::media::SlotDevice;
 use oubliette_core::ports::{Blobs, Lease, Metadata, Unbounded};
 use oubliette_store::blobs::object::{Capabilities, ObjectBlobs, S3Options};
 use oubliette_store::blobs::{LocalBlobs, LocalOptions};
@@ -23,7 +23,7 @@ use oubliette_store::roots::{Carrier, FileRegister, RootOptions, RootPlace, fold
 
 use uuid::Uuid;
 
-use super::{OpenError, Opening};
+use super::{OpenError, Opening, blocking};
 use crate::config::{BlobPlace, Config, SecondPlace};
 
 /// How long the second place of key pages may take to catch up, and how long an answer that got lost is looked for.
@@ -43,8 +43,8 @@ pub struct Engines {
     pub blobs: Arc<dyn Blobs>,
     /// What the bucket can do, where contents lie in one.
     pub bucket: Option<Capabilities>,
-    /// Key pages and journal.
-    pub packs: Arc<dyn Medium>,
+    /// Key pages and journal, without mirrors.
+    pub packs: Arc<dyn Place>,
     /// The root store.
     pub register: Arc<dyn SlotDevice>,
     /// What is known of it.
@@ -204,7 +204,7 @@ async fn claim(server: &PostgresServer, opening: &Opening) -> Result<(KeyDatabas
 pub(crate) const KEYS: &str = "keys";
 
 struct Keys {
-    packs: Arc<dyn Medium>,
+    packs: Arc<dyn Place>,
     register: Arc<dyn SlotDevice>,
     assessment: RegisterAssessment,
     keeper: LeaseKeeper,
@@ -233,7 +233,7 @@ fn keys(
     });
     let keeper = keeper.map_err(failed)?;
     let pages = database.pages().map_err(failed)?;
-    let packs: Arc<dyn Medium> = match second {
+    let packs: Arc<dyn Place> = match second {
         SecondPlace::Standby(server) => Arc::new(StandbyPages::new(pages, &server, PATIENCE).map_err(failed)?),
         SecondPlace::Folder(path) => twin(Arc::new(pages), Arc::new(alone(&path)?))?,
         SecondPlace::Blobs => {
@@ -251,7 +251,7 @@ fn keys(
     Ok(Keys { packs, register, assessment: opened.assessment, keeper })
 }
 
-fn twin(first: Arc<dyn Place>, second: Arc<dyn Place>) -> Result<Arc<dyn Medium>, OpenError> {
+fn twin(first: Arc<dyn Place>, second: Arc<dyn Place>) -> Result<Arc<dyn Place>, OpenError> {
     let (twin, caught_up) = Twin::open(first, second)?;
     if caught_up.to_first > 0 || caught_up.to_second > 0 {
         tracing::info!(
@@ -286,8 +286,4 @@ fn folder(path: &Path) -> Result<Folder, OpenError> {
 fn alone(path: &Path) -> Result<Folder, OpenError> {
     let operation = "opening the second place of the key pages";
     Folder::open_alone(path).map_err(|source| OpenError::Io { operation, path: path.to_owned(), source })
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, OpenError> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| OpenError::Torn("opening the vault was cut short"))
 }

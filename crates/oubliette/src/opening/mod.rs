@@ -14,20 +14,21 @@
 
 mod engines;
 mod made;
+mod mirrors;
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use keyforest::media::SlotDevice;
+use keyforest::media::{Medium, SlotDevice};
 use keyforest::{Forest, ForestConfig, ForestError, Probe, Stores};
 use oubliette_core::ports::{Clock, Lease, Lenders, Metadata, NoLenders, PortError, SystemClock};
 use oubliette_core::service::{LogSettings, Vault, VaultError, VaultParts, VaultSettings, genesis};
 use oubliette_proof::Token;
 use oubliette_store::guard;
 use oubliette_store::lease::ClaimLease;
-use oubliette_store::media::TwinError;
+use oubliette_store::media::{MirrorError, Mirrored, PartyKind, TwinError};
 use oubliette_store::roots::check::{RegisterAssessment, Weight};
 use oubliette_store::roots::{self, FileRegister, RegisterError, RootOptions, RootsError};
 use thiserror::Error;
@@ -37,6 +38,7 @@ use uuid::Uuid;
 pub use self::engines::{Claim, Engines, scaled};
 pub(crate) use self::engines::{KEYS, embedded};
 use self::made::Made;
+use crate::backup::Backups;
 use crate::config::{Config, ConfigError, MetadataPlace};
 use crate::moving::{self, Mover, Source, UntilHandedOver, Watched};
 use crate::telemetry::{self, SealTimer, WatchedRegister};
@@ -102,6 +104,36 @@ pub enum OpenError {
     /// The two places of the key pages.
     #[error("the key pages cannot be opened")]
     Twin(#[from] TwinError),
+    /// A mirror of the key state.
+    #[error("the key state's mirrors cannot be used")]
+    Mirror(#[from] MirrorError),
+    /// The key state's own place, while its mirrors were joined to it.
+    #[error("the key state cannot be read or written")]
+    KeyPages(#[source] std::io::Error),
+    /// A mirror or an agent is not in the configuration any more.
+    #[error(
+        "the {kind} {name} takes part in every seal and is not in the configuration: name it there again, or drop it with \
+         `oubliette party drop {name} --kind {kind} --reason WHY`"
+    )]
+    PartyMissing {
+        /// `mirror` or `agent`.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// The register holds a root that was destroyed: it was restored from a copy.
+    #[error(
+        "old keys came back: the register holds the root of epoch {found}, but the mirror {mirror} knows that epoch {known} \
+         was in force. Nothing was changed. Was the register restored from an image? Then it must not be served again"
+    )]
+    KeysCameBack {
+        /// Who knows.
+        mirror: String,
+        /// The newest epoch known to have been in force.
+        known: u64,
+        /// The register's.
+        found: u64,
+    },
     /// The keys.
     #[error("the key state cannot be opened")]
     Forest(#[from] ForestError),
@@ -155,6 +187,8 @@ pub struct Opening {
     pub lenders: Arc<dyn Lenders>,
     /// The id that a database gets which is made now; drawn without one.
     pub instance: Option<Uuid>,
+    /// A party that is opened without, because it is being dropped.
+    pub leaving: Option<(PartyKind, String)>,
     /// How the transparency log is opened, other than the configuration says.
     pub log: Option<LogSettings>,
 }
@@ -164,8 +198,9 @@ impl Opening {
     pub fn new(register: RegisterPolicy) -> Self {
         let (clock, probe) = (Arc::new(SystemClock), program_probe());
         let lenders = Arc::new(NoLenders);
-        let (standing_by, instance, log) = (None, None, None);
-        Self { create: true, register, clock, probe, sweeping: true, wait: false, standing_by, lenders, instance, log }
+        let (standing_by, instance, log, leaving) = (None, None, None, None);
+        let (create, sweeping, wait) = (true, true, false);
+        Self { create, register, clock, probe, sweeping, wait, standing_by, lenders, instance, log, leaving }
     }
 }
 
@@ -181,6 +216,13 @@ pub struct OpenVault {
     pub report: OpenReport,
     /// Moves it to another place, when it lies in its data folder.
     pub mover: Option<Mover>,
+    /// The key state's mirrors, where there are any.
+    pub mirrors: Option<Arc<Mirrored>>,
+    /// Makes copies of its data.
+    pub backups: Backups,
+    key_state: Arc<dyn Medium>,
+    epoch_found: u64,
+    forest: Arc<Forest>,
     claim: Option<Claim>,
     _lock: File,
 }
@@ -308,9 +350,30 @@ impl OpenVault {
         // What opening asks of the root store counts as well.
         telemetry::recorder();
         let register: Arc<dyn SlotDevice> = Arc::new(WatchedRegister::new(register));
+        let instance = metadata.instance().await?.instance;
+        let mirrors = blocking({
+            let (config, primary, register) = (config.clone(), Arc::clone(&packs), Arc::clone(&register));
+            let (leaving, mut report) = (opening.leaving.clone(), std::mem::take(&mut report));
+            move || {
+                let attached = mirrors::attach(&config, primary, &*register, instance, leaving.as_ref(), &mut report);
+                attached.map(|mirrors| (mirrors, report))
+            }
+        });
+        let (mirrors, told) = mirrors.await??;
+        report = told;
+        let packs = match &mirrors {
+            Some(mirrored) => Arc::clone(mirrored) as Arc<dyn Medium>,
+            None => packs as Arc<dyn Medium>,
+        };
+        let key_state = Arc::clone(&packs);
         let log = Arc::clone(&packs);
         let stores = Stores { packs, register: Arc::clone(&register), probe: Arc::clone(&probe) };
         let forest = Arc::new(open_forest(config, stores, &*metadata, &opening, &mut report).await?);
+        let epoch_found = forest.epoch();
+        if let Some(mirrored) = &mirrors {
+            let (mirrored, epoch) = (Arc::clone(mirrored), forest.epoch());
+            blocking(move || mirrors::begin(&mirrored, epoch)).await??;
+        }
 
         let mut settings = VaultSettings { sweeping: opening.sweeping, ..config.vault_settings()? };
         settings.log = opening.log.unwrap_or(settings.log);
@@ -334,7 +397,7 @@ impl OpenVault {
         let parts = VaultParts {
             metadata: Arc::clone(&metadata),
             blobs,
-            forest,
+            forest: Arc::clone(&forest),
             clock: opening.clock,
             lease,
             lenders: opening.lenders,
@@ -347,7 +410,35 @@ impl OpenVault {
         for warning in &report.warnings {
             tracing::warn!("{warning}");
         }
-        Ok(Self { vault, metadata, data, report, mover, claim, _lock: lock })
+        if let Some(mirrored) = &mirrors {
+            mirrored.serve();
+            tokio::spawn(mirrors::keep_told(Arc::downgrade(mirrored), Arc::downgrade(&forest)));
+        }
+        let backups = Backups::new(vault.clone(), config.clone());
+        Ok(Self {
+            vault,
+            metadata,
+            data,
+            report,
+            mover,
+            mirrors,
+            backups,
+            key_state,
+            epoch_found,
+            forest,
+            claim,
+            _lock: lock,
+        })
+    }
+
+    /// Key pages and journal, with their mirrors.
+    pub fn key_state(&self) -> Arc<dyn Medium> {
+        Arc::clone(&self.key_state)
+    }
+
+    /// The epoch that was in force when the vault was opened.
+    pub fn epoch_found(&self) -> u64 {
+        self.epoch_found
     }
 
     /// Whether another process has taken the vault over: this one must end.
@@ -375,12 +466,20 @@ impl OpenVault {
             mover.stop().await;
         }
         self.vault.close().await;
+        if let Some(mirrored) = self.mirrors {
+            let epoch = self.forest.epoch();
+            let _ = tokio::task::spawn_blocking(move || mirrors::settle(&mirrored, epoch)).await;
+        }
         if let Some(claim) = self.claim {
             // Nobody seals or uses a key of this process any more.
             self.metadata.close().await;
             let _ = tokio::task::spawn_blocking(move || claim.release()).await;
         }
     }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, OpenError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| OpenError::Torn("opening the vault was cut short"))
 }
 
 /// The limits of the key state that the configuration gives.

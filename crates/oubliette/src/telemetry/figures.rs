@@ -8,6 +8,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use oubliette_core::service::{Readiness, Status};
 
 use super::table::{FIGURES, Kind};
+use crate::control::MirrorView;
 
 static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
 /// When this process began: the same whatever it becomes among nodes.
@@ -109,6 +110,15 @@ pub fn record_readiness(ready: &Readiness) {
         [("lease", ready.leased), ("lookups", ready.lookups), ("sealing", ready.sealing), ("flushes", !ready.poisoned)];
     for (part, fine) in parts {
         metrics::gauge!("oubliette_ready", "part" => part).set(truth(fine));
+    }
+}
+
+/// Copies how the mirrors of the key state stand into the recorder.
+pub fn record_mirrors(mirrors: &[MirrorView]) {
+    for mirror in mirrors {
+        let name = mirror.name.clone();
+        metrics::gauge!("oubliette_mirror_holds", "mirror" => name.clone()).set(truth(mirror.holds));
+        metrics::gauge!("oubliette_mirror_behind_seconds", "mirror" => name).set(mirror.behind_seconds as f64);
     }
 }
 

@@ -92,6 +92,13 @@ pub const FIGURES: &[Figure] = &[
         &[],
         "whether it carried out the last one; asked only by seals",
     ),
+    figure(
+        "oubliette_mirror_holds",
+        Kind::Gauge,
+        &["mirror"],
+        "1 when this mirror of the key state holds all of it; at 0 nothing is sealed",
+    ),
+    figure("oubliette_mirror_behind_seconds", Kind::Gauge, &["mirror"], "for how long it has not; 0 when it does"),
     figure("oubliette_deletion_lag_seconds", Kind::Gauge, &[], "age of the oldest erasure that is not sealed yet"),
     figure("oubliette_erasures_unsealed", Kind::Gauge, &[], "erasures accepted and not sealed yet"),
     figure(

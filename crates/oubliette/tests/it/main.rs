@@ -6,6 +6,7 @@
 #[path = "../attacker/mod.rs"]
 mod attacker;
 mod backend;
+mod backup;
 mod bytes;
 mod certificate;
 mod cli;
@@ -21,6 +22,7 @@ mod engines;
 mod figures;
 mod import;
 mod memory;
+mod mirrors;
 mod moving;
 mod native;
 mod nodes;

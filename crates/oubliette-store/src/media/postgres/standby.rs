@@ -53,6 +53,10 @@ impl StandbyPages {
         Ok(Self { pages, standby: Arc::new(Reader::new(connector)), patience })
     }
 
+    pub(in crate::media) fn pages(&self) -> &PostgresPages {
+        &self.pages
+    }
+
     /// Waits until the standby holds what was written so far.
     fn caught_up(&self) -> io::Result<()> {
         let database = self.pages.database();

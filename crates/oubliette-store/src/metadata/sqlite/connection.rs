@@ -89,7 +89,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, PortError> {
 }
 
 /// SQLite gives its log and index files the permissions of the main file.
-fn create_private(path: &Path) -> std::io::Result<()> {
+pub(super) fn create_private(path: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.sync_all()
 }

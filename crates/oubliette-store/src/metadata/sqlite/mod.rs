@@ -8,6 +8,7 @@
 
 mod apply;
 mod connection;
+mod copying;
 mod error;
 mod migrate;
 mod port;
@@ -30,6 +31,7 @@ use oubliette_core::ports::{Applied, PortError, PortErrorKind, Transaction, may_
 use tokio::sync::{Semaphore, oneshot};
 use uuid::Uuid;
 
+pub use self::copying::{CopiedBlob, DatabaseCopy, copy_database};
 pub use super::migration::MigrationError;
 use crate::media::ground::Ground;
 use readers::Readers;

@@ -6,6 +6,7 @@ mod fence;
 mod figures;
 mod folder;
 mod lives;
+mod mirrored;
 mod objects;
 mod proxy;
 mod schema;

@@ -42,10 +42,14 @@ async fn a_vault_at_work_gives_out_exactly_the_figures_of_the_table() {
     std::fs::write(place.join("key.pem"), key.serialize_pem()).unwrap();
     std::fs::write(
         place.join("oubliette.toml"),
-        "[storage]\ndata = \"vault\"\naccept_unverified_register = true\n\
-         [tls]\ncertificate_file = \"cert.pem\"\nkey_file = \"key.pem\"\n\
-         [transparency]\nwitnesses = [\"http://127.0.0.1:9/ WITNESS\"]\n"
-            .replace("WITNESS", &witness.verifier().to_string()),
+        format!(
+            "[storage]\ndata = \"vault\"\naccept_unverified_register = true\n\
+             [tls]\ncertificate_file = \"cert.pem\"\nkey_file = \"key.pem\"\n\
+             [mirrors]\nplaces = [\"cellar=folder:{}\"]\n\
+             [transparency]\nwitnesses = [\"http://127.0.0.1:9/ {}\"]\n",
+            place.join("cellar").display(),
+            witness.verifier(),
+        ),
     )
     .unwrap();
     let mut server = place.serve(&["--config", "oubliette.toml"]);

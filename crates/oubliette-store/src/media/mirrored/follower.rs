@@ -1,0 +1,400 @@
+//! The thread behind one mirror: does what it is told in order, and when its place fails, opens it anew until it holds what
+//! the primary holds.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::mark::{Mark, NAME, REPLACE};
+use super::{CHUNK, Contact, Mirror, MirrorSpec, Pieces, Refill, Shared, Standing, State, is_shared};
+use crate::media::Place;
+use crate::media::place::{difference, joined};
+
+/// How often the mark follows the epoch in force.
+const MARK_EVERY: Duration = Duration::from_secs(5);
+/// Between two attempts to reach a place.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LAST_PAUSE: Duration = Duration::from_secs(5);
+/// How often a mirror that stays behind is spoken of.
+const REMIND: Duration = Duration::from_secs(60);
+/// The end of each file that is compared byte by byte whenever a place is opened.
+const TAIL: u64 = 1 << 20;
+
+/// An answer.
+pub(super) type Reply = io::Result<Vec<u8>>;
+
+/// What a follower is told.
+pub(super) enum Order {
+    /// Whom it follows, and whose mark it looks for. First of all.
+    Follow(Arc<dyn Place>, Mark),
+    Create(String),
+    Write(String, Pieces),
+    Truncate(String, u64),
+    Remove(String),
+    /// Makes durable what was written up to this serial.
+    Flush(String, u64, SyncSender<Reply>),
+    ReadBack(String, u64, usize, SyncSender<Reply>),
+    /// The epoch in force is to be noted now.
+    Mark(SyncSender<Reply>),
+    /// The place as it was looked at.
+    Place(SyncSender<io::Result<Arc<dyn Place>>>),
+    /// From now on it is to hold what the primary holds; time to try, if it does not.
+    Heal,
+}
+
+/// What a first look at a place found.
+pub(super) struct Seen {
+    pub(super) mark: Option<Mark>,
+    /// Files that are no mark.
+    pub(super) files: usize,
+}
+
+/// Starts a follower, which looks at its place first of all.
+pub(super) fn start(
+    spec: MirrorSpec,
+    contact: Contact,
+    epoch: Arc<AtomicU64>,
+) -> io::Result<(Mirror, Receiver<io::Result<Seen>>)> {
+    let cause = "it was not looked at yet".to_owned();
+    let state = State {
+        standing: Standing::Behind { cause, since: Instant::now() },
+        unconfirmed: BTreeMap::new(),
+        serial: 0,
+        in_vain: 0,
+    };
+    let shared = Arc::new(Shared {
+        name: spec.name.clone(),
+        kind: spec.kind,
+        state: Mutex::new(state),
+        copied: AtomicU64::new(0),
+    });
+    let (orders, queue) = channel();
+    let (looked, seen) = sync_channel(1);
+    let (end, ended) = sync_channel(1);
+    let of_thread = Arc::clone(&shared);
+    std::thread::Builder::new().name(format!("mirror-{}", spec.name)).spawn(move || {
+        let found = (spec.open)(contact).and_then(|place| Ok((see(&*place)?, place)));
+        let place = match found {
+            Ok((seen, place)) => {
+                let _ = looked.send(Ok(seen));
+                Some(place)
+            }
+            Err(error) => {
+                let _ = looked.send(Err(error));
+                None
+            }
+        };
+        if let Ok(Order::Follow(primary, mark)) = queue.recv() {
+            let follower = Follower {
+                shared: of_thread,
+                spec,
+                contact,
+                epoch,
+                primary,
+                mark,
+                place,
+                begun: false,
+                pause: FIRST_PAUSE,
+                tried: None,
+                marked: (0, Instant::now()),
+                reminded: Instant::now(),
+            };
+            follower.run(&queue);
+        }
+        let _ = end.send(());
+    })?;
+    Ok((Mirror { shared, orders, ended: Mutex::new(ended) }, seen))
+}
+
+fn see(place: &dyn Place) -> io::Result<Seen> {
+    let files = place.list()?.iter().filter(|(name, _)| name != NAME && name != REPLACE).count();
+    Ok(Seen { mark: Mark::read(place)?, files })
+}
+
+struct Follower {
+    shared: Arc<Shared>,
+    spec: MirrorSpec,
+    contact: Contact,
+    epoch: Arc<AtomicU64>,
+    primary: Arc<dyn Place>,
+    mark: Mark,
+    place: Option<Arc<dyn Place>>,
+    begun: bool,
+    pause: Duration,
+    tried: Option<Instant>,
+    /// The epoch of the mark, and when it was looked at.
+    marked: (u64, Instant),
+    reminded: Instant,
+}
+
+impl Follower {
+    fn run(mut self, queue: &Receiver<Order>) {
+        loop {
+            let order = match queue.recv_timeout(if self.holds() { MARK_EVERY } else { self.pause }) {
+                Ok(order) => Some(order),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            if let Some(order) = order {
+                self.follow(order);
+            }
+            if !self.begun {
+                continue;
+            }
+            if !self.holds() {
+                self.try_to_heal();
+            } else if self.marked.1.elapsed() >= MARK_EVERY {
+                // What a mark says is not needed by anything that is answered.
+                let _ = self.note_epoch();
+            }
+        }
+    }
+
+    fn holds(&self) -> bool {
+        self.shared.lock().standing == Standing::Holding
+    }
+
+    fn follow(&mut self, order: Order) {
+        match order {
+            Order::Follow(..) => {}
+            Order::Heal => self.begun = true,
+            Order::Create(name) => self.carry_out(|place| match place.create(&name, 0) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+                made => made,
+            }),
+            Order::Write(name, pieces) => {
+                self.carry_out(|place| pieces.iter().try_for_each(|(at, bytes)| place.write_at(&name, *at, bytes)));
+            }
+            Order::Truncate(name, len) => self.carry_out(|place| place.truncate(&name, len)),
+            Order::Remove(name) => self.carry_out(|place| match place.remove(&name) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                removed => removed,
+            }),
+            Order::Flush(name, serial, reply) => {
+                let answer = self.attempt(|place| place.flush(&name).map(|()| Vec::new()));
+                if answer.is_ok() {
+                    let mut state = self.shared.lock();
+                    if state.unconfirmed.get(&name).is_some_and(|entry| entry.serial <= serial) {
+                        state.unconfirmed.remove(&name);
+                    }
+                }
+                let _ = reply.send(answer);
+            }
+            Order::ReadBack(name, offset, len, reply) => {
+                let _ = reply.send(self.attempt(|place| place.read_back(&name, offset, len)));
+            }
+            Order::Mark(reply) => {
+                let _ = reply.send(self.note_epoch().map(|()| Vec::new()));
+            }
+            Order::Place(reply) => {
+                let place = self.place.clone().ok_or_else(|| io::Error::other("it is not open"));
+                let _ = reply.send(place);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, work: impl FnOnce(&dyn Place) -> io::Result<()>) {
+        let _ = self.attempt(|place| work(place).map(|()| Vec::new()));
+    }
+
+    /// Does something in a place that holds the key state; whoever fails is behind from then on.
+    fn attempt(&mut self, work: impl FnOnce(&dyn Place) -> Reply) -> Reply {
+        let Some(place) = self.place.as_ref().filter(|_| self.shared.lock().standing == Standing::Holding) else {
+            return Err(io::Error::other("the mirror is behind"));
+        };
+        let done = work(&**place);
+        if let Err(error) = &done {
+            self.shared.falls_behind(error);
+            // Nothing of it is believed any more, its open files least of all.
+            self.place = None;
+        }
+        done
+    }
+
+    fn note_epoch(&mut self) -> io::Result<()> {
+        let epoch = self.epoch.load(Ordering::Acquire);
+        self.marked.1 = Instant::now();
+        if self.marked.0 == epoch {
+            return Ok(());
+        }
+        let mark = Mark { epoch, ..self.mark };
+        self.attempt(|place| mark.write(place).map(|()| Vec::new()))?;
+        self.marked.0 = epoch;
+        Ok(())
+    }
+
+    fn try_to_heal(&mut self) {
+        if self.tried.is_some_and(|tried| tried.elapsed() < self.pause) {
+            return;
+        }
+        match self.heal() {
+            Ok(copied) => {
+                tracing::info!(mirror = self.shared.name, bytes = copied, "a mirror holds the key state");
+                self.pause = FIRST_PAUSE;
+                self.contact = Contact::Again;
+            }
+            Err(error) => {
+                self.place = None;
+                self.shared.falls_behind(&error);
+                self.shared.lock().in_vain += 1;
+                self.pause = (self.pause * 2).min(LAST_PAUSE);
+                if self.reminded.elapsed() >= REMIND {
+                    self.reminded = Instant::now();
+                    let cause = super::chain(&error);
+                    tracing::error!(mirror = self.shared.name, cause, "a mirror still does not hold the key state");
+                }
+            }
+        }
+        self.tried = Some(Instant::now());
+    }
+
+    /// Opens the place and makes it hold what the primary holds. The bytes that were copied.
+    fn heal(&mut self) -> io::Result<u64> {
+        // The one that was looked at when the vault was opened serves once. Let go before another is opened: it may be locked.
+        let looked_at = self.place.take().filter(|_| self.tried.is_none());
+        let place = match looked_at {
+            Some(place) => place,
+            None => (self.spec.open)(self.contact)?,
+        };
+        self.recognise(&*place)?;
+        let mut copied = self.alike(&*place)?;
+        loop {
+            let due: Vec<(String, u64, u64)> = {
+                let state = self.shared.lock();
+                state.unconfirmed.iter().map(|(name, entry)| (name.clone(), entry.from, entry.serial)).collect()
+            };
+            for (name, from, _) in &due {
+                copied += self.rewrite(&*place, name, *from)?;
+            }
+            let mut state = self.shared.lock();
+            for (name, _, serial) in due {
+                if state.unconfirmed.get(&name).is_some_and(|entry| entry.serial == serial) {
+                    state.unconfirmed.remove(&name);
+                }
+            }
+            if state.unconfirmed.is_empty() {
+                self.place = Some(place);
+                // Under the same lock as the last look: what is written from here on is told by orders.
+                state.standing = Standing::Holding;
+                state.in_vain = 0;
+                break;
+            }
+        }
+        self.shared.copied.fetch_add(copied, Ordering::Relaxed);
+        self.note_epoch()?;
+        Ok(copied)
+    }
+
+    /// Whether the place is this mirror's; makes it so if it is an empty one that may be.
+    fn recognise(&mut self, place: &dyn Place) -> io::Result<()> {
+        let seen = see(place)?;
+        match seen.mark {
+            Some(mark) if mark.instance != self.mark.instance || mark.state != self.mark.state => {
+                Err(io::Error::other("it holds the key state of another vault"))
+            }
+            Some(mark) if mark.epoch > self.epoch.load(Ordering::Acquire) => {
+                Err(io::Error::other("it knows a newer epoch than the one in force here: old keys came back"))
+            }
+            Some(mark) => {
+                self.marked.0 = mark.epoch;
+                Ok(())
+            }
+            None if seen.files > 0 => Err(io::Error::other("it holds files that are no mirror's")),
+            None => {
+                let told = place.list()?.iter().any(|(name, _)| name == REPLACE);
+                if self.contact == Contact::Again && self.spec.refill == Refill::WhenTold && !told {
+                    return Err(io::Error::other(
+                        "it is empty, although it held the key state: is its disk mounted? If this is a new disk, put an \
+                         empty file named `replace` there",
+                    ));
+                }
+                Mark { epoch: 0, ..self.mark }.write(place)?;
+                self.marked.0 = 0;
+                if told { place.remove(REPLACE) } else { Ok(()) }
+            }
+        }
+    }
+
+    /// Makes files, lengths and ends the same as those of the primary.
+    fn alike(&self, place: &dyn Place) -> io::Result<u64> {
+        let shared = |files: Vec<(String, u64)>| -> BTreeMap<String, u64> {
+            files.into_iter().filter(|(name, _)| is_shared(name)).collect()
+        };
+        let (here, there) = (shared(self.primary.list()?), shared(place.list()?));
+        let mut copied = 0;
+        for (name, len) in &here {
+            match there.get(name) {
+                None => place.create(name, 0)?,
+                Some(longer) if longer > len => {
+                    place.truncate(name, *len)?;
+                    place.flush(name)?;
+                }
+                Some(_) => {}
+            }
+            let mut due = difference(&self.primary.held(name)?, &place.held(name)?);
+            due.extend(self.different_end(place, name, *len)?);
+            due.sort_by_key(|range| range.start);
+            copied += self.copy(place, name, &joined(due))?;
+        }
+        // Last: what was carried over to a new file is there by now.
+        for name in there.keys().filter(|name| !here.contains_key(*name)) {
+            place.remove(name)?;
+        }
+        Ok(copied)
+    }
+
+    /// The end of a file, if both hold it and it differs.
+    fn different_end(&self, place: &dyn Place, name: &str, len: u64) -> io::Result<Option<Range<u64>>> {
+        let held = place.held(name)?.last().map_or(0, |range| range.end).min(len);
+        let from = held.saturating_sub(TAIL);
+        if from == held {
+            return Ok(None);
+        }
+        let size = (held - from) as usize;
+        let same = self.primary.read_at(name, from, size)? == place.read_back(name, from, size)?;
+        Ok((!same).then_some(from..held))
+    }
+
+    /// Writes everything from an offset on again, and believes only what it reads back.
+    fn rewrite(&self, place: &dyn Place, name: &str, from: u64) -> io::Result<u64> {
+        let Some((_, len)) = self.primary.list()?.into_iter().find(|(file, _)| file == name) else {
+            return match place.remove(name) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(0),
+            };
+        };
+        match place.create(name, 0) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        if place.list()?.iter().any(|(file, longer)| file == name && *longer > len) {
+            place.truncate(name, len)?;
+        }
+        let copied = if from < len { self.copy(place, name, std::slice::from_ref(&(from..len)))? } else { 0 };
+        place.flush(name)?;
+        Ok(copied)
+    }
+
+    fn copy(&self, place: &dyn Place, name: &str, ranges: &[Range<u64>]) -> io::Result<u64> {
+        let mut copied = 0;
+        for range in ranges {
+            let mut at = range.start;
+            while at < range.end {
+                let len = (range.end - at).min(CHUNK) as usize;
+                let bytes = self.primary.read_at(name, at, len)?;
+                place.write_at(name, at, &bytes)?;
+                place.flush(name)?;
+                if place.read_back(name, at, len)? != bytes {
+                    return Err(io::Error::other("it gives other bytes back than were written"));
+                }
+                at += len as u64;
+                copied += len as u64;
+            }
+        }
+        Ok(copied)
+    }
+}

@@ -1,0 +1,641 @@
+//! The key state with mirrors: further places that hold it before an old root dies.
+//!
+//! The *primary* is the medium that a layout has without mirrors. Everything is written there first and read from there.
+//! Each mirror is followed by a thread of its own ([`follower`]): a place that hangs holds up no reading. A flush is `Ok` when
+//! the primary and every mirror hold the bytes durably; what is read *back* is read from all of them and must be the same
+//! everywhere. So no root is destroyed before its successor's pages were read from every mirror.
+//!
+//! A mirror that fails is *behind*: from then on nothing of it is believed. Flushes answer that they may be tried again
+//! ([`keyforest::media::not_done`]); the primary has the bytes. Its place is opened anew until it answers, is told everything
+//! that was not confirmed once more, is read back and compared, and only then counts again. A failed flush of a mirror never
+//! ends the process, and is never believed after.
+//!
+//! While a vault is opened ([`Mirrored::open`] to [`Mirrored::begin`]) only the primary is written: recovery makes nothing
+//! that a mirror lacks for a root in force, because that root was written after all mirrors held its pages. What the primary
+//! lacks and a mirror has is copied to it before ([`Mirrored::pull`]). From then to [`Mirrored::serve`] a flush passes over
+//! mirrors that are behind, so that a vault opens without them; reading back never does, so nothing is sealed.
+
+mod follower;
+mod mark;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use bytes::Bytes;
+use keyforest::media::{Medium, not_done};
+use thiserror::Error;
+
+use self::follower::{Order, Reply, Seen};
+use self::mark::Mark;
+use super::parties::{Parties, PartyKind};
+use super::place::{Place, difference};
+
+/// Bytes of unflushed writes that are handed to the mirrors before a flush asks for it.
+const AHEAD: usize = 8 << 20;
+/// Copied at once.
+const CHUNK: u64 = 4 << 20;
+/// After so many attempts in vain a start no longer waits for a mirror.
+const ATTEMPTS: u32 = 2;
+/// Between two looks whether all mirrors hold the key state.
+const POLL: Duration = Duration::from_millis(5);
+/// The name of the primary's reserve of disk space: that is the primary's own affair.
+const RESERVE: &str = "reserve";
+
+/// Why there is no following a mirror. Nothing was written to it.
+#[derive(Debug, Error)]
+pub enum MirrorError {
+    /// It is another vault's, or this one's before it was moved.
+    #[error(
+        "the mirror {0} holds the key state of another vault, or of this one before it moved: name the right place, or an \
+         empty one"
+    )]
+    Stranger(String),
+    /// Files of unknown origin where an empty place was expected.
+    #[error("the mirror {0} holds files that are no mirror's: name the right place, or an empty one")]
+    Occupied(String),
+    /// The primary failed.
+    #[error("the key state failed while {operation}")]
+    Io {
+        /// What was being done.
+        operation: &'static str,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+}
+
+fn io_failed(operation: &'static str) -> impl FnOnce(io::Error) -> MirrorError {
+    move |source| MirrorError::Io { operation, source }
+}
+
+/// Whether a place that held the key state and is empty now may simply be filled again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refill {
+    /// Yes: an emptied bucket is an emptied bucket.
+    Freely,
+    /// Only when an empty file `replace` lies in it: an empty folder may be the place where a disk is not mounted.
+    WhenTold,
+}
+
+/// Whether a place is opened for a mirror that never held anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contact {
+    /// It may be made.
+    First,
+    /// It must be there.
+    Again,
+}
+
+/// Opens a mirror's place with nothing kept of an earlier opening.
+pub type OpenPlace = Box<dyn Fn(Contact) -> io::Result<Arc<dyn Place>> + Send>;
+
+/// A mirror as it is configured.
+pub struct MirrorSpec {
+    /// Its name.
+    pub name: String,
+    /// What kind of place it is, for people.
+    pub kind: &'static str,
+    /// About an empty place.
+    pub refill: Refill,
+    /// Opens the place.
+    pub open: OpenPlace,
+}
+
+/// Whether a mirror holds the key state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It holds everything that was flushed.
+    Holding,
+    /// It does not, or it is not known. Nothing is sealed.
+    Behind {
+        /// Why, for people.
+        cause: String,
+        /// Since when.
+        since: Instant,
+    },
+}
+
+/// A mirror as it is now.
+#[derive(Clone, Debug)]
+pub struct MirrorStatus {
+    /// Its name.
+    pub name: String,
+    /// What kind of place it is.
+    pub kind: &'static str,
+    /// Whether it holds the key state.
+    pub standing: Standing,
+    /// Bytes copied to it since the vault was opened, beside what was sealed meanwhile.
+    pub copied: u64,
+}
+
+/// What looking at the mirrors found.
+#[derive(Clone, Debug, Default)]
+pub struct Looked {
+    /// The highest epoch that a mirror knows to have been in force, and which mirror.
+    pub newest: Option<(u64, String)>,
+    /// Mirrors that could not be looked at, and why.
+    pub unreachable: Vec<(String, String)>,
+    /// The primary holds no key state while a mirror does.
+    pub primary_lost: bool,
+}
+
+/// What is not confirmed of a file: everything from here on.
+#[derive(Clone, Copy)]
+struct Unconfirmed {
+    from: u64,
+    /// The newest write.
+    serial: u64,
+}
+
+/// What the vault's threads and a follower share.
+struct Shared {
+    name: String,
+    kind: &'static str,
+    state: Mutex<State>,
+    copied: AtomicU64,
+}
+
+struct State {
+    standing: Standing,
+    unconfirmed: BTreeMap<String, Unconfirmed>,
+    serial: u64,
+    /// Attempts in vain to make it hold the key state, since it last did.
+    in_vain: u32,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It is not believed any more. Told loudly once.
+    fn falls_behind(&self, error: &io::Error) {
+        let mut state = self.lock();
+        let cause = chain(error);
+        match &mut state.standing {
+            Standing::Behind { cause: known, .. } => *known = cause,
+            standing @ Standing::Holding => {
+                tracing::error!(mirror = self.name, cause, "a mirror does not answer: nothing is sealed until it does");
+                *standing = Standing::Behind { cause, since: Instant::now() };
+            }
+        }
+    }
+
+    fn refusal(&self) -> io::Error {
+        let cause = match &self.lock().standing {
+            Standing::Behind { cause, .. } => cause.clone(),
+            Standing::Holding => "it has fallen behind just now".to_owned(),
+        };
+        not_done(Waits { mirror: self.name.clone(), cause })
+    }
+}
+
+/// What a flush answers while a mirror is behind.
+#[derive(Debug, Error)]
+#[error("the mirror {mirror} does not hold the key state: {cause}")]
+struct Waits {
+    mirror: String,
+    cause: String,
+}
+
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let more = cause.to_string();
+        if !text.ends_with(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+struct Mirror {
+    shared: Arc<Shared>,
+    orders: std::sync::mpsc::Sender<Order>,
+    ended: Mutex<Receiver<()>>,
+}
+
+/// Writes since the last flush, as the mirrors are to be told of them.
+type Pieces = Vec<(u64, Bytes)>;
+
+/// The key state with its mirrors. One medium to whoever uses it.
+pub struct Mirrored {
+    primary: Arc<dyn Place>,
+    mirrors: Vec<Mirror>,
+    /// Mirrors are written as well.
+    begun: AtomicBool,
+    /// A flush is nothing without them.
+    serving: AtomicBool,
+    pieces: Mutex<BTreeMap<String, Pieces>>,
+    limit: Duration,
+    epoch: Arc<AtomicU64>,
+    mark: Mark,
+}
+
+impl fmt::Debug for Mirrored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mirrored").field("mirrors", &self.status()).finish_non_exhaustive()
+    }
+}
+
+impl Mirrored {
+    /// Looks at all mirrors side by side and begins to follow those that can be reached; the others are tried again. `limit`:
+    /// how long one of them may take to answer before it counts as away. Writes nothing, neither here nor there.
+    ///
+    /// # Errors
+    /// [`MirrorError::Stranger`] and [`MirrorError::Occupied`] are the operator's to mend.
+    pub fn open(
+        primary: Arc<dyn Place>,
+        instance: [u8; 16],
+        specs: Vec<MirrorSpec>,
+        limit: Duration,
+    ) -> Result<(Self, Looked), MirrorError> {
+        let listed = primary.list().map_err(io_failed("listing its files"))?;
+        let lost = !listed.iter().any(|(name, _)| name.starts_with("pack-"));
+        let parties = Parties::read(&*primary).map_err(io_failed("reading who takes part"))?;
+        let known = |name: &str| parties.as_ref().is_some_and(|list| list.get(PartyKind::Mirror, name).is_some());
+        let epoch = Arc::new(AtomicU64::new(0));
+        let mut looked = Looked::default();
+        let mut looking = Vec::new();
+        for spec in specs {
+            let contact = if known(&spec.name) { Contact::Again } else { Contact::First };
+            let started = follower::start(spec, contact, Arc::clone(&epoch));
+            looking.push(started.map_err(io_failed("starting a thread"))?);
+        }
+        let mut state = parties.as_ref().map(Parties::state);
+        let mut mirrors = Vec::new();
+        let until = Instant::now() + limit;
+        for (mirror, seen) in looking {
+            let name = mirror.shared.name.clone();
+            let slow = || Err(io::Error::new(io::ErrorKind::TimedOut, "it does not answer"));
+            match seen.recv_timeout(until.saturating_duration_since(Instant::now())).unwrap_or_else(|_| slow()) {
+                Ok(Seen { mark: Some(mark), .. }) => {
+                    let belongs = mark.instance == instance && *state.get_or_insert(mark.state) == mark.state;
+                    // A key state that is there and knows no parties has no mirrors yet: this mark is another's.
+                    if !belongs || (parties.is_none() && !lost) {
+                        return Err(MirrorError::Stranger(name));
+                    }
+                    looked.primary_lost |= lost && mark.epoch > 0;
+                    if looked.newest.as_ref().is_none_or(|(newest, _)| *newest < mark.epoch) {
+                        looked.newest = Some((mark.epoch, name));
+                    }
+                }
+                Ok(Seen { mark: None, files: 0 }) => {}
+                Ok(Seen { mark: None, .. }) => return Err(MirrorError::Occupied(name)),
+                Err(error) => {
+                    mirror.shared.falls_behind(&error);
+                    looked.unreachable.push((name, chain(&error)));
+                }
+            }
+            mirrors.push(mirror);
+        }
+        let state = match state {
+            Some(state) => state,
+            None => {
+                let mut drawn = [0; 16];
+                let random = SystemRandom::new().fill(&mut drawn);
+                random
+                    .map_err(|_| MirrorError::Io { operation: "drawing a number", source: io::Error::other("none") })?;
+                drawn
+            }
+        };
+        let mark = Mark { instance, state, epoch: 0 };
+        for mirror in &mirrors {
+            let _ = mirror.orders.send(Order::Follow(Arc::clone(&primary), mark));
+        }
+        let (begun, serving, pieces) = (AtomicBool::new(false), AtomicBool::new(false), Mutex::default());
+        Ok((Self { primary, mirrors, begun, serving, pieces, limit, epoch, mark }, looked))
+    }
+
+    /// Copies to the primary what it lacks and a mirror has; the bytes copied. Before a forest is opened.
+    ///
+    /// # Errors
+    /// The primary failed. A mirror that fails is passed over.
+    pub fn pull(&self) -> Result<u64, MirrorError> {
+        let mut pulled = 0;
+        for mirror in &self.mirrors {
+            let (reply, answer) = sync_channel(1);
+            if mirror.orders.send(Order::Place(reply)).is_err() {
+                continue;
+            }
+            // Long: who opens a vault waits for a disk that is full of work rather than for nothing.
+            let Ok(Ok(place)) = answer.recv_timeout(self.limit) else { continue };
+            match self.pull_from(&*place) {
+                Ok(bytes) => pulled += bytes,
+                Err(Pulling::Primary(source)) => {
+                    return Err(MirrorError::Io { operation: "taking over from a mirror", source });
+                }
+                Err(Pulling::Mirror(error)) => mirror.shared.falls_behind(&error),
+            }
+        }
+        Ok(pulled)
+    }
+
+    fn pull_from(&self, place: &dyn Place) -> Result<u64, Pulling> {
+        let mut pulled = 0;
+        let primary = self.primary.list().map_err(Pulling::Primary)?;
+        for (name, _) in place.list().map_err(Pulling::Mirror)?.iter().filter(|(name, _)| is_shared(name)) {
+            let lacking = difference(
+                &place.held(name).map_err(Pulling::Mirror)?,
+                &self.primary.held(name).map_err(Pulling::Primary)?,
+            );
+            if !primary.iter().any(|(known, _)| known == name) {
+                self.primary.create(name, 0).map_err(Pulling::Primary)?;
+            }
+            for range in lacking {
+                let mut at = range.start;
+                while at < range.end {
+                    let len = (range.end - at).min(CHUNK) as usize;
+                    let bytes = place.read_back(name, at, len).map_err(Pulling::Mirror)?;
+                    self.primary.write_at(name, at, &bytes).map_err(Pulling::Primary)?;
+                    at += len as u64;
+                    pulled += len as u64;
+                }
+                self.primary.flush(name).map_err(Pulling::Primary)?;
+            }
+        }
+        Ok(pulled)
+    }
+
+    /// From now on mirrors are written as well, and nothing is sealed without them. Waits up to `wait` for all of them to
+    /// hold what the primary holds, or to turn out to be away, and notes in the key state those that hold it for the first
+    /// time. Call when the forest is open, with the epoch in force.
+    ///
+    /// # Errors
+    /// The primary failed. That a mirror is behind is no error: [`Mirrored::status`] says so.
+    pub fn begin(self: &Arc<Self>, epoch: u64, wait: Duration) -> io::Result<()> {
+        self.epoch.store(epoch, Ordering::Release);
+        self.begun.store(true, Ordering::Release);
+        for mirror in &self.mirrors {
+            let _ = mirror.orders.send(Order::Heal);
+        }
+        let until = Instant::now() + wait;
+        while !self.mirrors.iter().all(Mirror::is_settled) && Instant::now() < until {
+            std::thread::sleep(POLL);
+        }
+        self.admit(epoch)
+    }
+
+    /// From now on nothing at all is durable without the mirrors. Call before anything is answered.
+    pub fn serve(&self) {
+        self.serving.store(true, Ordering::Release);
+    }
+
+    /// Notes mirrors that hold the key state for the first time. What cannot be written now is written by a later call.
+    pub fn admit(self: &Arc<Self>, epoch: u64) -> io::Result<()> {
+        let mut parties = Parties::read(&*self.primary)?.unwrap_or_else(|| Parties::new(self.mark.state));
+        let mut new = false;
+        for mirror in &self.mirrors {
+            if mirror.shared.lock().standing == Standing::Holding {
+                new |= parties.join(PartyKind::Mirror, &mirror.shared.name, epoch);
+            }
+        }
+        if !new {
+            return Ok(());
+        }
+        let medium: Arc<dyn Medium> = Arc::clone(self) as Arc<dyn Medium>;
+        match parties.keep(&medium) {
+            Err(error) if keyforest::media::is_not_done(&error) => Ok(()),
+            kept => kept,
+        }
+    }
+
+    /// Tells the mirrors, in their own time, which epoch is in force.
+    pub fn sealed(&self, epoch: u64) {
+        self.epoch.fetch_max(epoch, Ordering::AcqRel);
+    }
+
+    /// Has the mirrors note the epoch in force now, and waits up to `wait` for it. For an end in good order.
+    pub fn settle(&self, epoch: u64, wait: Duration) {
+        self.sealed(epoch);
+        let until = Instant::now() + wait;
+        let answers: Vec<_> = self.mirrors.iter().filter_map(|mirror| mirror.ask(Order::Mark)).collect();
+        for answer in answers {
+            let _ = answer.recv_timeout(until.saturating_duration_since(Instant::now()));
+        }
+    }
+
+    /// Whether every mirror holds the key state.
+    pub fn all_hold(&self) -> bool {
+        self.mirrors.iter().all(|mirror| mirror.shared.lock().standing == Standing::Holding)
+    }
+
+    /// How many mirrors there are: all of them hold a state before the root before it is destroyed.
+    pub fn count(&self) -> usize {
+        self.mirrors.len()
+    }
+
+    /// All of them as they are now.
+    pub fn status(&self) -> Vec<MirrorStatus> {
+        let status = |mirror: &Mirror| MirrorStatus {
+            name: mirror.shared.name.clone(),
+            kind: mirror.shared.kind,
+            standing: mirror.shared.lock().standing.clone(),
+            copied: mirror.shared.copied.load(Ordering::Relaxed),
+        };
+        self.mirrors.iter().map(status).collect()
+    }
+
+    /// Hands what was written to a file to the mirrors that hold the key state; to the others nothing needs to be said.
+    fn hand_over(&self, name: &str) {
+        let pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner).remove(name).unwrap_or_default();
+        if pieces.is_empty() {
+            return;
+        }
+        for mirror in &self.mirrors {
+            mirror.tell(|| Order::Write(name.to_owned(), pieces.clone()));
+        }
+    }
+
+    fn is_mirrored(&self, name: &str) -> bool {
+        self.begun.load(Ordering::Acquire) && is_shared(name)
+    }
+
+    /// Waits for the mirrors' answers; the first that is not there in time, or is a refusal, counts.
+    fn gather(&self, answers: Vec<(&Mirror, Option<Receiver<Reply>>)>) -> io::Result<Vec<Vec<u8>>> {
+        let until = Instant::now() + self.limit;
+        let mut got = Vec::new();
+        let mut failed = None;
+        for (mirror, answer) in answers {
+            let Some(answer) = answer else {
+                failed = failed.or_else(|| Some(mirror.shared.refusal()));
+                continue;
+            };
+            match answer.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(Ok(bytes)) => got.push(bytes),
+                Ok(Err(_)) => failed = failed.or_else(|| Some(mirror.shared.refusal())),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    mirror.shared.falls_behind(&io::Error::new(io::ErrorKind::TimedOut, "it did not answer in time"));
+                    failed = failed.or_else(|| Some(mirror.shared.refusal()));
+                }
+            }
+        }
+        failed.map_or(Ok(got), Err)
+    }
+}
+
+enum Pulling {
+    Primary(io::Error),
+    Mirror(io::Error),
+}
+
+/// Files that are the same in all places.
+fn is_shared(name: &str) -> bool {
+    name != mark::NAME && name != mark::REPLACE && name != RESERVE
+}
+
+impl Mirror {
+    /// Whether it holds the key state, or has been tried and is not to be had now.
+    fn is_settled(&self) -> bool {
+        let state = self.shared.lock();
+        state.standing == Standing::Holding || state.in_vain >= ATTEMPTS
+    }
+
+    /// Sends an order if the mirror holds the key state; the answer's place.
+    fn ask(&self, order: impl FnOnce(SyncSender<Reply>) -> Order) -> Option<Receiver<Reply>> {
+        let state = self.shared.lock();
+        if state.standing != Standing::Holding {
+            drop(state);
+            let _ = self.orders.send(Order::Heal);
+            return None;
+        }
+        let (reply, answer) = sync_channel(1);
+        self.orders.send(order(reply)).ok().map(|()| answer)
+    }
+
+    fn tell(&self, order: impl FnOnce() -> Order) {
+        let state = self.shared.lock();
+        if state.standing == Standing::Holding {
+            let _ = self.orders.send(order());
+        }
+    }
+
+    /// Notes that a file is not confirmed from an offset on. After the primary was written.
+    fn wrote(&self, name: &str, from: u64) {
+        let mut state = self.shared.lock();
+        state.serial += 1;
+        let serial = state.serial;
+        let entry = state.unconfirmed.entry(name.to_owned()).or_insert(Unconfirmed { from, serial });
+        *entry = Unconfirmed { from: entry.from.min(from), serial };
+    }
+}
+
+impl Medium for Mirrored {
+    fn create(&self, name: &str, reserve: u64) -> io::Result<()> {
+        self.primary.create(name, reserve)?;
+        if self.is_mirrored(name) {
+            for mirror in &self.mirrors {
+                mirror.wrote(name, 0);
+                mirror.tell(|| Order::Create(name.to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    fn write_at(&self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let written = self.primary.write_at(name, offset, bytes);
+        if self.is_mirrored(name) && !bytes.is_empty() {
+            for mirror in &self.mirrors {
+                mirror.wrote(name, offset);
+            }
+            let ahead = {
+                let mut all = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
+                let pieces = all.entry(name.to_owned()).or_default();
+                pieces.push((offset, Bytes::copy_from_slice(bytes)));
+                pieces.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() >= AHEAD
+            };
+            if ahead {
+                self.hand_over(name);
+            }
+        }
+        written
+    }
+
+    fn flush(&self, name: &str) -> io::Result<()> {
+        if !self.is_mirrored(name) {
+            return self.primary.flush(name);
+        }
+        self.hand_over(name);
+        let asked: Vec<_> = self
+            .mirrors
+            .iter()
+            .map(|mirror| {
+                let serial = mirror.shared.lock().serial;
+                (mirror, mirror.ask(|reply| Order::Flush(name.to_owned(), serial, reply)))
+            })
+            .collect();
+        let flushed = self.primary.flush(name);
+        let gathered = self.gather(asked);
+        // What must end the process counts more than what may be tried again.
+        flushed.and(if self.serving.load(Ordering::Acquire) { gathered.map(drop) } else { Ok(()) })
+    }
+
+    fn read_at(&self, name: &str, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        self.primary.read_at(name, offset, len)
+    }
+
+    fn read_back(&self, name: &str, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        if !self.is_mirrored(name) {
+            return self.primary.read_back(name, offset, len);
+        }
+        let ask = |mirror: &Mirror| mirror.ask(|reply| Order::ReadBack(name.to_owned(), offset, len, reply));
+        let asked: Vec<_> = self.mirrors.iter().map(|mirror| (mirror, ask(mirror))).collect();
+        let bytes = self.primary.read_back(name, offset, len)?;
+        for (mirror, copy) in self.mirrors.iter().zip(self.gather(asked)?) {
+            if copy != bytes {
+                mirror.wrote(name, offset);
+                mirror.shared.falls_behind(&io::Error::other("it gave other bytes back than were written"));
+                return Err(mirror.shared.refusal());
+            }
+        }
+        Ok(bytes)
+    }
+
+    fn truncate(&self, name: &str, len: u64) -> io::Result<()> {
+        self.primary.truncate(name, len)?;
+        if self.is_mirrored(name) {
+            self.hand_over(name);
+            for mirror in &self.mirrors {
+                mirror.wrote(name, len);
+                mirror.tell(|| Order::Truncate(name.to_owned(), len));
+            }
+        }
+        Ok(())
+    }
+
+    fn list(&self) -> io::Result<Vec<(String, u64)>> {
+        self.primary.list()
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.primary.remove(name)?;
+        if self.is_mirrored(name) {
+            self.pieces.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+            for mirror in &self.mirrors {
+                mirror.shared.lock().unconfirmed.remove(name);
+                mirror.tell(|| Order::Remove(name.to_owned()));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Mirrored {
+    fn drop(&mut self) {
+        // A follower that hangs in its place is left behind: the process ends without it.
+        let ended: Vec<_> = self.mirrors.drain(..).map(|mirror| mirror.ended).collect();
+        for ended in ended {
+            let ended = ended.into_inner().unwrap_or_else(PoisonError::into_inner);
+            let _ = ended.recv_timeout(Duration::from_secs(1));
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Who takes part in every seal beside the vault itself: mirrors of the key state, and agents.
+//!
+//! Remembered in the key state, so that none can be left out by editing a configuration: a vault that knows a party its
+//! configuration lacks is not opened before an operator dropped that party, signed, in the log.
+//!
+//! ```text
+//! file parties-NNNNNNNN; the highest number that is whole counts. Text:
+//! oubliette parties 1
+//! state HEX16                          random number of this key state; its mirrors carry it too
+//! (mirror|agent) NAME JOINED CONFIRMED     epochs: when it joined, and the last it is known to have confirmed
+//! sum HEX32                            SHA-256 of everything before
+//! ```
+
+use std::fmt::Write as _;
+use std::io;
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use keyforest::media::Medium;
+
+const HEAD: &str = "oubliette parties 1\n";
+/// Largest file that is read.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// What a party does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PartyKind {
+    /// Holds copies of the key pages.
+    Mirror,
+    /// Holds an envelope of the root.
+    Agent,
+}
+
+impl PartyKind {
+    /// As it is written and shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mirror => "mirror",
+            Self::Agent => "agent",
+        }
+    }
+}
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Party {
+    /// What it does.
+    pub kind: PartyKind,
+    /// Its name in the configuration.
+    pub name: String,
+    /// The epoch in force when it joined.
+    pub joined: u64,
+    /// The last epoch it is known to have confirmed. What it may still hold is at least of that time.
+    pub confirmed: u64,
+}
+
+/// The parties of one key state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parties {
+    state: [u8; 16],
+    list: Vec<Party>,
+}
+
+impl Parties {
+    /// Nobody, for the key state of this number.
+    pub fn new(state: [u8; 16]) -> Self {
+        Self { state, list: Vec::new() }
+    }
+
+    /// What the medium remembers; `None` where no party ever joined.
+    ///
+    /// # Errors
+    /// The medium's, and one when there are such files and none is whole.
+    pub fn read(medium: &dyn Medium) -> io::Result<Option<Self>> {
+        let files = numbered(medium)?;
+        for (number, len) in files.iter().rev().filter(|(_, len)| (1..=MOST_BYTES).contains(len)) {
+            let bytes = medium.read_at(&file_name(*number), 0, *len as usize)?;
+            if let Some(parties) = Self::parse(&bytes) {
+                return Ok(Some(parties));
+            }
+        }
+        // An empty or torn first file: nobody had joined before it was whole.
+        if files.len() > 1 { Err(io::Error::other("the list of parties is damaged")) } else { Ok(None) }
+    }
+
+    /// Writes the list durably and removes the ones before.
+    ///
+    /// # Errors
+    /// The medium's; the list before counts then.
+    pub fn keep(&self, medium: &Arc<dyn Medium>) -> io::Result<()> {
+        let files = numbered(&**medium)?;
+        let next = file_name(files.last().map_or(1, |(number, _)| number + 1));
+        medium.create(&next, 0)?;
+        medium.write_at(&next, 0, self.text().as_bytes())?;
+        medium.flush(&next)?;
+        for (number, _) in files {
+            // One that stays counts for less.
+            let _ = medium.remove(&file_name(number));
+        }
+        Ok(())
+    }
+
+    /// The random number of the key state.
+    pub fn state(&self) -> [u8; 16] {
+        self.state
+    }
+
+    /// All of them.
+    pub fn known(&self) -> &[Party] {
+        &self.list
+    }
+
+    /// One of them.
+    pub fn get(&self, kind: PartyKind, name: &str) -> Option<&Party> {
+        self.list.iter().find(|party| party.kind == kind && party.name == name)
+    }
+
+    /// Adds one, unless it is known; whether it was new.
+    pub fn join(&mut self, kind: PartyKind, name: &str, epoch: u64) -> bool {
+        if self.get(kind, name).is_some() {
+            return false;
+        }
+        self.list.push(Party { kind, name: name.to_owned(), joined: epoch, confirmed: epoch });
+        true
+    }
+
+    /// Notes the last epoch that one confirmed; whether that changed anything.
+    pub fn confirm(&mut self, kind: PartyKind, name: &str, epoch: u64) -> bool {
+        match self.list.iter_mut().find(|party| party.kind == kind && party.name == name) {
+            Some(party) if party.confirmed < epoch => {
+                party.confirmed = epoch;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Forgets one. Only after the decision is in the log.
+    pub fn drop_party(&mut self, kind: PartyKind, name: &str) -> Option<Party> {
+        let at = self.list.iter().position(|party| party.kind == kind && party.name == name)?;
+        Some(self.list.remove(at))
+    }
+
+    fn text(&self) -> String {
+        let mut out = format!("{HEAD}state {}\n", hex::encode(self.state));
+        for Party { kind, name, joined, confirmed } in &self.list {
+            let _ = writeln!(out, "{} {name} {joined} {confirmed}", kind.name());
+        }
+        let sum = hex::encode(digest(&SHA256, out.as_bytes()));
+        let _ = writeln!(out, "sum {sum}");
+        out
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(bytes).ok()?;
+        let (before, sum) = text.strip_suffix('\n')?.rsplit_once("\nsum ")?;
+        let before = format!("{before}\n");
+        if hex::encode(digest(&SHA256, before.as_bytes())) != sum {
+            return None;
+        }
+        let mut lines = before.strip_prefix(HEAD)?.lines();
+        let mut state = [0; 16];
+        hex::decode_to_slice(lines.next()?.strip_prefix("state ")?, &mut state).ok()?;
+        let mut parties = Self::new(state);
+        for line in lines {
+            let mut words = line.split(' ');
+            let kind = match words.next()? {
+                "mirror" => PartyKind::Mirror,
+                "agent" => PartyKind::Agent,
+                _ => return None,
+            };
+            let name = words.next()?.to_owned();
+            let (joined, confirmed) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+            parties.list.push(Party { kind, name, joined, confirmed });
+        }
+        Some(parties)
+    }
+}
+
+fn file_name(number: u32) -> String {
+    format!("parties-{number:08}")
+}
+
+/// Numbers and lengths, ascending.
+fn numbered(medium: &dyn Medium) -> io::Result<Vec<(u32, u64)>> {
+    let number = |name: &str| name.strip_prefix("parties-")?.parse::<u32>().ok();
+    let mut found: Vec<(u32, u64)> =
+        medium.list()?.into_iter().filter_map(|(name, len)| Some((number(&name)?, len))).collect();
+    found.sort_unstable();
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::Folder;
+
+    #[test]
+    fn what_was_kept_is_read_and_a_torn_newer_list_does_not_count() {
+        let home = tempfile::tempdir().unwrap();
+        let medium: Arc<dyn Medium> = Arc::new(Folder::open(home.path()).unwrap());
+        assert_eq!(Parties::read(&*medium).unwrap(), None);
+        let mut parties = Parties::new([7; 16]);
+        assert!(parties.join(PartyKind::Mirror, "cellar", 3) && !parties.join(PartyKind::Mirror, "cellar", 4));
+        assert!(parties.join(PartyKind::Agent, "cellar", 5));
+        parties.keep(&medium).unwrap();
+        assert!(parties.confirm(PartyKind::Mirror, "cellar", 9) && !parties.confirm(PartyKind::Mirror, "cellar", 8));
+        parties.keep(&medium).unwrap();
+        assert_eq!(Parties::read(&*medium).unwrap().unwrap(), parties);
+        assert_eq!(medium.list().unwrap().len(), 1, "the list before was removed");
+
+        let next = file_name(3);
+        medium.create(&next, 0).unwrap();
+        medium.write_at(&next, 0, &parties.text().as_bytes()[..60]).unwrap();
+        assert_eq!(Parties::read(&*medium).unwrap().unwrap(), parties);
+
+        assert_eq!(parties.drop_party(PartyKind::Mirror, "cellar").unwrap().confirmed, 9);
+        assert_eq!(parties.known().len(), 1);
+    }
+
+    #[test]
+    fn no_changed_byte_is_taken_for_a_list() {
+        let mut parties = Parties::new([7; 16]);
+        parties.join(PartyKind::Mirror, "cellar", 3);
+        let text = parties.text().into_bytes();
+        assert_eq!(Parties::parse(&text).unwrap(), parties);
+        for at in 0..text.len() {
+            let mut changed = text.clone();
+            changed[at] ^= 1;
+            assert_ne!(Parties::parse(&changed), Some(parties.clone()), "byte {at}");
+        }
+    }
+}

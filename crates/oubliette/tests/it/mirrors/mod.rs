@@ -1,0 +1,195 @@
+//! Mirrors of the key state, seen from outside: what a start without one serves, how it heals, what is refused.
+
+mod host;
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::program::{Place, Server};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A configuration with mirrors in folders.
+fn configure(place: &Place, mirrors: &[&str]) {
+    let places: Vec<String> =
+        mirrors.iter().map(|name| format!("\"{name}=folder:{}\"", place.join(name).display())).collect();
+    let text = format!(
+        "[storage]\ndata = \"vault\"\naccept_unverified_register = true\n[erasure]\nseal_timeout_seconds = 1\n\
+         [mirrors]\ntimeout_seconds = 2\nplaces = [{}]\n",
+        places.join(", ")
+    );
+    fs::write(place.join("oubliette.toml"), text).unwrap();
+}
+
+struct Client {
+    url: String,
+    token: String,
+    http: reqwest::Client,
+}
+
+impl Client {
+    fn new(place: &Place, server: &mut Server) -> Self {
+        let url = server.wait_for_endpoint();
+        let arguments = ["token", "create", "--config", "oubliette.toml", "--kind", "native", "--json"];
+        let token = place.run(&arguments).with_code(0).json()["secret"].as_str().unwrap().to_owned();
+        Self { url, token, http: reqwest::Client::builder().no_proxy().build().unwrap() }
+    }
+
+    async fn made(&self) -> String {
+        let body = json!({ "kind": "call", "startedAt": "2026-11-20T10:00:00Z" });
+        let sent = self.http.post(format!("{}/api/v1/interactions", self.url)).bearer_auth(&self.token).json(&body);
+        let made: Value = sent.send().await.unwrap().error_for_status().unwrap().json().await.unwrap();
+        made["id"].as_str().unwrap().to_owned()
+    }
+
+    async fn get(&self, id: &str) -> u16 {
+        let item = format!("{}/api/v1/interactions/{id}", self.url);
+        self.http.get(item).bearer_auth(&self.token).send().await.unwrap().status().as_u16()
+    }
+
+    async fn delete(&self, id: &str) -> reqwest::Response {
+        let item = format!("{}/api/v1/interactions/{id}", self.url);
+        self.http.delete(item).bearer_auth(&self.token).send().await.unwrap()
+    }
+
+    async fn ready(&self) -> Value {
+        let answer = self.http.get(format!("{}/readyz", self.url)).send().await.unwrap();
+        answer.json().await.unwrap()
+    }
+
+    async fn until_ready(&self) {
+        let begun = Instant::now();
+        while self.ready().await["ready"] != true {
+            assert!(begun.elapsed() < PATIENCE, "{}", self.ready().await);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+fn packs(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut files: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap()))
+        .filter(|(name, _)| name != "mirror" && name != "reserve")
+        .collect();
+    files.sort();
+    files
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_without_a_mirror_serves_reads_stalls_loudly_and_heals_by_itself() {
+    let place = Place::new();
+    configure(&place, &["cellar", "attic"]);
+    let mut server = place.serve(&["--config", "oubliette.toml"]);
+    let client = Client::new(&place, &mut server);
+    let (one, two) = (client.made().await, client.made().await);
+    client.until_ready().await;
+    assert!(client.delete(&one).await.status().is_success());
+    server.stop();
+    assert_eq!(packs(&place.join("vault/packs")), packs(&place.join("cellar")));
+
+    fs::rename(place.join("attic"), place.join("attic-away")).unwrap();
+    let mut server = place.serve(&["--config", "oubliette.toml"]);
+    let client = Client { url: server.wait_for_endpoint(), ..client };
+    assert_eq!((client.get(&one).await, client.get(&two).await), (410, 200));
+    let answer = client.delete(&two).await;
+    assert_eq!(answer.status(), 503);
+    assert!(answer.headers().contains_key("retry-after"), "{answer:?}");
+    let ready = client.ready().await;
+    assert_eq!(
+        (&ready["ready"], &ready["sealing"], &ready["mirrorsBehind"]),
+        (&json!(false), &json!(false), &json!(["attic"]))
+    );
+    let status = place.run(&["status", "--config", "oubliette.toml", "--json"]).with_code(7).json();
+    let attic = status["mirrors"].as_array().unwrap().iter().find(|mirror| mirror["name"] == "attic").unwrap();
+    assert_eq!(attic["holds"], false, "{status}");
+    let figures = client.http.get(format!("{}/metrics", client.url)).send().await.unwrap().text().await.unwrap();
+    assert!(figures.contains("oubliette_mirror_holds{mirror=\"attic\"} 0"), "{figures}");
+    assert!(figures.contains("oubliette_mirror_holds{mirror=\"cellar\"} 1"), "{figures}");
+    assert!(server.log().contains("ERROR") && server.log().contains("attic"), "{}", server.log());
+
+    fs::rename(place.join("attic-away"), place.join("attic")).unwrap();
+    client.until_ready().await;
+    assert!(client.delete(&two).await.status().is_success());
+    let three = client.made().await;
+    assert_eq!(client.get(&three).await, 200);
+    server.stop();
+    assert_eq!(packs(&place.join("vault/packs")), packs(&place.join("attic")));
+}
+
+#[test]
+fn a_lost_key_state_is_taken_over_from_a_mirror_and_a_register_set_back_is_refused() {
+    let place = Place::new();
+    configure(&place, &["cellar"]);
+    let status = || place.run(&["status", "--config", "oubliette.toml", "--json"]);
+    place.serve(&["--config", "oubliette.toml"]).stop();
+    status().with_code(0);
+    fs::remove_dir_all(place.join("vault/packs")).unwrap();
+    status().with_code(0);
+    // The whole machine is set back to an image; the mirror is not.
+    let image = place.join("image");
+    fs::create_dir(&image).unwrap();
+    let copy = |from: &str, to: &str| {
+        let copied = std::process::Command::new("cp").arg("-a").arg(place.join(from)).arg(place.join(to)).status();
+        assert!(copied.unwrap().success());
+    };
+    copy("vault", "image/vault");
+    copy("vault.register", "image/vault.register");
+    place.serve(&["--config", "oubliette.toml"]).stop();
+    for folder in ["vault", "vault.register"] {
+        fs::remove_dir_all(place.join(folder)).unwrap();
+        copy(&format!("image/{folder}"), folder);
+    }
+    let before = packs(&place.join("cellar"));
+    let ran = status().with_code(1);
+    assert!(ran.err.contains("old keys came back") && ran.err.contains("cellar"), "{}", ran.err);
+    assert_eq!(packs(&place.join("cellar")), before, "nothing was changed");
+}
+
+#[test]
+fn a_mirror_does_not_leave_by_being_left_out_of_the_configuration() {
+    let place = Place::new();
+    configure(&place, &["cellar", "attic"]);
+    place.serve(&["--config", "oubliette.toml"]).stop();
+    configure(&place, &["cellar"]);
+    let ran = place.run(&["status", "--config", "oubliette.toml"]).with_code(3);
+    assert!(ran.err.contains("attic") && ran.err.contains("party drop"), "{}", ran.err);
+    configure(&place, &["attic", "cellar"]);
+    place.run(&["status", "--config", "oubliette.toml"]).with_code(0);
+    let listed = place.run(&["party", "list", "--config", "oubliette.toml"]).with_code(0).out;
+    assert!(listed.contains("attic") && listed.contains("cellar"), "{listed}");
+
+    // It goes by a decision, also while it is not there.
+    fs::remove_dir_all(place.join("attic")).unwrap();
+    let drop =
+        |name| place.run(&["party", "drop", name, "--config", "oubliette.toml", "--reason", "retired", "--json"]);
+    drop("garage").with_code(4);
+    let dropped = drop("attic").with_code(0).json();
+    let file = dropped["decision"].as_str().unwrap();
+    let entry = fs::read(place.join("vault/packs").join(file)).unwrap();
+    assert_eq!(fs::read(place.join("cellar").join(file)).unwrap(), entry);
+    let entry = oubliette_proof::entry::Entry::decode(&entry).unwrap();
+    let oubliette_proof::entry::Body::PartyDropped(decision) = entry.body else { panic!("{entry:?}") };
+    assert_eq!((decision.decision.name.as_str(), decision.decision.reason.as_str()), ("attic", "retired"));
+    let key = oubliette_proof::note::VerifierKey::parse(dropped["key"].as_str().unwrap()).unwrap();
+    configure(&place, &["cellar"]);
+    let status = place.run(&["status", "--config", "oubliette.toml", "--json"]).with_code(0).json();
+    decision.verify(&format!("oubliette/{}", status["instance"].as_str().unwrap()), &key).unwrap();
+    drop("attic").with_code(4);
+}
+
+#[test]
+fn doctor_says_what_would_be_lost_with_the_disk() {
+    let place = Place::new();
+    configure(&place, &[]);
+    place.serve(&["--config", "oubliette.toml"]).stop();
+    let told = place.run(&["doctor", "--config", "oubliette.toml"]).out;
+    assert!(told.contains("only copy of the key state"), "{told}");
+    configure(&place, &["cellar"]);
+    let told = place.run(&["doctor", "--config", "oubliette.toml"]).with_code(7).out;
+    assert!(told.contains("MEND") && told.contains("same filesystem"), "{told}");
+}
