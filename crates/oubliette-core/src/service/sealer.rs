@@ -18,8 +18,8 @@ use zeroize::Zeroizing;
 
 use super::erasing::ErasingSessions;
 use super::hidden::{ActiveKeys, Hidden};
-use super::{VaultError, VaultSettings};
 use super::log::TransparencyLog;
+use super::{VaultError, VaultSettings};
 use crate::ports::{Clock, InstanceRow, Lease, Lenders, PurgeSet, SealRow, Write};
 use crate::proof::{SealFacts, token};
 

@@ -10,8 +10,8 @@ use oubliette_store::media::Mirrored;
 use uuid::Uuid;
 
 use super::{
-    AsNode, Ask, AskOrder, CredentialView, ErasureProgress, Failure, LogView, MirrorView, PlanLine, PlanView, StatusView,
-    TenantView, Told,
+    AsNode, Ask, AskOrder, CredentialView, ErasureProgress, Failure, LogView, MirrorView, PlanLine, PlanView,
+    StatusView, TenantView, Told,
 };
 use crate::backup::Backups;
 use crate::cli::exit;
