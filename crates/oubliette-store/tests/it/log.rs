@@ -22,7 +22,7 @@ use tempfile::TempDir;
 fn stores(root: &Path) -> Stores {
     let data = root.join("data");
     fs::create_dir_all(data.join("packs")).unwrap();
-    // A vault that was closed a moment ago may still be letting go of it.
+    // A vault that was closed a moment ago may still be letting go of it, on other threads.
     let register = (0..250).find_map(|_| {
         let register = FileRegister::open(&root.join("register"), &data).ok();
         register.is_none().then(|| std::thread::sleep(Duration::from_millis(20)));
@@ -108,7 +108,7 @@ fn body(vault: &Vault, number: u64) -> Body {
     Entry::decode(&vault.log().entry(number).unwrap()).unwrap().body
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_begins_with_its_vault_and_every_seal_pins_its_head() {
     let root = TempDir::new().unwrap();
     let vault = opened(root.path()).await;
@@ -134,7 +134,7 @@ async fn a_log_begins_with_its_vault_and_every_seal_pins_its_head() {
     vault.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_shrank_or_is_another_is_not_opened_and_nothing_is_signed() {
     let root = TempDir::new().unwrap();
     let vault = opened(root.path()).await;
@@ -171,7 +171,7 @@ async fn a_log_that_shrank_or_is_another_is_not_opened_and_nothing_is_signed() {
     vault.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_loss_another_log_begins_only_when_it_is_asked_for_and_names_the_one_before() {
     let root = TempDir::new().unwrap();
     let vault = opened(root.path()).await;
@@ -229,7 +229,7 @@ async fn after_a_loss_another_log_begins_only_when_it_is_asked_for_and_names_the
     vault.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_changes_its_key_with_the_consent_of_both_and_a_change_that_was_cut_short_is_finished() {
     let root = TempDir::new().unwrap();
     let settings = LogSettings { origin: Some("vault.example/log".to_owned()), ..LogSettings::default() };
@@ -298,7 +298,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_dies_at_any_moment_of_the_log() {
     let points: Vec<_> = CRASH_POINTS
         .iter()
