@@ -13,7 +13,7 @@
 //! While a vault is opened ([`Mirrored::open`] to [`Mirrored::begin`]) only the primary is written: recovery makes nothing
 //! that a mirror lacks for a root in force, because that root was written after all mirrors held its pages. What the primary
 //! lacks and a mirror has is copied to it before ([`Mirrored::pull`]). From then to [`Mirrored::serve`] a flush passes over
-//! mirrors that are behind, so that a vault opens without them; reading back never does, so nothing is sealed.
+//! mirrors that are behind, so that a vault opens without them; reading pages back never does, so nothing is sealed.
 
 mod follower;
 mod mark;
@@ -46,6 +46,8 @@ const ATTEMPTS: u32 = 2;
 const POLL: Duration = Duration::from_millis(5);
 /// The name of the primary's reserve of disk space: that is the primary's own affair.
 const RESERVE: &str = "reserve";
+/// What the names of the transparency log's files begin with.
+const LOG: &str = "log-";
 
 /// Why there is no following a mirror. Nothing was written to it.
 #[derive(Debug, Error)]
@@ -584,7 +586,9 @@ impl Medium for Mirrored {
     }
 
     fn read_back(&self, name: &str, offset: u64, len: usize) -> io::Result<Vec<u8>> {
-        if !self.is_mirrored(name) {
+        // While a vault opens, its log is read to go on with it, not to prove it before a root is destroyed.
+        let to_go_on = name.starts_with(LOG) && !self.serving.load(Ordering::Acquire);
+        if to_go_on || !self.is_mirrored(name) {
             return self.primary.read_back(name, offset, len);
         }
         let ask = |mirror: &Mirror| mirror.ask(|reply| Order::ReadBack(name.to_owned(), offset, len, reply));
