@@ -11,7 +11,7 @@ use oubliette_core::ports::{Metadata, NoLenders, SystemClock, Unbounded};
 use oubliette_core::service::*;
 use oubliette_core::testing::blobs::JudgeBlobs;
 use oubliette_proof::Token;
-use oubliette_proof::entry::{Body, Entry, LogOpened};
+use oubliette_proof::entry::{Body, Entry, KeyRotation, LogOpened};
 use oubliette_proof::note::{SignedNote, TrustedKeys, UnknownKeys, read_closing_note};
 use oubliette_proof::tree::{TreeHead, verify_consistency};
 use oubliette_store::media::Folder;
@@ -202,7 +202,9 @@ async fn after_a_loss_another_log_begins_only_when_it_is_asked_for_and_names_the
     drop((vault, log));
 
     let vault = opened(root.path()).await;
-    assert_eq!((vault.log().origin(), vault.log().head().size), (format!("{origin}/2"), 3));
+    // Beside these the vault tells of its own seals.
+    let size = vault.log().head().size;
+    assert!(vault.log().origin() == format!("{origin}/2") && size >= 3, "{size}");
     assert_eq!(vault.log().closing_note().unwrap().unwrap(), note);
     vault.close().await;
     drop(vault);
@@ -215,7 +217,7 @@ async fn after_a_loss_another_log_begins_only_when_it_is_asked_for_and_names_the
     let vault = open(root.path(), reopen.clone()).await.unwrap();
     let Body::LogOpened(first) = body(&vault, 0) else { panic!("another first entry") };
     let (earlier, last) = first.earlier().unwrap();
-    assert_eq!((earlier, last.size), (&*format!("{origin}/2"), 4), "with its closing entry");
+    assert!(earlier == format!("{origin}/2") && last.size > size, "with its closing entry: {}", last.size);
     assert_eq!(vault.log().origin(), "vault.example/log");
     vault.close().await;
     drop(vault);
@@ -239,8 +241,7 @@ async fn a_log_changes_its_key_with_the_consent_of_both_and_a_change_that_was_cu
     assert_eq!(old.name(), "vault.example/log");
     let new = vault.rotate_log_key().await.unwrap();
     assert_eq!(log.keys(), [new.clone(), old.clone()]);
-    let Body::KeyRotation(rotation) = body(&vault, 1) else { panic!("another entry") };
-    assert_eq!(rotation.verify(&old).unwrap(), new);
+    assert_eq!(rotations(&vault)[0].verify(&old).unwrap(), new);
     let note = SignedNote::parse(&log.checkpoint()).unwrap();
     assert_eq!(note.lines().len(), 2);
     for key in [&old, &new] {
@@ -259,13 +260,18 @@ async fn a_log_changes_its_key_with_the_consent_of_both_and_a_change_that_was_cu
     let log = vault.log();
     let third = log.key();
     assert!(third != new && log.keys() == [third.clone(), new.clone(), old.clone()]);
-    let Body::KeyRotation(rotation) = body(&vault, 3) else { panic!("another entry") };
-    assert_eq!(rotation.verify(&new).unwrap(), third);
+    assert_eq!(rotations(&vault)[1].verify(&new).unwrap(), third);
     vault.close().await;
     drop((vault, log));
     let vault = open(root.path(), settings).await.unwrap();
-    assert_eq!((vault.log().key(), vault.log().head().size), (third, 4), "once");
+    assert_eq!((vault.log().key(), rotations(&vault).len()), (third, 2), "once");
     vault.close().await;
+}
+
+/// The changes of key that a log tells of, among whatever else the vault told it.
+fn rotations(vault: &Vault) -> Vec<KeyRotation> {
+    let told = (0..vault.log().head().size).map(|number| body(vault, number));
+    told.filter_map(|body| if let Body::KeyRotation(rotation) = body { Some(rotation) } else { None }).collect()
 }
 
 /// Keeps what is on the disk at a named moment: what a process that dies there leaves.
@@ -345,8 +351,14 @@ async fn a_process_that_dies_at_any_moment_of_the_log() {
 async fn a_life(root: &Path, probe: Arc<CopyAt>) -> Vec<(String, TreeHead)> {
     let mut heads = Vec::new();
     let vault = probed(root, LogSettings::default(), Arc::clone(&probe) as Arc<dyn Probe>).await.unwrap();
-    let note =
-        |vault: &Vault, heads: &mut Vec<(String, TreeHead)>| heads.push((vault.log().origin(), vault.log().head()));
+    // What comes after the copy is another life's.
+    let (passed, time) = (Arc::clone(&probe), probe.time);
+    let note = |vault: &Vault, heads: &mut Vec<(String, TreeHead)>| {
+        let head = (vault.log().origin(), vault.log().head());
+        if passed.passed.load(Ordering::SeqCst) <= time {
+            heads.push(head);
+        }
+    };
     note(&vault, &mut heads);
     append(&vault, 2).await;
     note(&vault, &mut heads);
