@@ -4,13 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
-use keyforest::media::Medium;
 use oubliette_proof::entry::{Body, Entry, Party, UnsignedDrop};
 use oubliette_proof::note::{KeyKind, SigningKey};
 use oubliette_proof::{Seconds, Token};
 use oubliette_store::media::{Parties, PartyKind};
 use serde_json::json;
-use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{VaultArgs, exit};
@@ -27,8 +25,8 @@ pub struct Args {
 enum Command {
     /// List the parties that the key state remembers
     List(ListArgs),
-    /// Let a mirror or an agent go: from now on the vault seals without it. The decision is kept in the key state, signed. Then
-    /// take it out of the configuration
+    /// Let a mirror or an agent go: from now on the vault seals without it. The log records it, signed. Then take it out of the
+    /// configuration
     Drop(DropArgs),
 }
 
@@ -59,9 +57,6 @@ struct DropArgs {
     json: bool,
 }
 
-/// Decisions lie in the key state's files of this name, with a number behind it: entries in the log's format.
-const DECISION: &str = "decision-";
-
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Kind {
     Mirror,
@@ -86,15 +81,15 @@ pub async fn run(args: Args) -> Result<u8> {
     let open = OpenVault::open_with(&config, opening).await?;
     let (open, key, dropped) = drop_on_thread(open, kind, name, reason, key).await?;
     open.close().await;
-    let Some((file, last_epoch)) = dropped? else {
+    let Some((number, last_epoch)) = dropped? else {
         eprintln!("error: no {} {} takes part in seals", kind.name(), args.name);
         return Ok(exit::NOT_FOUND);
     };
     let public = key.verifier().to_string();
     if args.json {
-        println!("{}", json!({ "decision": file, "lastEpoch": last_epoch, "key": public }));
+        println!("{}", json!({ "entry": number, "lastEpoch": last_epoch, "key": public }));
     } else {
-        println!("the {} {} is let go: {file} in the key state, signed with {public}", kind.name(), args.name);
+        println!("the {} {} is let go: entry {number} of the log, signed with {public}", kind.name(), args.name);
         println!("what it holds is of epoch {last_epoch} at most. Take it out of the configuration now");
     }
     Ok(exit::DONE)
@@ -106,10 +101,9 @@ async fn drop_on_thread(
     name: Token,
     reason: Token,
     key: SigningKey,
-) -> Result<(OpenVault, SigningKey, Result<Option<(String, u64)>>)> {
-    let instance = open.metadata.instance().await.context("the database cannot be asked")?.instance;
+) -> Result<(OpenVault, SigningKey, Result<Option<(u64, u64)>>)> {
     let work = move || {
-        let dropped = drop_party(&open, kind, name, reason, &key, instance);
+        let dropped = drop_party(&open, kind, name, reason, &key);
         (open, key, dropped)
     };
     tokio::task::spawn_blocking(work).await.context("the work was cut short")
@@ -135,15 +129,14 @@ async fn list(args: ListArgs) -> Result<u8> {
     Ok(exit::DONE)
 }
 
-/// Where the decision lies and the last epoch of the party; `None` when there is no such party.
+/// The entry's number in the log and the last epoch of the party; `None` when there is no such party.
 fn drop_party(
     open: &OpenVault,
     kind: PartyKind,
     name: Token,
     reason: Token,
     key: &SigningKey,
-    instance: Uuid,
-) -> Result<Option<(String, u64)>> {
+) -> Result<Option<(u64, u64)>> {
     let medium = open.key_state();
     let Some(mut parties) = Parties::read(&*medium)? else { return Ok(None) };
     let Some(party) = parties.drop_party(kind, name.as_str()) else { return Ok(None) };
@@ -153,24 +146,14 @@ fn drop_party(
         PartyKind::Agent => (Party::Agent, party.confirmed),
     };
     let decision = UnsignedDrop { party: party_kind, name, last_epoch, reason };
-    let body = Body::PartyDropped(decision.sign(&format!("oubliette/{instance}"), key));
+    let log = open.vault.log();
+    let body = Body::PartyDropped(decision.sign(&log.origin(), key));
     let seconds = u64::try_from(Timestamp::now().as_second()).ok().and_then(Seconds::new);
     let entry = Entry { time: seconds.context("this clock is wrong")?, body };
-    // First the decision, then the list: one that is not recorded does not count.
-    let file = record(&*medium, &entry.encode()).context("the decision could not be recorded")?;
+    // First the log, then the list: a decision that is not recorded does not count.
+    let number = log.append(&[entry]).context("the log does not take the decision")?;
     parties
         .keep(&medium)
-        .context("the decision is recorded, the list of parties is not: give the same command again")?;
-    Ok(Some((file, last_epoch)))
-}
-
-/// Writes a decision into a file of its own, durably; the file's name.
-fn record(medium: &dyn Medium, entry: &[u8]) -> std::io::Result<String> {
-    let number = |name: &str| name.strip_prefix(DECISION)?.parse::<u32>().ok();
-    let last = medium.list()?.iter().filter_map(|(name, _)| number(name)).max();
-    let name = format!("{DECISION}{:08}", last.map_or(1, |last| last + 1));
-    medium.create(&name, 0)?;
-    medium.write_at(&name, 0, entry)?;
-    medium.flush(&name)?;
-    Ok(name)
+        .context("the log has the decision, the list of parties not yet: give the same command again")?;
+    Ok(Some((number, last_epoch)))
 }
