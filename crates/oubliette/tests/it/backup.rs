@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::engines::{self, engine};
 use crate::program::Place;
 
 /// A vault with small and large contents in it.
@@ -67,6 +68,49 @@ fn a_copy_is_whole_and_a_later_one_brings_only_what_is_new() {
     for copy in list.as_array().unwrap() {
         assert_eq!(verified(&place, copy["id"].as_str().unwrap())["whole"], true, "{copy}");
     }
+}
+
+#[test]
+fn copies_in_a_bucket_are_made_checked_fetched_and_removed_as_in_a_folder() {
+    let place = Place::new();
+    filled(&place, 10);
+    let bucket = format!("b{}", uuid::Uuid::new_v4().simple());
+    engines::bucket(&engine("OUBLIETTE_TEST_S3"), &bucket);
+    let (key, secret) = engines::s3_keys();
+    let keys = format!("[default]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n");
+    fs::write(place.join("keys"), keys).unwrap();
+    let config = format!(
+        "[storage]\ndata = \"vault\"\n[s3]\nendpoint = \"{}\"\nallow_http = true\ncredentials = \"file\"\n\
+         credentials_file = \"keys\"\n",
+        engine("OUBLIETTE_TEST_S3")
+    );
+    fs::write(place.join("oubliette.toml"), config).unwrap();
+    let to = format!("s3://{bucket}/copies");
+    let run = |arguments: &[&str]| {
+        let mut all = vec!["backup"];
+        all.extend(arguments);
+        all.extend(["--config", "oubliette.toml", "--json"]);
+        place.run(&all).with_code(0).json()
+    };
+    let first = run(&["--to", &to]);
+    assert_eq!(first["manifest"]["contents"], 10, "{first}");
+    let again = run(&["--to", &to]);
+    assert_eq!(again["newFiles"], 0, "{again}");
+    let id = first["manifest"]["id"].as_str().unwrap();
+    assert_eq!(run(&["verify", &to, id])["whole"], true);
+    let fetch = ["backup", "fetch", &to, id, "--into", "fetched", "--config", "oubliette.toml"];
+    place.run(&fetch).with_code(0);
+    let length = |folder: &str| {
+        let of = |path: PathBuf| fs::metadata(path).unwrap().len();
+        files(&place.join(folder)).into_iter().map(of).sum::<u64>()
+    };
+    assert_eq!(length("fetched/blobs"), length("vault/blobs"));
+    assert!(place.join("fetched/db").is_dir());
+    run(&["prune", &to, "--keep", "1"]);
+    let list = run(&["list", &to]);
+    assert_eq!(list.as_array().unwrap().len(), 1, "{list}");
+    assert_eq!(list[0]["id"], again["manifest"]["id"]);
+    assert_eq!(run(&["verify", &to])["whole"], true);
 }
 
 #[test]
