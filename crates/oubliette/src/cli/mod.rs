@@ -73,7 +73,7 @@ enum Command {
     Migrate(migrate::Args),
     /// Copy a vault's data while it is served; list, check and remove copies
     Backup(backup::Args),
-    /// List mirrors and agents that take part in every seal, and let one go
+    /// List mirrors that take part in every seal, and let one go
     Party(party::Args),
     /// Search every file of the data folder for remnants of what should be gone
     Remnants(remnants::Args),

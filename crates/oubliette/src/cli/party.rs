@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::{VaultArgs, exit};
 use crate::opening::{OpenVault, Opening, RegisterPolicy};
 
-/// Mirrors and agents that take part in every seal. The server must be stopped: these commands open the vault.
+/// Mirrors that take part in every seal. The server must be stopped: these commands open the vault.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -25,7 +25,7 @@ pub struct Args {
 enum Command {
     /// List the parties that the key state remembers
     List(ListArgs),
-    /// Let a mirror or an agent go: from now on the vault seals without it. The log records it, signed. Then take it out of the
+    /// Let a mirror go: from now on the vault seals without it. The log records it, signed. Then take it out of the
     /// configuration
     Drop(DropArgs),
 }
@@ -43,9 +43,6 @@ struct DropArgs {
     /// Its name in the configuration
     #[arg(value_name = "NAME")]
     name: String,
-    /// What it is
-    #[arg(long, value_enum, default_value_t = Kind::Mirror)]
-    kind: Kind,
     /// Why, in one word of letters, digits and . _ : / -, for example `disk-retired`
     #[arg(long, value_name = "TOKEN")]
     reason: String,
@@ -57,12 +54,6 @@ struct DropArgs {
     json: bool,
 }
 
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Kind {
-    Mirror,
-    Agent,
-}
-
 pub async fn run(args: Args) -> Result<u8> {
     let args = match args.command {
         Command::Drop(args) => args,
@@ -72,10 +63,7 @@ pub async fn run(args: Args) -> Result<u8> {
     let name = Token::new(args.name.clone()).context("a name is made of 1 to 64 letters, digits and . _ : / -")?;
     let key = key(&args)?;
     let (config, _) = args.vault.load()?;
-    let kind = match args.kind {
-        Kind::Mirror => PartyKind::Mirror,
-        Kind::Agent => PartyKind::Agent,
-    };
+    let kind = PartyKind::Mirror;
     let leaving = Some((kind, args.name.clone()));
     let opening = Opening { create: false, leaving, ..Opening::new(RegisterPolicy::Warn) };
     let open = OpenVault::open_with(&config, opening).await?;

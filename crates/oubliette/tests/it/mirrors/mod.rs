@@ -6,6 +6,9 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use oubliette_proof::entry::{Body, Entry, Party};
+use oubliette_proof::note::{KeyKind, SigningKey};
+use oubliette_proof::tree::entries_of_bundle;
 use serde_json::{Value, json};
 
 use crate::program::{Place, Server};
@@ -150,8 +153,8 @@ fn a_lost_key_state_is_taken_over_from_a_mirror_and_a_register_set_back_is_refus
     assert_eq!(packs(&place.join("cellar")), before, "nothing was changed");
 }
 
-#[test]
-fn a_mirror_does_not_leave_by_being_left_out_of_the_configuration() {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_does_not_leave_by_being_left_out_of_the_configuration() {
     let place = Place::new();
     configure(&place, &["cellar", "attic"]);
     place.serve(&["--config", "oubliette.toml"]).stop();
@@ -165,15 +168,37 @@ fn a_mirror_does_not_leave_by_being_left_out_of_the_configuration() {
 
     // It goes by a decision, also while it is not there.
     fs::remove_dir_all(place.join("attic")).unwrap();
-    let drop =
-        |name| place.run(&["party", "drop", name, "--config", "oubliette.toml", "--reason", "retired", "--json"]);
+    let operator = SigningKey::generate("example.org/operator", KeyKind::Note).unwrap();
+    fs::write(place.join("operator.key"), operator.to_skey().as_bytes()).unwrap();
+    let drop = |name| {
+        let mut arguments = vec!["party", "drop", name, "--config", "oubliette.toml", "--reason", "retired", "--json"];
+        arguments.extend(["--key", "operator.key"]);
+        place.run(&arguments)
+    };
     drop("garage").with_code(4);
     let dropped = drop("attic").with_code(0).json();
-    assert!(dropped["entry"].as_u64().is_some_and(|entry| entry >= 1), "{dropped}");
-    oubliette_proof::note::VerifierKey::parse(dropped["key"].as_str().unwrap()).unwrap();
+    assert_eq!(dropped["key"], operator.verifier().to_string());
     configure(&place, &["cellar"]);
-    place.run(&["status", "--config", "oubliette.toml"]).with_code(0);
     drop("attic").with_code(4);
+
+    // Anybody who reads the log sees it, and by whose decision.
+    let mut server = place.serve(&["--config", "oubliette.toml"]);
+    let url = server.wait_for_endpoint();
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let get = async |path: &str| {
+        let answer = http.get(format!("{url}/log/{path}")).send().await.unwrap();
+        answer.error_for_status().unwrap().bytes().await.unwrap()
+    };
+    let checkpoint = String::from_utf8(get("checkpoint").await.to_vec()).unwrap();
+    let mut lines = checkpoint.lines();
+    let (origin, size) = (lines.next().unwrap(), lines.next().unwrap().parse::<u16>().unwrap());
+    let bundle = get(&format!("tile/entries/000.p/{size}")).await;
+    let entries = entries_of_bundle(&bundle, size).unwrap();
+    let number = usize::try_from(dropped["entry"].as_u64().unwrap()).unwrap();
+    let Body::PartyDropped(decision) = Entry::decode(entries[number]).unwrap().body else { panic!("entry {number}") };
+    let decided = &decision.decision;
+    assert_eq!((decided.party, decided.name.as_str(), decided.reason.as_str()), (Party::Mirror, "attic", "retired"));
+    decision.verify(origin, operator.verifier()).unwrap();
 }
 
 #[test]
