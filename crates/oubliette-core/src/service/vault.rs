@@ -52,6 +52,9 @@ pub struct Vault {
     pub(super) inner: Arc<Inner>,
 }
 
+/// What [`Vault::open_having`] runs.
+pub type First = Box<dyn FnOnce(&TransparencyLog) -> Result<(), VaultError> + Send>;
+
 pub(super) struct Inner {
     pub metadata: Arc<dyn Metadata>,
     pub blobs: Arc<dyn Blobs>,
@@ -120,6 +123,15 @@ impl Vault {
     /// Opens a vault: checks that database and register belong together, finishes what a crash left, rebuilds the look-up
     /// map in the background, starts the sealer and the sweeper.
     pub async fn open(parts: VaultParts) -> Result<Self, VaultError> {
+        Self::open_having(parts, None).await
+    }
+
+    /// As [`Vault::open`]; `first` is run before anything is sealed or removed that a crash left, for what the log must have
+    /// before that. It may block.
+    ///
+    /// # Errors
+    /// Those of [`Vault::open`], and those of `first`: nothing of the vault's contents was changed then.
+    pub async fn open_having(parts: VaultParts, first: Option<First>) -> Result<Self, VaultError> {
         let instance = parts.metadata.instance().await.map_err(open_error)?;
         super::recovery::check_belongs_together(&instance, &parts.forest)?;
         let attachment = parts.forest.attachment();
@@ -176,6 +188,10 @@ impl Vault {
             counted: tokio::sync::Mutex::default(),
         });
         inner.install_secrets(secrets)?;
+        if let Some(first) = first {
+            let log = Arc::clone(&inner.log);
+            tokio::task::spawn_blocking(move || first(&log)).await.map_err(VaultError::internal)??;
+        }
         super::recovery::finish_what_a_crash_left(&inner).await?;
         let next_block = super::recovery::next_directory_block(&inner).await?;
         committer::start(Arc::downgrade(&inner), queue, next_block)?;

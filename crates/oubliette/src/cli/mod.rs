@@ -149,7 +149,7 @@ fn code_of(error: &anyhow::Error) -> u8 {
             }
             Some(OpenError::InUse(_) | OpenError::Elsewhere | OpenError::NotArrived) => return exit::UNAVAILABLE,
             Some(OpenError::Moved(_)) => return exit::MOVED,
-            Some(OpenError::Absent(_)) => return exit::NOT_FOUND,
+            Some(OpenError::Absent(_) | OpenError::NoSuchParty { .. }) => return exit::NOT_FOUND,
             _ => {}
         }
     }

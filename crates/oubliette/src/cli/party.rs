@@ -3,16 +3,14 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use jiff::Timestamp;
-use oubliette_proof::entry::{Body, Entry, Party, UnsignedDrop};
+use oubliette_proof::Token;
 use oubliette_proof::note::{KeyKind, SigningKey};
-use oubliette_proof::{Seconds, Token};
 use oubliette_store::media::{Parties, PartyKind};
 use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::{VaultArgs, exit};
-use crate::opening::{OpenVault, Opening, RegisterPolicy};
+use crate::opening::{Leaving, Left, OpenVault, Opening, RegisterPolicy};
 
 /// Mirrors that take part in every seal. The server must be stopped: these commands open the vault.
 #[derive(clap::Args)]
@@ -25,7 +23,7 @@ pub struct Args {
 enum Command {
     /// List the parties that the key state remembers
     List(ListArgs),
-    /// Let a mirror go: from now on the vault seals without it. The log records it, signed. Then take it out of the
+    /// Let mirrors go: from now on the vault seals without them. The log records it, signed. Then take them out of the
     /// configuration
     Drop(DropArgs),
 }
@@ -40,9 +38,9 @@ struct ListArgs {
 struct DropArgs {
     #[command(flatten)]
     vault: VaultArgs,
-    /// Its name in the configuration
-    #[arg(value_name = "NAME")]
-    name: String,
+    /// Their names in the configuration
+    #[arg(value_name = "NAME", required = true, num_args = 1..=16)]
+    names: Vec<String>,
     /// Why, in one word of letters, digits and . _ : / -, for example `disk-retired`
     #[arg(long, value_name = "TOKEN")]
     reason: String,
@@ -60,41 +58,30 @@ pub async fn run(args: Args) -> Result<u8> {
         Command::List(args) => return list(args).await,
     };
     let reason = Token::new(args.reason.clone()).context("--reason: 1 to 64 letters, digits and . _ : / -")?;
-    let name = Token::new(args.name.clone()).context("a name is made of 1 to 64 letters, digits and . _ : / -")?;
+    let mut parties = Vec::new();
+    for name in &args.names {
+        let name = Token::new(name.clone()).context("a name is made of 1 to 64 letters, digits and . _ : / -")?;
+        anyhow::ensure!(!parties.contains(&(PartyKind::Mirror, name.clone())), "{name} is named twice");
+        parties.push((PartyKind::Mirror, name));
+    }
     let key = key(&args)?;
     let (config, _) = args.vault.load()?;
-    let kind = PartyKind::Mirror;
-    let leaving = Some((kind, args.name.clone()));
-    let opening = Opening { create: false, leaving, ..Opening::new(RegisterPolicy::Warn) };
-    let open = OpenVault::open_with(&config, opening).await?;
-    let (open, key, dropped) = drop_on_thread(open, kind, name, reason, key).await?;
-    open.close().await;
-    let Some((number, last_epoch)) = dropped? else {
-        eprintln!("error: no {} {} takes part in seals", kind.name(), args.name);
-        return Ok(exit::NOT_FOUND);
-    };
     let public = key.verifier().to_string();
+    let leaving = Leaving { parties, reason, key };
+    let opening = Opening { create: false, leaving: Some(leaving), ..Opening::new(RegisterPolicy::Warn) };
+    let open = OpenVault::open_with(&config, opening).await?;
+    let left = open.left.clone();
+    open.close().await;
     if args.json {
-        println!("{}", json!({ "entry": number, "lastEpoch": last_epoch, "key": public }));
-    } else {
-        println!("the {} {} is let go: entry {number} of the log, signed with {public}", kind.name(), args.name);
+        let dropped = |left: &Left| json!({ "name": left.name, "entry": left.entry, "lastEpoch": left.last_epoch });
+        println!("{}", json!({ "key": public, "dropped": left.iter().map(dropped).collect::<Vec<_>>() }));
+        return Ok(exit::DONE);
+    }
+    for Left { name, entry, last_epoch } in left {
+        println!("the mirror {name} is let go: entry {entry} of the log, signed with {public}");
         println!("what it holds is of epoch {last_epoch} at most. Take it out of the configuration now");
     }
     Ok(exit::DONE)
-}
-
-async fn drop_on_thread(
-    open: OpenVault,
-    kind: PartyKind,
-    name: Token,
-    reason: Token,
-    key: SigningKey,
-) -> Result<(OpenVault, SigningKey, Result<Option<(u64, u64)>>)> {
-    let work = move || {
-        let dropped = drop_party(&open, kind, name, reason, &key);
-        (open, key, dropped)
-    };
-    tokio::task::spawn_blocking(work).await.context("the work was cut short")
 }
 
 fn key(args: &DropArgs) -> Result<SigningKey> {
@@ -115,33 +102,4 @@ async fn list(args: ListArgs) -> Result<u8> {
         println!("{:<7} {}  since epoch {}", party.kind.name(), party.name, party.joined);
     }
     Ok(exit::DONE)
-}
-
-/// The entry's number in the log and the last epoch of the party; `None` when there is no such party.
-fn drop_party(
-    open: &OpenVault,
-    kind: PartyKind,
-    name: Token,
-    reason: Token,
-    key: &SigningKey,
-) -> Result<Option<(u64, u64)>> {
-    let medium = open.key_state();
-    let Some(mut parties) = Parties::read(&*medium)? else { return Ok(None) };
-    let Some(party) = parties.drop_party(kind, name.as_str()) else { return Ok(None) };
-    let (party_kind, last_epoch) = match kind {
-        // Nothing was sealed that a mirror did not hold.
-        PartyKind::Mirror => (Party::Mirror, open.epoch_found().max(party.confirmed)),
-        PartyKind::Agent => (Party::Agent, party.confirmed),
-    };
-    let decision = UnsignedDrop { party: party_kind, name, last_epoch, reason };
-    let log = open.vault.log();
-    let body = Body::PartyDropped(decision.sign(&log.origin(), key));
-    let seconds = u64::try_from(Timestamp::now().as_second()).ok().and_then(Seconds::new);
-    let entry = Entry { time: seconds.context("this clock is wrong")?, body };
-    // First the log, then the list: a decision that is not recorded does not count.
-    let number = log.append(&[entry]).context("the log does not take the decision")?;
-    parties
-        .keep(&medium)
-        .context("the log has the decision, the list of parties not yet: give the same command again")?;
-    Ok(Some((number, last_epoch)))
 }

@@ -132,7 +132,6 @@ impl Config {
             retry_grace: Duration::from_secs(self.erasure.retry_grace_seconds),
             max_content_bytes: self.limits.max_content_bytes,
             max_order_interactions: self.erasure.max_order_interactions,
-            mirrors: u8::try_from(self.mirror_places()?.len()).unwrap_or(u8::MAX),
             log: self.log_settings()?,
             ..VaultSettings::default()
         })

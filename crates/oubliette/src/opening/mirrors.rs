@@ -12,7 +12,7 @@ use oubliette_store::media::{
 };
 use uuid::Uuid;
 
-use super::{OpenError, OpenReport};
+use super::{Leaving, OpenError, OpenReport};
 use crate::config::{BlobPlace, Config, MetadataPlace, MirrorAt, MirrorPlace};
 use crate::mirrors::Remote;
 
@@ -30,10 +30,10 @@ pub(super) fn attach(
     primary: Arc<dyn Place>,
     register: &dyn SlotDevice,
     instance: Uuid,
-    leaving: Option<&(PartyKind, String)>,
+    leaving: Option<&Leaving>,
     report: &mut OpenReport,
 ) -> Result<Option<Arc<Mirrored>>, OpenError> {
-    let stays = |kind, name: &str| leaving.is_none_or(|(left, other)| (kind, name) != (*left, other));
+    let stays = |kind, name: &str| leaving.is_none_or(|leaving| !leaving.is(kind, name));
     let mut places = config.mirror_places()?;
     places.retain(|place| stays(PartyKind::Mirror, &place.name));
     tell_what_a_disk_holds(config, &places, report);
@@ -62,6 +62,11 @@ pub(super) fn attach(
     };
     let configured = config.parties()?;
     let known = Parties::read(&*primary).map_err(OpenError::KeyPages)?;
+    for (kind, name) in leaving.iter().flat_map(|leaving| &leaving.parties) {
+        if known.as_ref().and_then(|known| known.get(*kind, name.as_str())).is_none() {
+            return Err(OpenError::NoSuchParty { kind: kind.name(), name: name.to_string() });
+        }
+    }
     for party in known.iter().flat_map(Parties::known).filter(|party| stays(party.kind, &party.name)) {
         if !configured.iter().any(|(kind, name)| (*kind, name) == (party.kind, &party.name)) {
             return Err(OpenError::PartyMissing { kind: party.kind.name(), name: party.name.clone() });

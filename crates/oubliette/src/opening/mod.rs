@@ -13,6 +13,7 @@
 //! ```
 
 mod engines;
+mod leaving;
 mod made;
 mod mirrors;
 
@@ -24,11 +25,11 @@ use std::sync::{Arc, OnceLock};
 use keyforest::media::{Medium, SlotDevice};
 use keyforest::{Forest, ForestConfig, ForestError, Probe, Stores};
 use oubliette_core::ports::{Clock, Lease, Lenders, Metadata, NoLenders, PortError, SystemClock};
-use oubliette_core::service::{LogSettings, Vault, VaultError, VaultParts, VaultSettings, genesis};
+use oubliette_core::service::{First, LogSettings, Vault, VaultError, VaultParts, VaultSettings, genesis};
 use oubliette_proof::Token;
 use oubliette_store::guard;
 use oubliette_store::lease::ClaimLease;
-use oubliette_store::media::{MirrorError, Mirrored, PartyKind, TwinError};
+use oubliette_store::media::{MirrorError, Mirrored, TwinError};
 use oubliette_store::roots::check::{RegisterAssessment, Weight};
 use oubliette_store::roots::{self, FileRegister, RegisterError, RootOptions, RootsError};
 use thiserror::Error;
@@ -37,6 +38,7 @@ use uuid::Uuid;
 
 pub use self::engines::{Claim, Engines, scaled};
 pub(crate) use self::engines::{KEYS, embedded};
+pub use self::leaving::{Leaving, Left};
 use self::made::Made;
 use crate::backup::Backups;
 use crate::config::{Config, ConfigError, MetadataPlace};
@@ -121,6 +123,14 @@ pub enum OpenError {
         /// Its name.
         name: String,
     },
+    /// A party that is to be let go takes no part.
+    #[error("no {kind} {name} takes part in seals")]
+    NoSuchParty {
+        /// `mirror` or `agent`.
+        kind: &'static str,
+        /// The name given.
+        name: String,
+    },
     /// The register holds a root that was destroyed: it was restored from a copy.
     #[error(
         "old keys came back: the register holds the root of epoch {found}, but the mirror {mirror} knows that epoch {known} \
@@ -187,8 +197,8 @@ pub struct Opening {
     pub lenders: Arc<dyn Lenders>,
     /// The id that a database gets which is made now; drawn without one.
     pub instance: Option<Uuid>,
-    /// A party that is opened without, because it is being dropped.
-    pub leaving: Option<(PartyKind, String)>,
+    /// Parties that are let go: it is opened without them, once the decision is recorded.
+    pub leaving: Option<Leaving>,
     /// How the transparency log is opened, other than the configuration says.
     pub log: Option<LogSettings>,
 }
@@ -220,8 +230,9 @@ pub struct OpenVault {
     pub mirrors: Option<Arc<Mirrored>>,
     /// Makes copies of its data.
     pub backups: Backups,
+    /// What was recorded of parties that were let go.
+    pub left: Vec<Left>,
     key_state: Arc<dyn Medium>,
-    epoch_found: u64,
     forest: Arc<Forest>,
     claim: Option<Claim>,
     _lock: File,
@@ -271,7 +282,7 @@ impl OpenVault {
     }
 
     /// Opens with everything told.
-    pub async fn open_with(config: &Config, opening: Opening) -> Result<Self, OpenError> {
+    pub async fn open_with(config: &Config, mut opening: Opening) -> Result<Self, OpenError> {
         config.check()?;
         let data = config.storage.data.clone();
         let place = config.metadata_place()?;
@@ -353,13 +364,13 @@ impl OpenVault {
         let instance = metadata.instance().await?.instance;
         let mirrors = blocking({
             let (config, primary, register) = (config.clone(), Arc::clone(&packs), Arc::clone(&register));
-            let (leaving, mut report) = (opening.leaving.clone(), std::mem::take(&mut report));
+            let (leaving, mut report) = (opening.leaving.take(), std::mem::take(&mut report));
             move || {
                 let attached = mirrors::attach(&config, primary, &*register, instance, leaving.as_ref(), &mut report);
-                attached.map(|mirrors| (mirrors, report))
+                attached.map(|mirrors| (mirrors, leaving, report))
             }
         });
-        let (mirrors, told) = mirrors.await??;
+        let (mirrors, leaving, told) = mirrors.await??;
         report = told;
         let packs = match &mirrors {
             Some(mirrored) => Arc::clone(mirrored) as Arc<dyn Medium>,
@@ -369,13 +380,15 @@ impl OpenVault {
         let log = Arc::clone(&packs);
         let stores = Stores { packs, register: Arc::clone(&register), probe: Arc::clone(&probe) };
         let forest = Arc::new(open_forest(config, stores, &*metadata, &opening, &mut report).await?);
-        let epoch_found = forest.epoch();
         if let Some(mirrored) = &mirrors {
             let (mirrored, epoch) = (Arc::clone(mirrored), forest.epoch());
             blocking(move || mirrors::begin(&mirrored, epoch)).await??;
         }
 
         let mut settings = VaultSettings { sweeping: opening.sweeping, ..config.vault_settings()? };
+        // Who is let go takes no part in this process's seals.
+        settings.mirrors =
+            mirrors.as_ref().map_or(0, |mirrors| u8::try_from(mirrors.status().len()).unwrap_or(u8::MAX));
         settings.log = opening.log.unwrap_or(settings.log);
         settings.register_findings = report.lowered.iter().filter_map(|_| Token::new("lowered")).collect();
         let opened_log = Arc::new(OnceLock::new());
@@ -402,10 +415,19 @@ impl OpenVault {
             lease,
             lenders: opening.lenders,
             log,
-            probe,
+            probe: Arc::clone(&probe),
             settings,
         };
-        let vault = Vault::open(parts).await?;
+        let left = Arc::new(OnceLock::new());
+        let first = leaving.map(|leaving| -> First {
+            let (left, key_state, epoch) = (Arc::clone(&left), Arc::clone(&key_state), forest.epoch());
+            Box::new(move |log| {
+                let _ = left.set(leaving.settle(log, &key_state, epoch, &*probe)?);
+                Ok(())
+            })
+        });
+        let vault = Vault::open_having(parts, first).await?;
+        let left = left.get().cloned().unwrap_or_default();
         let _ = opened_log.set(vault.log());
         for warning in &report.warnings {
             tracing::warn!("{warning}");
@@ -415,30 +437,12 @@ impl OpenVault {
             tokio::spawn(mirrors::keep_told(Arc::downgrade(mirrored), Arc::downgrade(&forest)));
         }
         let backups = Backups::new(vault.clone(), config.clone());
-        Ok(Self {
-            vault,
-            metadata,
-            data,
-            report,
-            mover,
-            mirrors,
-            backups,
-            key_state,
-            epoch_found,
-            forest,
-            claim,
-            _lock: lock,
-        })
+        Ok(Self { vault, metadata, data, report, mover, mirrors, backups, left, key_state, forest, claim, _lock: lock })
     }
 
     /// Key pages and journal, with their mirrors.
     pub fn key_state(&self) -> Arc<dyn Medium> {
         Arc::clone(&self.key_state)
-    }
-
-    /// The epoch that was in force when the vault was opened.
-    pub fn epoch_found(&self) -> u64 {
-        self.epoch_found
     }
 
     /// Whether another process has taken the vault over: this one must end.

@@ -11,6 +11,7 @@ use oubliette_proof::note::{KeyKind, SigningKey};
 use oubliette_proof::tree::entries_of_bundle;
 use serde_json::{Value, json};
 
+use crate::engines::{self, engine};
 use crate::program::{Place, Server};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -61,6 +62,33 @@ impl Client {
     async fn ready(&self) -> Value {
         let answer = self.http.get(format!("{}/readyz", self.url)).send().await.unwrap();
         answer.json().await.unwrap()
+    }
+
+    /// What anybody can read of the log: its origin, and its entries.
+    async fn log(&self) -> (String, Vec<Entry>) {
+        let get = async |path: &str| {
+            let answer = self.http.get(format!("{}/log/{path}", self.url)).send().await.unwrap();
+            answer.error_for_status().unwrap().bytes().await.unwrap()
+        };
+        let checkpoint = String::from_utf8(get("checkpoint").await.to_vec()).unwrap();
+        let mut lines = checkpoint.lines();
+        let (origin, size) = (lines.next().unwrap(), lines.next().unwrap().parse::<u16>().unwrap());
+        let bundle = get(&format!("tile/entries/000.p/{size}")).await;
+        let entries = entries_of_bundle(&bundle, size).unwrap();
+        (origin.to_owned(), entries.into_iter().map(|entry| Entry::decode(entry).unwrap()).collect())
+    }
+
+    async fn certificate(&self, id: &str) -> Value {
+        let place = format!("{}/api/v1/interactions/{id}/certificate", self.url);
+        let begun = Instant::now();
+        loop {
+            let answer = self.http.get(&place).bearer_auth(&self.token).send().await.unwrap();
+            if answer.status() == 200 {
+                return answer.json().await.unwrap();
+            }
+            assert!(begun.elapsed() < PATIENCE, "{}", answer.text().await.unwrap());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     async fn until_ready(&self) {
@@ -176,29 +204,97 @@ async fn a_mirror_does_not_leave_by_being_left_out_of_the_configuration() {
         place.run(&arguments)
     };
     drop("garage").with_code(4);
-    let dropped = drop("attic").with_code(0).json();
-    assert_eq!(dropped["key"], operator.verifier().to_string());
+    let told = drop("attic").with_code(0).json();
+    assert_eq!(told["key"], operator.verifier().to_string());
+    let dropped = &told["dropped"][0];
     configure(&place, &["cellar"]);
     drop("attic").with_code(4);
 
     // Anybody who reads the log sees it, and by whose decision.
     let mut server = place.serve(&["--config", "oubliette.toml"]);
     let url = server.wait_for_endpoint();
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let get = async |path: &str| {
-        let answer = http.get(format!("{url}/log/{path}")).send().await.unwrap();
-        answer.error_for_status().unwrap().bytes().await.unwrap()
-    };
-    let checkpoint = String::from_utf8(get("checkpoint").await.to_vec()).unwrap();
-    let mut lines = checkpoint.lines();
-    let (origin, size) = (lines.next().unwrap(), lines.next().unwrap().parse::<u16>().unwrap());
-    let bundle = get(&format!("tile/entries/000.p/{size}")).await;
-    let entries = entries_of_bundle(&bundle, size).unwrap();
+    let client = Client { url, token: String::new(), http: reqwest::Client::builder().no_proxy().build().unwrap() };
+    let (origin, mut entries) = client.log().await;
     let number = usize::try_from(dropped["entry"].as_u64().unwrap()).unwrap();
-    let Body::PartyDropped(decision) = Entry::decode(entries[number]).unwrap().body else { panic!("entry {number}") };
+    let Body::PartyDropped(decision) = entries.swap_remove(number).body else { panic!("entry {number}") };
     let decided = &decision.decision;
     assert_eq!((decided.party, decided.name.as_str(), decided.reason.as_str()), (Party::Mirror, "attic", "retired"));
-    decision.verify(origin, operator.verifier()).unwrap();
+    decision.verify(&origin, operator.verifier()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waited_for_mirrors_that_were_let_go_is_sealed_after_the_decision_and_certified_without_them() {
+    let place = Place::new();
+    configure(&place, &["cellar", "attic", "garage"]);
+    let mut server = place.serve(&["--config", "oubliette.toml"]);
+    let client = Client::new(&place, &mut server);
+    let (one, two) = (client.made().await, client.made().await);
+    client.until_ready().await;
+    assert!(client.delete(&one).await.status().is_success());
+    server.stop();
+    for name in ["attic", "garage"] {
+        fs::remove_dir_all(place.join(name)).unwrap();
+    }
+    let mut server = place.serve(&["--config", "oubliette.toml"]);
+    let client = Client { url: server.wait_for_endpoint(), ..client };
+    assert_eq!(client.delete(&two).await.status(), 503);
+    server.kill();
+
+    // The decision is recorded but the command fails; named with one that is not known; done but not told.
+    let drop = |crash: &str, names: &[&str]| {
+        let mut arguments = vec!["party", "drop", "--config", "oubliette.toml", "--reason", "burnt", "--json"];
+        arguments.extend(names);
+        place.run_with(&arguments, &[("OUBLIETTE_CRASH_AT", crash)])
+    };
+    assert!(drop("party.drop.recorded", &["attic"]).err.contains("crashing at"));
+    drop("", &["attic", "shed"]).with_code(4);
+    assert!(drop("party.drop.forgotten", &["attic", "garage"]).err.contains("crashing at"));
+    drop("", &["attic", "garage"]).with_code(4);
+    configure(&place, &["cellar"]);
+
+    let mut server = place.serve(&["--config", "oubliette.toml"]);
+    let client = Client { url: server.wait_for_endpoint(), ..client };
+    client.until_ready().await;
+    assert!(client.delete(&two).await.status().is_success());
+    let (before, after) = (client.certificate(&one).await, client.certificate(&two).await);
+    assert_eq!((&before["seal"]["mirrors"], &after["seal"]["mirrors"]), (&json!(3), &json!(1)));
+    // Whoever reads the log finds the decision before the first seal that went without them.
+    let (_, entries) = client.log().await;
+    let decided = entries.iter().filter(|entry| matches!(entry.body, Body::PartyDropped(_))).count();
+    let first_decision = entries.iter().position(|entry| matches!(entry.body, Body::PartyDropped(_))).unwrap();
+    let first_without = entries.iter().position(|entry| matches!(&entry.body, Body::Seal(seal) if seal.mirrors < 3));
+    assert_eq!(decided, 3, "two decisions, one of them told twice");
+    assert!(first_decision < first_without.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_in_a_bucket_holds_every_seal_and_gives_a_lost_key_state_back() {
+    let place = Place::new();
+    let bucket = format!("m{}", uuid::Uuid::new_v4().simple());
+    engines::bucket(&engine("OUBLIETTE_TEST_S3"), &bucket);
+    let (key, secret) = engines::s3_keys();
+    let keys = format!("[default]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n");
+    fs::write(place.join("keys"), keys).unwrap();
+    let config = format!(
+        "[storage]\ndata = \"vault\"\naccept_unverified_register = true\n[s3]\nendpoint = \"{}\"\nallow_http = true\n\
+         credentials = \"file\"\ncredentials_file = \"keys\"\n[mirrors]\nplaces = [\"far=s3://{bucket}/keys\"]\n",
+        engine("OUBLIETTE_TEST_S3")
+    );
+    fs::write(place.join("oubliette.toml"), config).unwrap();
+    let mut server = place.serve(&["--config", "oubliette.toml"]);
+    let client = Client::new(&place, &mut server);
+    let (one, two) = (client.made().await, client.made().await);
+    client.until_ready().await;
+    assert!(client.delete(&one).await.status().is_success());
+    assert_eq!(client.certificate(&one).await["seal"]["mirrors"], 1);
+    server.stop();
+
+    fs::remove_dir_all(place.join("vault/packs")).unwrap();
+    let mut server = place.serve(&["--config", "oubliette.toml"]);
+    let client = Client { url: server.wait_for_endpoint(), ..client };
+    assert_eq!((client.get(&one).await, client.get(&two).await), (410, 200));
+    client.until_ready().await;
+    assert!(client.delete(&two).await.status().is_success());
 }
 
 #[test]

@@ -1,0 +1,83 @@
+//! Letting mirrors go. The decisions are in the log, and the parties forgotten, before anything is sealed without them.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use keyforest::Probe;
+use keyforest::media::Medium;
+use oubliette_core::service::{TransparencyLog, VaultError};
+use oubliette_proof::entry::{Body, Entry, Party, UnsignedDrop};
+use oubliette_proof::note::SigningKey;
+use oubliette_proof::{Seconds, Token};
+use oubliette_store::media::{Parties, PartyKind};
+
+/// Named moments at which a test may crash the process.
+const RECORDED: &str = "party.drop.recorded";
+const FORGOTTEN: &str = "party.drop.forgotten";
+
+/// A decision to go on without parties.
+pub struct Leaving {
+    /// What each does, and its name in the configuration.
+    pub parties: Vec<(PartyKind, Token)>,
+    /// Why, in one word.
+    pub reason: Token,
+    /// Signs the decisions.
+    pub key: SigningKey,
+}
+
+/// What was recorded of one that was let go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Its name.
+    pub name: Token,
+    /// The decision's number in the log.
+    pub entry: u64,
+    /// What the party holds is of this epoch at most.
+    pub last_epoch: u64,
+}
+
+impl Leaving {
+    /// Whether this is one of them.
+    pub(super) fn is(&self, kind: PartyKind, name: &str) -> bool {
+        self.parties.iter().any(|(leaving, named)| (*leaving, named.as_str()) == (kind, name))
+    }
+
+    /// Records the decisions, then forgets the parties: a decision that is not recorded does not count. `epoch` is in force.
+    /// After a crash in between the same decision may be given, and is recorded, again. Blocks.
+    pub(super) fn settle(
+        self,
+        log: &TransparencyLog,
+        key_state: &Arc<dyn Medium>,
+        epoch: u64,
+        probe: &dyn Probe,
+    ) -> Result<Vec<Left>, VaultError> {
+        let known = Parties::read(&**key_state).map_err(VaultError::internal)?;
+        let Some(mut known) = known else { return Err(other("no party is known")) };
+        let seconds = u64::try_from(Timestamp::now().as_second()).ok().and_then(Seconds::new);
+        let time = seconds.ok_or_else(|| other("this clock is wrong"))?;
+        let (mut entries, mut left) = (Vec::new(), Vec::new());
+        for (kind, name) in self.parties {
+            let Some(party) = known.drop_party(kind, name.as_str()) else { return Err(other("a party is not known")) };
+            let (party, last_epoch) = match kind {
+                // Nothing was sealed that a mirror did not hold.
+                PartyKind::Mirror => (Party::Mirror, epoch.max(party.confirmed)),
+                PartyKind::Agent => (Party::Agent, party.confirmed),
+            };
+            let decision = UnsignedDrop { party, name: name.clone(), last_epoch, reason: self.reason.clone() };
+            entries.push(Entry { time, body: Body::PartyDropped(decision.sign(&log.origin(), &self.key)) });
+            left.push(Left { name, entry: 0, last_epoch });
+        }
+        let first = log.append(&entries).map_err(VaultError::internal)?;
+        probe.reached(RECORDED);
+        for (left, number) in left.iter_mut().zip(first..) {
+            left.entry = number;
+        }
+        known.keep(key_state).map_err(VaultError::internal)?;
+        probe.reached(FORGOTTEN);
+        Ok(left)
+    }
+}
+
+fn other(why: &'static str) -> VaultError {
+    VaultError::internal(std::io::Error::other(why))
+}
