@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 use oubliette_core::model::Scope;
+use oubliette_core::service::VaultError;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -34,7 +35,11 @@ impl Erased {
 /// The answer of a handler about the interaction `id`; when that is *gone*, with what is known of its erasure.
 pub async fn explained(app: &App, caller: &Caller, id: &str, work: impl Future<Output = Answer>) -> Answer {
     match work.await {
-        Err(problem) if problem.kind() == Kind::Gone => Err(known(app, caller, id, None).await.unwrap_or(problem)),
+        // That it is gone is certain, whatever becomes of the question by which erasure.
+        Err(problem) if problem.kind() == Kind::Gone => match told(app, caller, id, None).await {
+            Ok(Some(erased)) => Err(Problem::gone(erased)),
+            Ok(None) | Err(_) => Err(problem),
+        },
         answer => answer,
     }
 }
@@ -43,21 +48,24 @@ pub async fn explained(app: &App, caller: &Caller, id: &str, work: impl Future<O
 /// erased content went with it.)
 pub async fn content(app: &App, caller: &Caller, id: &str, key: &str) -> Problem {
     let content = if key.len() == 36 { Uuid::try_parse(key).ok() } else { None };
-    match content {
-        Some(content) => known(app, caller, id, Some(content)).await.unwrap_or(Problem::of(Kind::NotFound)),
-        None => Problem::of(Kind::NotFound),
+    let Some(content) = content else { return Problem::of(Kind::NotFound) };
+    match told(app, caller, id, Some(content)).await {
+        Ok(Some(erased)) => Problem::gone(erased),
+        // Its key is destroyed and there is no record by which order: upkeep, or one before the vault kept a log.
+        Ok(None) => Problem::of(Kind::Gone),
+        Err(error) => error.into(),
     }
 }
 
-/// *Gone* with the erasure, if there is a record of it.
-async fn known(app: &App, caller: &Caller, id: &str, content: Option<Uuid>) -> Option<Problem> {
-    let view = app.vault.erasure_of(&caller.0, id, content).await.ok()??;
+/// What may be told of the erasure; `None` when there is no record of it.
+async fn told(app: &App, caller: &Caller, id: &str, content: Option<Uuid>) -> Result<Option<Erased>, VaultError> {
+    let Some(view) = app.vault.erasure_of(&caller.0, id, content).await? else { return Ok(None) };
     // By an id of another system nothing is erased that could be told of.
-    let id = Uuid::try_parse(id).ok()?;
+    let Ok(id) = Uuid::try_parse(id) else { return Ok(None) };
     let may_read = caller.require_either(Scope::InteractionPurge, Scope::InteractionDelete).is_ok();
     let content = content.map_or_else(String::new, |content| format!("?content={content}"));
     let certificate = format!("/api/v1/interactions/{id}/certificate{content}");
-    Some(Problem::gone(Erased {
+    Ok(Some(Erased {
         erasure: view.id,
         sealed_at: view.sealed_at,
         certificate: (may_read && view.certified).then_some(certificate),

@@ -70,3 +70,26 @@ async fn an_interaction_is_gone_from_the_moment_it_is_hidden() {
     let (status, problem) = caller.get(&format!("/interactions/{a}")).await;
     assert_eq!((status, &problem["erasure"]), (410, &ordered["id"]), "{problem}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replaced_content_is_gone_by_its_id_and_a_living_one_is_not_found_by_it() {
+    let caller = Caller::start().await;
+    let a = caller.call("a", "+15125551234").await;
+    let contents = async || caller.get(&format!("/interactions/{a}/contents")).await.1;
+    let replaced = contents().await["items"][0]["id"].as_str().unwrap().to_owned();
+    let put = caller.request("PUT", &format!("/interactions/{a}/contents/callRecording"));
+    assert_eq!(put.header("content-type", "audio/wav").body("another").send().await.unwrap().status(), 200);
+    let current = contents().await["items"][0]["id"].as_str().unwrap().to_owned();
+    let of = async |content: &str| {
+        let (status, problem) = caller.get(&format!("/interactions/{a}/contents/{content}")).await;
+        (status, kind(&problem).to_owned(), problem.get("erasure").is_some())
+    };
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while of(&replaced).await.0 == 404 && std::time::Instant::now() < until {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(of(&replaced).await, (410, "gone".to_owned(), true));
+    for other in [&*current, &Uuid::new_v4().to_string()] {
+        assert_eq!(of(other).await.0, 404, "not by this name");
+    }
+}
