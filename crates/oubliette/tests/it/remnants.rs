@@ -78,6 +78,18 @@ fn an_id_in_any_form_is_a_reference_and_no_remnant() {
     }
     let told = place.run(&args).with_code(0).out;
     assert!(told.contains("referred to") && told.contains("they hold nothing of it and open nothing"), "{told}");
+    // A sealed object in a copy is no mere record: it is said apart.
+    assert!(told.contains("lies also in") && told.contains("1 sealed objects, or records of them, outside"), "{told}");
+    assert!(told.contains("copies outside are kept as long as you keep them"), "{told}");
+    for found in references {
+        let beyond = found["file"].as_str().unwrap().ends_with("object");
+        assert_eq!(found["beyond"], beyond, "{found}");
+    }
+    fs::remove_dir_all(&also).unwrap();
+    fs::create_dir(&also).unwrap();
+    fs::write(also.join("copy"), own.existed[0].blob.0).unwrap();
+    let told = place.run(&args).with_code(0).out;
+    assert!(told.contains("lies also in") && !told.contains("hold nothing of it"), "{told}");
 }
 
 #[test]
@@ -142,7 +154,7 @@ fn what_is_no_certificate_and_what_is_too_much_is_told() {
     }
     fs::write(place.join("many.ndjson"), many).unwrap();
     let told =
-        place.run(&["remnants", "--data", "vault", "--certificate", "many.ndjson", "--json"]).with_code(0).json();
+        place.run(&["remnants", "--data", "vault", "--certificate", "many.ndjson", "--json"]).with_code(7).json();
     let told = &told["certificates"][0];
     let (searched, left) = (told["searched"].as_u64().unwrap(), told["notSearched"].as_u64().unwrap());
     assert!(searched > 900 && left > 400 && searched + left == 1_501, "{searched} {left}");

@@ -39,7 +39,7 @@ pub(super) struct Sought {
     certificate: Certificate,
     /// With the markers of each.
     references: Vec<(What, Vec<Marker>)>,
-    /// Items of a bulk file that were left out.
+    /// Items of a bulk file, ids and sealed objects that are not looked for: too many for one search.
     left_out: u64,
 }
 
@@ -51,6 +51,8 @@ pub(super) struct Found<'a> {
     stored: bool,
     /// In a file that small objects share: the space of a removed one is given back when enough of them are.
     shared: bool,
+    /// A sealed object, or a record with its commitment, outside of the data folder.
+    beyond: bool,
 }
 
 impl Sought {
@@ -91,6 +93,7 @@ impl Sought {
         sought.references.retain(|(_, markers)| {
             let fits = markers.len() <= room;
             room -= if fits { markers.len() } else { 0 };
+            sought.left_out += u64::from(!fits);
             fits
         });
         Ok(sought)
@@ -143,7 +146,8 @@ impl Sought {
     }
 
     /// The findings that are this certificate's; its markers begin at number `first`.
-    pub(super) fn found<'a>(&self, findings: &'a [Finding], first: usize, blobs: &Path) -> Vec<Found<'a>> {
+    pub(super) fn found<'a>(&self, findings: &'a [Finding], first: usize, data: &Path) -> Vec<Found<'a>> {
+        let blobs = data.join("blobs");
         let owners: Vec<_> =
             self.references.iter().flat_map(|(what, markers)| markers.iter().map(move |_| *what)).collect();
         let of = |finding: &&'a Finding| finding.marker.checked_sub(first).and_then(|at| owners.get(at)).copied();
@@ -151,9 +155,11 @@ impl Sought {
             .iter()
             .filter_map(|finding| {
                 let what = of(&finding)?;
-                let stored = matches!(what, What::Object(_)) && finding.file.starts_with(blobs);
+                let object = matches!(what, What::Object(_));
+                let stored = object && finding.file.starts_with(&blobs);
                 let shared = stored && finding.file.starts_with(blobs.join("s"));
-                Some(Found { what, finding, stored, shared })
+                let beyond = object && !finding.file.starts_with(data);
+                Some(Found { what, finding, stored, shared, beyond })
             })
             .collect()
     }
@@ -161,6 +167,11 @@ impl Sought {
     /// Whether a sealed object that the certificate calls removed is still there.
     pub(super) fn contradicted(&self, found: &[Found<'_>]) -> bool {
         self.certificate.removed.is_some() && found.iter().any(|found| found.stored && !found.shared)
+    }
+
+    /// Whether everything that it names was looked for.
+    pub(super) fn whole(&self) -> bool {
+        self.left_out == 0
     }
 
     /// For people, in the certificate's words.
@@ -191,13 +202,15 @@ impl Sought {
             self.references.len() - objects
         );
         if self.left_out > 0 {
-            println!("                {} items of the order were NOT searched: too many for one search", self.left_out);
+            println!("                {} more were NOT searched: too many for one search", self.left_out);
         }
         for found in found.iter().take(SHOWN) {
             let place = place(found.finding);
             let what = found.what.name();
             if found.stored {
                 println!("  still stored  {}: {place}: {what}", found.finding.file.display());
+            } else if found.beyond {
+                println!("  lies also in  {}: {place}: {what}, or a record of it", found.finding.file.display());
             } else {
                 println!("  referred to   {}: {place}: {what}", found.finding.file.display());
             }
@@ -207,7 +220,12 @@ impl Sought {
         }
         let stored = found.iter().filter(|found| found.stored).count();
         let shared = found.iter().filter(|found| found.shared).count();
-        println!("  found         {stored} sealed objects in storage, {} references elsewhere", found.len() - stored);
+        let beyond = found.iter().filter(|found| found.beyond).count();
+        let records = found.len() - stored - beyond;
+        println!("  found         {stored} sealed objects in storage, {records} references elsewhere");
+        if beyond > 0 {
+            println!("                {beyond} sealed objects, or records of them, outside of the data folder");
+        }
         if self.contradicted(found) {
             println!("  BUT           the certificate states that the sealed objects of the order were removed");
         } else if stored > 0 && self.certificate.removed.is_none() {
@@ -220,7 +238,10 @@ impl Sought {
                 "  of these      {shared} in files of small objects, where the space of removed ones is given back later"
             );
         }
-        if found.len() > stored {
+        if beyond > 0 {
+            println!("  which says    copies outside are kept as long as you keep them; without keys they are closed");
+        }
+        if records > 0 {
             println!(
                 "  which says    records that name what was erased are kept; they hold nothing of it and open nothing"
             );
@@ -237,6 +258,7 @@ impl Sought {
                 "encoding": format!("{:?}", found.finding.encoding),
                 "stored": found.stored,
                 "shared": found.shared,
+                "beyond": found.beyond,
             })
         });
         json!({

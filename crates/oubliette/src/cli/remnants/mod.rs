@@ -21,7 +21,8 @@ const SHORTEST: usize = 4;
 ///
 /// With a certificate of an erasure it also looks for what the certificate names: ids, and sealed objects by their
 /// commitments. Where they are found says what is still referred to or still stored, sealed and without a key; that is no
-/// remnant, unless the certificate states that the sealed objects were removed (exit code 7). Nothing is derived again from
+/// remnant, unless the certificate states that the sealed objects were removed (exit code 7). Exit code 7 also says that it
+/// named more than one search takes. Nothing is derived again from
 /// a certificate: what was in a conversation can only be searched by the markers given. The certificate's own proofs are
 /// checked by `oubliette-verify`.
 #[derive(clap::Args)]
@@ -73,19 +74,20 @@ pub async fn run(args: Args) -> Result<u8> {
     }
     let mut markers: Vec<_> = texts.iter().cloned().map(Marker::Text).collect();
     markers.extend(certificates.iter().flat_map(|(_, sought)| sought.markers().cloned()));
-    let blobs = config.storage.data.join("blobs");
-    let mut folders = vec![config.storage.data.clone()];
+    let data = config.storage.data;
+    let mut folders = vec![data.clone()];
     folders.extend(args.also);
     let report = tokio::task::spawn_blocking(move || scan(&folders, &markers)).await??;
 
     let remnants: Vec<_> = report.findings.iter().filter(|found| found.marker < texts.len()).collect();
     let mut first = texts.len();
-    let mut contradicted = false;
+    let (mut contradicted, mut whole) = (false, true);
     let mut told = Vec::new();
     for (file, sought) in &certificates {
-        let found = sought.found(&report.findings, first, &blobs);
+        let found = sought.found(&report.findings, first, &data);
         first += sought.markers().count();
         contradicted |= sought.contradicted(&found);
+        whole &= sought.whole();
         told.push((file, sought, found));
     }
     if args.json {
@@ -102,7 +104,7 @@ pub async fn run(args: Args) -> Result<u8> {
             println!("\n{NOT_SAID}");
         }
     }
-    let clean = remnants.is_empty() && report.unreadable.is_empty() && !contradicted;
+    let clean = remnants.is_empty() && report.unreadable.is_empty() && !contradicted && whole;
     Ok(if clean { exit::DONE } else { exit::FINDINGS })
 }
 
