@@ -1,6 +1,7 @@
 //! The newcomer's way: one command, lines to copy, the same vault again.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -155,5 +156,40 @@ async fn run_again_it_serves_the_same_vault_with_fresh_credentials() {
     assert_eq!(status(text(&after, "/elevateai/sampleId"), stale).await.unwrap().status(), 401);
     assert_eq!(status(text(&before, "/elevateai/sampleId"), fresh).await.unwrap().status(), 404);
     vonage_token(&client, &after).await;
+    server.stop();
+}
+
+/// The commands in the README under "Delete, and prove it", as they stand there.
+fn commands_of_the_readme() -> Vec<String> {
+    let text = std::fs::read_to_string(repository().join("README.md")).unwrap();
+    let section = text.split("\n## ").find(|section| section.starts_with("Delete, and prove it")).unwrap();
+    let blocks = section.split("```bash\n").skip(1).filter_map(|block| block.split("```").next());
+    let commands: Vec<_> = blocks.flat_map(str::lines).map(str::to_owned).collect();
+    assert_eq!(commands.len(), 4, "{commands:?}");
+    commands
+}
+
+#[test]
+fn what_the_readme_says_of_erasing_and_proving_works_as_printed_beside_the_demo() {
+    let place = Place::new();
+    let mut server = place.start(&["demo", "--data", "oubliette-demo", "--listen", "127.0.0.1:0", "--json"]);
+    let url = text(&first_line(&mut server), "/url").to_owned();
+    let programs = Path::new(env!("CARGO_BIN_EXE_oubliette")).parent().unwrap().to_owned();
+    let mut erasure = "ID".to_owned();
+    for command in commands_of_the_readme() {
+        // Nobody is there to be asked, and the demo listens at a port of its own.
+        let line = command.replace(" ID ", &format!(" {erasure} ")).replace("http://127.0.0.1:8080", &url);
+        let line =
+            line.replace("oubliette erase ", "oubliette erase --yes ").replace("curl ", "curl -sS --noproxy '*' ");
+        let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+        let ran =
+            Command::new("bash").args(["-c", &line]).current_dir(place.path()).env("PATH", path).output().unwrap();
+        let out = String::from_utf8(ran.stdout).unwrap();
+        assert!(ran.status.success(), "{line}\n{out}\n{}", String::from_utf8_lossy(&ran.stderr));
+        if let Some(at) = out.find("oubliette certificate ") {
+            erasure = out[at..].split_whitespace().nth(2).unwrap().to_owned();
+        }
+    }
+    assert_ne!(erasure, "ID");
     server.stop();
 }
