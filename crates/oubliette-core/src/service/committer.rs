@@ -443,7 +443,7 @@ async fn assemble(
         writes.extend(insert.contents.iter().cloned().map(Write::InsertContent));
     }
     let now = inner.clock.now();
-    if !arrivals.is_empty() {
+    if !arrivals.is_empty() && inner.settings.telling {
         inner.arrived.fetch_add(arrivals.len() as u64, Ordering::Relaxed);
         writes.push(Write::NoteArrivals(write_note(now, &arrivals)));
     }
@@ -463,7 +463,7 @@ async fn assemble(
         }
     }
     for seal in inner.take_unmarked() {
-        writes.extend(seal.writes());
+        writes.extend(seal.writes(inner.settings.telling));
     }
     Ok((!writes.is_empty()).then_some((checks, writes)))
 }

@@ -50,13 +50,15 @@ pub struct Unmarked {
 }
 
 impl Unmarked {
-    /// What tells the metadata.
-    pub fn writes(&self) -> Vec<Write> {
+    /// What tells the metadata; `told` when the log is to hear of it.
+    pub fn writes(&self, told: bool) -> Vec<Write> {
         let mut writes = Vec::with_capacity(3);
         if !self.ids.is_empty() {
             writes.push(Write::SealPurges(self.ids.clone(), self.epoch, self.at));
         }
-        writes.push(Write::InsertSeal(SealRow { epoch: self.epoch, at: self.at, facts: self.facts.encode() }));
+        if told {
+            writes.push(Write::InsertSeal(SealRow { epoch: self.epoch, at: self.at, facts: self.facts.encode() }));
+        }
         writes.push(Write::SetEpoch(self.epoch));
         writes
     }

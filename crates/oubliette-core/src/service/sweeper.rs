@@ -10,7 +10,6 @@ use keyforest::{Group, Leaf};
 use uuid::Uuid;
 
 use super::VaultError;
-use super::sealer::Unmarked;
 use super::vault::Inner;
 use crate::ports::{
     BlobRef, ContentRow, LiveBlobs, PortError, PortErrorKind, PurgeKind, PurgeRow, Removal, SweepReport, Write,
@@ -99,7 +98,8 @@ impl Inner {
         if unmarked.is_empty() {
             return Ok(());
         }
-        let writes = unmarked.iter().flat_map(Unmarked::writes).collect();
+        let told = self.settings.telling;
+        let writes = unmarked.iter().flat_map(|seal| seal.writes(told)).collect();
         let noted = self.apply_unchecked("purge.sealed", writes).await;
         if noted.is_err() {
             self.shared.unmarked.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(unmarked);

@@ -71,6 +71,9 @@ pub struct VaultSettings {
     pub max_order_interactions: usize,
     /// Whether rows and blobs of sealed erasures are removed in the background. Off only in benchmarks.
     pub sweeping: bool,
+    /// Whether the log is told of seals and arrivals. Off only in benchmarks, to see what it costs: nothing is certified then, and
+    /// nothing swept.
+    pub telling: bool,
     /// How long after an order's acceptance sealed copies may still lie in backups, if that is told in certificates.
     pub backup_horizon: Option<Duration>,
     /// What lowers the register's class, in words for the log; empty for a register that is trusted.
@@ -94,6 +97,7 @@ impl Default for VaultSettings {
             max_content_bytes: 8 << 30,
             max_order_interactions: 1_000_000,
             sweeping: true,
+            telling: true,
             backup_horizon: None,
             register_findings: Vec::new(),
             mirrors: 0,

@@ -195,12 +195,14 @@ impl Vault {
         super::recovery::finish_what_a_crash_left(&inner).await?;
         let next_block = super::recovery::next_directory_block(&inner).await?;
         committer::start(Arc::downgrade(&inner), queue, next_block)?;
-        let workers = vec![
+        let mut workers = vec![
             tokio::spawn(super::recovery::rebuild_lookups(Arc::downgrade(&inner), next_block)),
             tokio::spawn(super::sweeper::mark_seals(Arc::downgrade(&inner))),
-            tokio::spawn(super::certify::work(Arc::downgrade(&inner))),
             tokio::spawn(super::sweeper::sweep(Arc::downgrade(&inner))),
         ];
+        if inner.settings.telling {
+            workers.push(tokio::spawn(super::certify::work(Arc::downgrade(&inner))));
+        }
         *inner.workers.lock().unwrap_or_else(PoisonError::into_inner) = workers;
         Ok(Self { inner })
     }
@@ -215,7 +217,9 @@ impl Vault {
                 "the last seals were not noted; the next start will"
             );
         }
-        self.inner.tell_the_last().await;
+        if self.inner.settings.telling {
+            self.inner.tell_the_last().await;
+        }
     }
 
     /// No content moves to another place while this is held; waits for those that are being moved. Erasures and their

@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 
 use super::baseline::FourFlushes;
 use super::client::Client;
-use super::rig::Rig;
+use super::rig::{Background, Rig};
 use super::stats::{Cores, median, percentile};
-use super::{Figures, Options, put};
+use super::{Figures, Options, log, put};
 
 /// Bytes of a small recording.
-const SMALL: usize = 1 << 10;
+pub(super) const SMALL: usize = 1 << 10;
 /// Connections of the parallel measurement.
 const CONNECTIONS: usize = 64;
 /// Contents of each interaction that a purge covers.
@@ -47,7 +47,7 @@ pub async fn erase(options: &Options) -> Result<Figures> {
     let numbers = Numbers::of(options.quick);
     let mut figures = Figures::new();
     // Removal of rows and blobs is paused: what is seen is the way to *sealed* alone.
-    let rig = Rig::start(&options.folder, false).await?;
+    let rig = Rig::start(&options.folder, Background::Kept).await?;
     let done = match calibrate(&rig, &numbers, &mut figures).await {
         Ok(bytes) => sizes(&rig, &numbers, &mut figures).await.map(|()| bytes),
         Err(error) => Err(error),
@@ -55,13 +55,14 @@ pub async fn erase(options: &Options) -> Result<Figures> {
     rig.end().await?;
     let (log_bytes, pages_bytes) = done?;
 
-    let rig = Rig::start(&options.folder, true).await?;
+    let rig = Rig::start(&options.folder, Background::All).await?;
     let done = match interactive(&rig, &numbers, log_bytes, pages_bytes, &mut figures).await {
         Ok(()) => purges(&rig, &numbers, &mut figures).await,
         Err(error) => Err(error),
     };
     rig.end().await?;
     done?;
+    log::overhead(&options.folder, numbers.parallel, &mut figures).await?;
     Ok(figures)
 }
 
@@ -117,8 +118,17 @@ async fn interactive(
     put(figures, "sealed_deletes_per_s_c1", single_rate);
 
     let count = ids.len();
-    let work = Arc::new(Mutex::new(VecDeque::from(ids)));
     let cores = Cores::start();
+    let rate = count as f64 / parallel(rig, ids).await?.as_secs_f64();
+    put(figures, "cores_busy_c64", cores.share());
+    put(figures, "sealed_deletes_per_s_c64", rate);
+    put(figures, "concurrency_gain", rate / single_rate);
+    Ok(())
+}
+
+/// Deletes all of them over many connections; how long it took.
+pub(super) async fn parallel(rig: &Rig, ids: Vec<String>) -> Result<Duration> {
+    let work = Arc::new(Mutex::new(VecDeque::from(ids)));
     let begun = Instant::now();
     let mut connections = tokio::task::JoinSet::new();
     for _ in 0..CONNECTIONS {
@@ -135,11 +145,7 @@ async fn interactive(
     while let Some(done) = connections.join_next().await {
         done??;
     }
-    let rate = count as f64 / begun.elapsed().as_secs_f64();
-    put(figures, "cores_busy_c64", cores.share());
-    put(figures, "sealed_deletes_per_s_c64", rate);
-    put(figures, "concurrency_gain", rate / single_rate);
-    Ok(())
+    Ok(begun.elapsed())
 }
 
 /// Bytes written to the database's log and to key pages, seen from outside.
@@ -186,18 +192,18 @@ async fn purges(rig: &Rig, numbers: &Numbers, figures: &mut Figures) -> Result<(
     let phone = "+15125550142";
     eprintln!("filling the vault with one customer's {} interactions", numbers.purged);
     rig.fill(numbers.purged, CONTENTS, SMALL, Some(phone)).await?;
-    let by_phone = purge(rig, &json!({ "phones": [phone] }), numbers.purged).await?;
+    let (_, by_phone) = purge(rig, &json!({ "phones": [phone] }), numbers.purged).await?;
     put(figures, "purge_by_phone_items_per_s", items / by_phone.as_secs_f64());
     eprintln!("filling the vault with {} interactions to purge by id", numbers.purged);
     let ids = rig.fill(numbers.purged, CONTENTS, SMALL, None).await?;
-    let by_ids = purge(rig, &json!({ "ids": ids }), numbers.purged).await?;
+    let (_, by_ids) = purge(rig, &json!({ "ids": ids }), numbers.purged).await?;
     put(figures, "purge_by_ids_items_per_s", items / by_ids.as_secs_f64());
     put(figures, "purge_items_per_s", items / by_phone.max(by_ids).as_secs_f64());
     Ok(())
 }
 
-/// From the order to *sealed*, over HTTP.
-async fn purge(rig: &Rig, selector: &Value, expected: usize) -> Result<Duration> {
+/// From the order to *sealed*, over HTTP; the order's id and how long it took.
+pub(super) async fn purge(rig: &Rig, selector: &Value, expected: usize) -> Result<(String, Duration)> {
     let mut client = rig.client().await?;
     let headers = format!("{}content-type: application/json\r\n", rig.native_headers);
     let body = serde_json::to_vec(&json!({ "selector": selector }))?;
@@ -214,7 +220,7 @@ async fn purge(rig: &Rig, selector: &Value, expected: usize) -> Result<Duration>
             let took = begun.elapsed();
             let erased = erasure["interactions"].as_u64().unwrap_or(0);
             ensure!(erased == expected as u64, "{erased} interactions were erased, not {expected}");
-            return Ok(took);
+            return Ok((id, took));
         }
         tokio::time::sleep(POLL).await;
     }

@@ -2,14 +2,17 @@
 //! sizes in the same run.
 
 mod baseline;
+mod certificate;
 mod client;
 mod erase;
+mod log;
 mod rig;
 mod stats;
 mod transfer;
 
 use std::path::PathBuf;
 
+pub use certificate::certificate;
 pub use erase::erase;
 pub use transfer::{ingest, read};
 

@@ -22,6 +22,17 @@ use crate::running::{self, Running};
 /// Interactions stored at the same time while the vault is filled.
 const FILL: usize = 256;
 
+/// What a measured vault does beside what it is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Background {
+    /// Everything, as a served vault does.
+    All,
+    /// Rows and blobs of sealed erasures stay.
+    Kept,
+    /// They stay, and the log is told nothing.
+    Silent,
+}
+
 /// A served temporary vault. [`Rig::end`] removes it.
 pub struct Rig {
     /// The server.
@@ -39,17 +50,18 @@ pub struct Rig {
 }
 
 impl Rig {
-    /// Makes a vault below `folder`. Rows and blobs of sealed erasures stay unless `sweeping`.
-    pub async fn start(folder: &Path, sweeping: bool) -> Result<Self> {
+    /// Makes a vault below `folder`.
+    pub async fn start(folder: &Path, background: Background) -> Result<Self> {
         let folder = folder.join(format!("bench-{}", Uuid::new_v4().simple()));
         std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
         let mut config = Config::default();
         config.storage.data = folder.join("vault");
         config.server.listen = "127.0.0.1:0".to_owned();
         config.vonage.deletes_per_minute = u32::MAX;
+        let (sweeping, telling) = (background == Background::All, background != Background::Silent);
         let listener = running::bind(&config).await?;
         let embedded =
-            OpenVault::open_with(&config, Opening { sweeping, ..Opening::new(RegisterPolicy::Warn) }).await?;
+            OpenVault::open_with(&config, Opening { sweeping, telling, ..Opening::new(RegisterPolicy::Warn) }).await?;
         for warning in &embedded.report.warnings {
             eprintln!("warning: {warning}");
         }

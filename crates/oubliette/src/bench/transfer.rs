@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 
 use super::baseline::{read_and_open, seal_and_write};
 use super::erase::recording;
-use super::rig::Rig;
+use super::rig::{Background, Rig};
 use super::stats::Cores;
 use super::{Figures, Options, put};
 
@@ -40,7 +40,7 @@ impl Numbers {
 
 /// Measures taking in.
 pub async fn ingest(options: &Options) -> Result<Figures> {
-    let rig = Rig::start(&options.folder, true).await?;
+    let rig = Rig::start(&options.folder, Background::All).await?;
     let done = measure_ingest(&rig, &Numbers::of(options.quick)).await;
     rig.end().await?;
     done
@@ -107,7 +107,7 @@ fn capture(number: usize) -> Vec<u8> {
 
 /// Measures giving out.
 pub async fn read(options: &Options) -> Result<Figures> {
-    let rig = Rig::start(&options.folder, true).await?;
+    let rig = Rig::start(&options.folder, Background::All).await?;
     let done = measure_read(&rig, &Numbers::of(options.quick)).await;
     rig.end().await?;
     done

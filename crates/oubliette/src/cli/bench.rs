@@ -20,14 +20,17 @@ pub struct Args {
 
 enum Kind {
     Erase,
+    Certificate,
     Ingest,
     Read,
 }
 
 #[derive(Subcommand)]
 enum What {
-    /// Sealed deletes: one at a time, 64 at once, purges of 100,000 contents, large against small
+    /// Sealed deletes: one at a time, 64 at once, purges of 100,000 contents, large against small, with a log against without
     Erase(Common),
+    /// From the seal of an order of 1,000,000 items to its certificate and receipts, and the check of one
+    Certificate(Common),
     /// Uploads: large recordings, and small ones on 64 connections
     Ingest(Common),
     /// Downloads: large recordings, and small ranges
@@ -50,6 +53,7 @@ struct Common {
 pub async fn run(args: Args) -> Result<u8> {
     let (kind, common) = match args.what {
         What::Erase(common) => (Kind::Erase, common),
+        What::Certificate(common) => (Kind::Certificate, common),
         What::Ingest(common) => (Kind::Ingest, common),
         What::Read(common) => (Kind::Read, common),
     };
@@ -57,6 +61,7 @@ pub async fn run(args: Args) -> Result<u8> {
     let options = Options { folder: std::path::absolute(&common.data)?, quick: common.quick };
     let figures = match kind {
         Kind::Erase => bench::erase(&options).await,
+        Kind::Certificate => bench::certificate(&options).await,
         Kind::Ingest => bench::ingest(&options).await,
         Kind::Read => bench::read(&options).await,
     };

@@ -189,6 +189,8 @@ pub struct Opening {
     pub probe: Arc<dyn Probe>,
     /// Whether rows and blobs of sealed erasures are removed in the background. Off only in benchmarks.
     pub sweeping: bool,
+    /// Whether the log is told of seals and arrivals. Off only in benchmarks.
+    pub telling: bool,
     /// While another process has claimed a vault that several can reach: stand by until it lets go or falls silent.
     pub wait: bool,
     /// Told when this process begins to stand by.
@@ -209,8 +211,8 @@ impl Opening {
         let (clock, probe) = (Arc::new(SystemClock), program_probe());
         let lenders = Arc::new(NoLenders);
         let (standing_by, instance, log, leaving) = (None, None, None, None);
-        let (create, sweeping, wait) = (true, true, false);
-        Self { create, register, clock, probe, sweeping, wait, standing_by, lenders, instance, log, leaving }
+        let (create, sweeping, telling, wait) = (true, true, true, false);
+        Self { create, register, clock, probe, sweeping, telling, wait, standing_by, lenders, instance, log, leaving }
     }
 }
 
@@ -385,7 +387,8 @@ impl OpenVault {
             blocking(move || mirrors::begin(&mirrored, epoch)).await??;
         }
 
-        let mut settings = VaultSettings { sweeping: opening.sweeping, ..config.vault_settings()? };
+        let mut settings =
+            VaultSettings { sweeping: opening.sweeping, telling: opening.telling, ..config.vault_settings()? };
         // Who is let go takes no part in this process's seals.
         settings.mirrors =
             mirrors.as_ref().map_or(0, |mirrors| u8::try_from(mirrors.status().len()).unwrap_or(u8::MAX));

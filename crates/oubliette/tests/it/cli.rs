@@ -216,6 +216,7 @@ fn bench(what: &str, figures: &[&str]) {
 fn a_quick_bench_gives_its_figures_as_one_flat_object() {
     bench("ingest", &["ingest_ratio", "ingest_small_per_s"]);
     bench("read", &["read_ratio"]);
+    bench("certificate", &["certificate_after_seal_s", "receipts_ratio_to_sha256", "check_one_receipt_p50_ms"]);
 }
 
 mod slow {
@@ -228,6 +229,7 @@ mod slow {
             "concurrency_gain",
             "purge_items_per_s",
             "size_ratio",
+            "log_overhead_ratio",
         ];
         super::bench("erase", &figures);
     }
