@@ -4,6 +4,7 @@
 //! them. Whatever is not known to be good lowers the class. What lies below the block device (snapshots of a volume or of
 //! a whole machine, the flash translation layer) cannot be seen; it is noted where there is a sign of it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt;
@@ -31,6 +32,8 @@ pub enum Weight {
 pub struct Finding {
     /// What it means.
     pub weight: Weight,
+    /// Its name, of lower-case letters and dashes: what certificates tell of it.
+    pub name: &'static str,
     /// A sentence for the operator.
     pub text: String,
 }
@@ -51,32 +54,37 @@ impl RegisterAssessment {
         let verified = findings.iter().all(|finding| finding.weight == Weight::Note);
         Self { class, verified, findings }
     }
+
+    /// Names of what lowers the class, as certificates tell them: ascending, each once; none for a class that is verified.
+    pub fn lowered_by(&self) -> Vec<&'static str> {
+        let found = self.findings.iter().filter(|finding| finding.weight == Weight::Lowers);
+        let names: BTreeSet<_> = found.map(|finding| finding.name).collect();
+        names.into_iter().collect()
+    }
 }
 
 /// Assesses the place of an open register. Remembers where its blocks lie, and notices when they have moved.
 pub fn assess(register: &FileRegister) -> io::Result<RegisterAssessment> {
     let mut findings = Vec::new();
-    let mut find = |weight: Weight, text: String| findings.push(Finding { weight, text });
     if !register.is_direct() {
-        find(Weight::Lowers, "the filesystem has no direct I/O: writes pass the page cache".to_owned());
+        findings.push(lowers("no-direct-io", "the filesystem has no direct I/O: writes pass the page cache"));
     }
-    for finding in place(register.path(), &fs::read_to_string("/proc/self/mountinfo")?)? {
-        find(finding.weight, finding.text);
-    }
+    findings.extend(place(register.path(), &fs::read_to_string("/proc/self/mountinfo")?)?);
     if rustix::fs::ioctl_getflags(register.file()).is_ok_and(|flags| flags.contains(rustix::fs::IFlags::JOURNALING)) {
-        find(Weight::Lowers, "the register file's data goes through the journal (chattr +j)".to_owned());
+        findings.push(lowers("journaled-data", "the register file's data goes through the journal (chattr +j)"));
     }
     match fiemap::extents(register.file()) {
         Ok(now) => {
             let remembered = register.path().with_file_name(EXTENTS);
-            for finding in compare(recall(&remembered).as_deref(), &now) {
-                find(finding.weight, finding.text);
-            }
+            findings.extend(compare(recall(&remembered).as_deref(), &now));
             if !remembered.exists() {
                 write_durably(&remembered, &remember(&now))?;
             }
         }
-        Err(error) => find(Weight::Lowers, format!("where the register's blocks lie cannot be seen: {error}")),
+        Err(error) => {
+            let text = format!("where the register's blocks lie cannot be seen: {error}");
+            findings.push(lowers("blocks-unseen", &text));
+        }
     }
     Ok(RegisterAssessment::of(register.class().into_owned(), findings))
 }
@@ -103,7 +111,7 @@ fn place(path: &Path, mountinfo: &str) -> io::Result<Vec<Finding>> {
     let deepest = exact.max_by_key(|mount| mount.at.components().count());
     let fallback = mounts.iter().filter(under).max_by_key(|mount| mount.at.components().count());
     let Some(mount) = deepest.or(fallback) else {
-        return Ok(vec![lowers("the filesystem of the register is not known")]);
+        return Ok(vec![lowers("unknown-filesystem", "the filesystem of the register is not known")]);
     };
     let magic = rustix::fs::statfs(&real)?.f_type as u64;
     let name = mount.source.rsplit('/').next().unwrap_or_default();
@@ -111,15 +119,22 @@ fn place(path: &Path, mountinfo: &str) -> io::Result<Vec<Finding>> {
     let mut findings = judge(&mount.kind, magic & 0xffff_ffff, &format!("{},{}", mount.options, ext4_options));
     let sys = PathBuf::from(format!("/sys/dev/block/{}", mount.device));
     if let Ok(backing) = fs::read_to_string(sys.join("loop/backing_file")) {
-        findings.push(note(&format!("the filesystem lies in a file ({}): its place counts, too", backing.trim())));
+        findings.push(note(
+            "loop-device",
+            &format!("the filesystem lies in a file ({}): its place counts, too", backing.trim()),
+        ));
     }
     if fs::read_to_string(sys.join("dm/uuid")).is_ok_and(|uuid| uuid.starts_with("LVM-")) {
-        findings.push(note("the filesystem lies on a logical volume: a snapshot of it would keep old roots"));
+        findings.push(note(
+            "logical-volume",
+            "the filesystem lies on a logical volume: a snapshot of it would keep old roots",
+        ));
     }
     let rotational =
         ["queue/rotational", "../queue/rotational"].iter().find_map(|at| fs::read_to_string(sys.join(at)).ok());
     if rotational.is_some_and(|value| value.trim() == "0") {
         findings.push(note(
+            "not-spinning",
             "the device is not a spinning disk: that an overwrite takes the old bytes away is the device's word",
         ));
     }
@@ -149,24 +164,34 @@ fn judge(kind: &str, magic: u64, options: &str) -> Vec<Finding> {
     let journaled = options.split([',', '\n']).any(|option| option.trim() == "data=journal");
     match (kind, magic) {
         ("ext4", 0xef53) if journaled => {
-            vec![lowers("ext4 writes data through its journal here (data=journal): old roots stay in it")]
+            vec![lowers(
+                "journaled-data",
+                "ext4 writes data through its journal here (data=journal): old roots stay in it",
+            )]
         }
         ("ext4", 0xef53) | ("xfs", 0x5846_5342) => Vec::new(),
         ("btrfs" | "zfs" | "bcachefs" | "nilfs2" | "f2fs", _) => {
-            vec![lowers(&format!("{kind} writes every block to a new place: old roots stay where they were"))]
+            vec![lowers(
+                "copy-on-write",
+                &format!("{kind} writes every block to a new place: old roots stay where they were"),
+            )]
         }
         ("overlay" | "fuse.fuse-overlayfs", _) => {
-            vec![lowers("an overlay filesystem hides where the register really lies: mount a volume for it")]
+            vec![lowers("overlay", "an overlay filesystem hides where the register really lies: mount a volume for it")]
         }
         ("tmpfs" | "ramfs", _) => {
             vec![lowers(
+                "in-memory",
                 "the register lies in memory: the vault is lost when the machine stops, and swap may keep old roots",
             )]
         }
         ("nfs" | "nfs4" | "cifs" | "smb3" | "9p" | "virtiofs" | "ceph", _) => {
-            vec![lowers(&format!("the register lies on another machine ({kind}), which may keep old roots"))]
+            vec![lowers(
+                "network-filesystem",
+                &format!("the register lies on another machine ({kind}), which may keep old roots"),
+            )]
         }
-        _ => vec![lowers(&format!("it is not known whether {kind} overwrites in place"))],
+        _ => vec![lowers("unknown-filesystem", &format!("it is not known whether {kind} overwrites in place"))],
     }
 }
 
@@ -174,14 +199,18 @@ fn judge(kind: &str, magic: u64, options: &str) -> Vec<Finding> {
 fn compare(before: Option<&[(u64, u64, u64)]>, now: &[Extent]) -> Vec<Finding> {
     let mut findings = Vec::new();
     if now.iter().any(|extent| extent.is_shared()) {
-        findings.push(lowers("the register's blocks are shared with a copy or a snapshot, which keeps old roots"));
+        findings.push(lowers(
+            "shared-blocks",
+            "the register's blocks are shared with a copy or a snapshot, which keeps old roots",
+        ));
     }
     if now.is_empty() || now.iter().any(|extent| extent.is_elsewhere()) {
-        findings.push(lowers("the register's blocks have no fixed place on the device"));
+        findings.push(lowers("no-fixed-blocks", "the register's blocks have no fixed place on the device"));
     }
     let here = now.iter().map(|extent| (extent.logical, extent.physical, extent.length));
     if before.is_some_and(|before| !before.iter().copied().eq(here)) {
         findings.push(lowers(
+            "blocks-moved",
             "the register's blocks have moved since it was made: old roots may lie where they were; \
              make a new register, then remove the file `extents` beside it",
         ));
@@ -213,12 +242,12 @@ fn recall(path: &Path) -> Option<Vec<(u64, u64, u64)>> {
     fs::read_to_string(path).ok().map(|text| text.lines().filter_map(parse).collect())
 }
 
-pub(crate) fn lowers(text: &str) -> Finding {
-    Finding { weight: Weight::Lowers, text: text.to_owned() }
+pub(crate) fn lowers(name: &'static str, text: &str) -> Finding {
+    Finding { weight: Weight::Lowers, name, text: text.to_owned() }
 }
 
-pub(crate) fn note(text: &str) -> Finding {
-    Finding { weight: Weight::Note, text: text.to_owned() }
+pub(crate) fn note(name: &'static str, text: &str) -> Finding {
+    Finding { weight: Weight::Note, name, text: text.to_owned() }
 }
 
 #[cfg(test)]

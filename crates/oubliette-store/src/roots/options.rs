@@ -187,8 +187,8 @@ mod tests {
 
     #[test]
     fn a_split_is_verified_when_every_confirmed_destruction_has_a_verified_store_in_it() {
-        let good = || RegisterAssessment::of("file".to_owned(), vec![note("a remark")]);
-        let bad = || RegisterAssessment::of("file".to_owned(), vec![lowers("a doubt")]);
+        let good = || RegisterAssessment::of("file".to_owned(), vec![note("remark", "a remark")]);
+        let bad = || RegisterAssessment::of("file".to_owned(), vec![lowers("doubt", "a doubt")]);
         let verified = |shares: &[RegisterAssessment], quorum| together("m".to_owned(), shares, quorum).verified;
         assert!(verified(&[good(), bad()], 2));
         assert!(!verified(&[good(), bad()], 1), "the doubtful one may have been the only one to confirm");

@@ -116,10 +116,13 @@ impl Token {
     pub fn assess(&self) -> io::Result<RegisterAssessment> {
         let info = self.module.get_token_info(self.slot).map_err(|error| token_error(&error))?;
         let maker = info.manufacturer_id().to_owned();
-        let mut findings: Vec<Finding> =
-            vec![note("a backup, clone or cluster member of the token keeps keys that are destroyed here: have none")];
+        let mut findings: Vec<Finding> = vec![note(
+            "token-copies",
+            "a backup, clone or cluster member of the token keeps keys that are destroyed here: have none",
+        )];
         if maker.to_ascii_lowercase().contains("softhsm") {
             findings.push(note(
+                "soft-token",
                 "SoftHSM keeps its objects in files: it is for tests, and no better than the disk below it",
             ));
         }

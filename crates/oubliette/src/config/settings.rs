@@ -9,6 +9,9 @@ use oubliette_core::service::{IngestMode, VaultSettings};
 use super::{Config, ConfigError, MetadataPlace};
 use crate::http::DialectSettings;
 
+/// Largest `erasure.backup_horizon_days`: a hundred years.
+const MAX_HORIZON_DAYS: u32 = 36_525;
+
 impl Config {
     /// Checks what can be checked without opening anything.
     pub fn check(&self) -> Result<(), ConfigError> {
@@ -53,6 +56,9 @@ impl Config {
         }
         if self.erasure.seal_timeout_seconds == 0 {
             return Err(ConfigError::value("erasure", "seal_timeout_seconds", "at least 1"));
+        }
+        if self.erasure.backup_horizon_days > MAX_HORIZON_DAYS {
+            return Err(ConfigError::value("erasure", "backup_horizon_days", format!("at most {MAX_HORIZON_DAYS}")));
         }
         Ok(())
     }
@@ -124,6 +130,7 @@ impl Config {
 
     /// Rules and limits of the vault.
     pub fn vault_settings(&self) -> Result<VaultSettings, ConfigError> {
+        let days = self.erasure.backup_horizon_days;
         Ok(VaultSettings {
             default_region: self.phones.default_region.clone().filter(|region| !region.is_empty()),
             internal_roles: self.participants.internal.clone(),
@@ -132,6 +139,7 @@ impl Config {
             retry_grace: Duration::from_secs(self.erasure.retry_grace_seconds),
             max_content_bytes: self.limits.max_content_bytes,
             max_order_interactions: self.erasure.max_order_interactions,
+            backup_horizon: (days > 0).then(|| Duration::from_secs(u64::from(days) * 86_400)),
             log: self.log_settings()?,
             ..VaultSettings::default()
         })

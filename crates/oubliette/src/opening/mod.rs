@@ -393,7 +393,7 @@ impl OpenVault {
         settings.mirrors =
             mirrors.as_ref().map_or(0, |mirrors| u8::try_from(mirrors.status().len()).unwrap_or(u8::MAX));
         settings.log = opening.log.unwrap_or(settings.log);
-        settings.register_findings = report.lowered.iter().filter_map(|_| Token::new("lowered")).collect();
+        settings.register_findings = assessment.lowered_by().into_iter().filter_map(Token::new).collect();
         let opened_log = Arc::new(OnceLock::new());
         let mover = watched.map(|(rows, lease)| {
             let source = Source {

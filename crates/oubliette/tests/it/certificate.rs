@@ -112,3 +112,36 @@ fn nothing_in_clear_is_left_of_what_a_certificate_is_about() {
     assert!(named.iter().any(|found| found["what"] == format!("the order {id}")), "{told}");
     assert!(!named.iter().any(|found| found["what"] == format!("the interaction {}", items[0])), "{told}");
 }
+
+#[test]
+fn a_certificate_says_how_long_copies_may_last_and_what_lowers_the_registers_class() {
+    let place = filled();
+    let memory = tempfile::TempDir::new_in("/dev/shm").unwrap();
+    let text = format!(
+        "[storage]\ndata = \"second\"\nregister = \"{}\"\naccept_unverified_register = true\n[erasure]\nbackup_horizon_days = 30\n",
+        memory.path().join("register").display()
+    );
+    fs::write(place.join("second.toml"), &text).unwrap();
+    let config = ["--config", "second.toml"];
+    place.run(&[&["import", "calls"][..], &config].concat()).with_code(0);
+    let ran = place.run(&[&["erase", "--session", "S-0", "--yes"][..], &config].concat()).with_code(0);
+    let id =
+        ran.out.lines().find_map(|line| line.strip_prefix("certificate: oubliette certificate ")).unwrap().to_owned();
+    let ran = place.run(&[&["certificate", &id][..], &config].concat()).with_code(0);
+    let certificate = Certificate::parse(ran.out.as_bytes()).unwrap();
+    let facts = &certificate.erased;
+    assert_eq!(facts.backup_horizon.unwrap().get() - facts.accepted_at.get(), 30 * 86_400);
+    assert!(!certificate.seal.register_trusted);
+    assert!(certificate.seal.findings.iter().any(|name| name.as_str() == "in-memory"), "{}", ran.out);
+
+    // Without the setting, at a place without doubts, neither is said.
+    let (id, _) = erase(&place, &["S-0"]);
+    let ran = place.run(&["certificate", &id, "--data", "vault"]).with_code(0);
+    let certificate = Certificate::parse(ran.out.as_bytes()).unwrap();
+    assert_eq!(certificate.erased.backup_horizon, None);
+    assert!(certificate.seal.register_trusted && certificate.seal.findings.is_empty(), "{}", ran.out);
+
+    fs::write(place.join("second.toml"), text.replace("= 30", "= 99999")).unwrap();
+    let ran = place.run(&[&["status"][..], &config].concat()).with_code(3);
+    assert!(ran.err.contains("backup_horizon_days"), "{}", ran.err);
+}

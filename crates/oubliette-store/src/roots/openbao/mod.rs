@@ -70,10 +70,11 @@ impl OpenBao {
     /// What an operator should know of this server and of what our token may do there.
     pub fn assess(&self) -> io::Result<RegisterAssessment> {
         let mut findings: Vec<Finding> = vec![note(
+            "openbao-storage",
             "whoever has the OpenBao server's old storage and its unseal keys can undo deletions: keep them apart",
         )];
         if !self.encrypted {
-            findings.push(note("the way to OpenBao is plain HTTP on this machine"));
+            findings.push(note("plain-http", "the way to OpenBao is plain HTTP on this machine"));
         }
         let probe = "oubliette-x";
         let dangers = [
@@ -90,13 +91,14 @@ impl OpenBao {
                     let rights = answer["data"][path].as_array().or_else(|| answer[path].as_array());
                     let denied = rights.is_some_and(|rights| rights.iter().all(|right| right == "deny"));
                     if !denied {
-                        findings.push(lowers(&format!(
-                            "the token may {what}: use the policy of docs/operating/root-stores.md"
-                        )));
+                        let text = format!("the token may {what}: use the policy of docs/operating/root-stores.md");
+                        findings.push(lowers("token-rights", &text));
                     }
                 }
             }
-            Err(error) => findings.push(lowers(&format!("what the token may do cannot be seen: {error}"))),
+            Err(error) => {
+                findings.push(lowers("token-rights-unseen", &format!("what the token may do cannot be seen: {error}")))
+            }
         }
         Ok(RegisterAssessment::of(CLASS.to_owned(), findings))
     }

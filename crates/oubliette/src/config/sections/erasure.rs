@@ -11,5 +11,8 @@ section! {
         retry_grace_seconds: u64 = 300,
         /// Interactions one order may erase.
         max_order_interactions: usize = 1_000_000,
+        /// Days after an erasure's acceptance in which sealed copies of what it erases may still lie in backups and replicas: as
+        /// long as you keep them. Certificates tell it. 0: they say nothing of it.
+        backup_horizon_days: u32 = 0,
     }
 }
