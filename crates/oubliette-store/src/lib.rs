@@ -4,6 +4,7 @@
 
 pub mod backup;
 pub mod blobs;
+pub mod escrow;
 pub mod guard;
 pub mod lease;
 pub mod media;
