@@ -43,4 +43,5 @@ pub use leaf::{Group, Leaf, LeafKey, LeafSet};
 #[cfg(feature = "broken-variants")]
 pub use probe::Broken;
 pub use probe::{CRASH_POINTS, NoProbe, Probe};
+pub use root::RootName;
 pub use types::{Change, ForestConfig, Lane, LeafStatus, OpenReport, Pins, Sealed, Stores};

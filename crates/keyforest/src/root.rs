@@ -27,6 +27,25 @@ const SUM_AT: usize = 480;
 /// Plaintext bytes of a root page without its optional references.
 const ROOT_FIXED: usize = 8 + 8 + 16 + 8 + 32 + 8 + 8 + 8 + 8 + 4 + 4 + 8 + 32 + 1 + 1 + 1;
 
+/// Names the root that a block of a register holds. No secret: the state hash is that of the root page's ciphertext.
+///
+/// For who keeps several roots apart without opening anything, such as an escrow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RootName {
+    /// The state's number.
+    pub epoch: u64,
+    /// Its hash, as [`crate::Sealed::state_hashes`] tells it.
+    pub state: [u8; 32],
+}
+
+impl RootName {
+    /// The root of a block; `None` when the block is no whole record, as a destroyed slot's is.
+    pub fn of(block: &[u8; SLOT_BYTES]) -> Option<Self> {
+        let slot = Slot::decode(block)?;
+        Some(Self { epoch: slot.epoch, state: slot.page.hash })
+    }
+}
+
 /// What a register slot holds: the one key everything hangs from, and where to apply it.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Slot {

@@ -5,7 +5,25 @@
 //! the old one, and the seal counts only when enough of them have destroyed the old one. `quorum` says how many; `slots` says
 //! where an agent puts what.
 
+pub mod client;
+pub mod depot;
+pub mod envelope;
+pub mod escrowed;
+pub mod link;
+pub mod printable;
 pub mod quorum;
+pub mod recovery_key;
+pub mod shamir;
 pub mod slots;
+mod sys;
+pub mod wire;
+pub mod xwing;
 
+pub use client::{AgentFiles, HttpsAgent};
+pub use depot::{Depot, Keep, Refused, Stamp};
+pub use envelope::{Envelope, EnvelopeError};
+pub use escrowed::{AgentReport, EscrowError, EscrowOptions, Escrowed};
+pub use keyforest::RootName as Root;
+pub use link::{AgentLink, AgentState, LinkError};
 pub use quorum::{Quorum, QuorumError};
+pub use recovery_key::{PublicKey, RecoveryKeyError, SecretKey};

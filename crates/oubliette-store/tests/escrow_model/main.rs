@@ -2,9 +2,10 @@
 //! arrive late, at every step.
 //!
 //! Two things are to hold in every state that can be reached. *Survives* (I1): the root in force is complete outside of the
-//! machine too, so no older one dies before its successor is. *Forgets* (I2): nothing is called sealed while an older root can be had from the
-//! register or from enough agents. And from every state the protocol comes to its end once the parties are back. What an
-//! agent does with a message and how many are enough is the program's own code.
+//! machine too, so no older one dies before its successor is. *Forgets* (I2): nothing is called sealed while an older root can
+//! be had from the register or from enough agents. And from every state the protocol comes to its end once the parties are
+//! back. What an agent does with a message and how many are enough is the program's own code.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod world;
 

@@ -1,0 +1,350 @@
+//! A root store whose every root also lies with agents: the seal's part of the escrow.
+//!
+//! What the key forest asks of a register decides the order. Writing the next root puts it to the agents first, beside the one
+//! in force; destroying the old one destroys it in the register and then with the agents. Too few agents in reach is
+//! [`SlotError::Again`]: the seal stalls and comes about when they are back. Whoever was away is told later, from the
+//! background, also by the next process. The model of it is `tests/escrow_model`.
+
+use std::borrow::Cow;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use keyforest::Probe;
+use keyforest::media::{SLOT_BYTES, SlotDevice, SlotError};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use super::depot::Keep;
+use super::envelope::{self, Envelope, Label, is_name};
+use super::link::{Agent, AgentLink, AgentState, Goal};
+use super::recovery_key::KeyId;
+use super::{PublicKey, Quorum, Root};
+
+/// How often agents are looked after that are not as they should be.
+const TEND: Duration = Duration::from_secs(1);
+/// How long one that answers with the others is waited for when the others are enough.
+const GRACE: Duration = Duration::from_millis(20);
+
+/// The agents hold the new root; the register does not.
+const ROOT_PUT: &str = "escrow.root_put";
+/// The register's old root is gone; the agents have not been told.
+const REGISTER_DESTROYED: &str = "escrow.register_destroyed";
+/// Moments that a test may crash at.
+pub const CRASH_POINTS: &[&str] = &[ROOT_PUT, REGISTER_DESTROYED];
+
+/// What an escrow needs to know.
+pub struct EscrowOptions {
+    /// The vault.
+    pub instance: [u8; 16],
+    /// The number of this process's claim to the vault; 0 where only one can have it.
+    pub fence: u64,
+    /// What roots are sealed to.
+    pub key: PublicKey,
+    /// How many agents are enough.
+    pub quorum: Quorum,
+    /// The agents in order: an agent's place in it is its share's number.
+    pub agents: Vec<(String, Box<dyn AgentLink>)>,
+    /// How long a call waits for enough of them before it says [`SlotError::Again`].
+    pub patience: Duration,
+    /// Told of named moments.
+    pub probe: Arc<dyn Probe>,
+}
+
+/// Why there can be no such escrow.
+#[derive(Debug, Error)]
+pub enum EscrowError {
+    /// Names that do not tell the agents apart.
+    #[error("every agent has a name of its own: letters, digits, `-`, `_` and `.`, at most 32")]
+    Names,
+    /// The quorum is of another number of agents.
+    #[error("the quorum and the agents do not fit together")]
+    Quorum,
+    /// A thread.
+    #[error("a thread for an escrow agent could not be started")]
+    Thread(#[source] io::Error),
+}
+
+/// What is known of an agent.
+#[derive(Clone, Debug)]
+pub struct AgentReport {
+    /// Its name.
+    pub name: String,
+    /// It holds the root in force, and nothing else.
+    pub current: bool,
+    /// What the vault knows of it.
+    pub state: AgentState,
+}
+
+/// A register with agents beside it.
+pub struct Escrowed {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    register: Arc<dyn SlotDevice>,
+    instance: [u8; 16],
+    key: PublicKey,
+    key_id: KeyId,
+    quorum: Quorum,
+    agents: Vec<Agent>,
+    patience: Duration,
+    probe: Arc<dyn Probe>,
+    turn: Mutex<Turn>,
+    closed: AtomicBool,
+    wake: Condvar,
+}
+
+/// One change of the register at a time.
+#[derive(Default)]
+struct Turn {
+    /// The envelopes that were made last: a repeated call puts the same.
+    made: Option<(Root, Vec<Envelope>)>,
+    /// The slot in force, while no change is under way.
+    settled: Option<(usize, Root)>,
+}
+
+impl Escrowed {
+    /// Puts agents beside a register. Asks nothing of anybody yet.
+    pub fn new(register: Arc<dyn SlotDevice>, options: EscrowOptions) -> Result<Self, EscrowError> {
+        let EscrowOptions { instance, fence, key, quorum, agents, patience, probe } = options;
+        let distinct = agents.iter().enumerate().all(|(at, (name, _))| {
+            is_name(name) && !agents[..at].iter().any(|(other, _)| other.eq_ignore_ascii_case(name))
+        });
+        if !distinct {
+            return Err(EscrowError::Names);
+        }
+        if agents.len() != quorum.agents() {
+            return Err(EscrowError::Quorum);
+        }
+        let start = |(at, (name, link)): (usize, (String, Box<dyn AgentLink>))| {
+            Agent::start(name, at as u8 + 1, instance, fence, link).map_err(EscrowError::Thread)
+        };
+        let agents = agents.into_iter().enumerate().map(start).collect::<Result<_, _>>()?;
+        let key_id = key.id();
+        let inner = Arc::new(Inner {
+            register,
+            instance,
+            key,
+            key_id,
+            quorum,
+            agents,
+            patience,
+            probe,
+            turn: Mutex::default(),
+            closed: AtomicBool::new(false),
+            wake: Condvar::new(),
+        });
+        let weak = Arc::downgrade(&inner);
+        let thread = std::thread::Builder::new().name("escrow".to_owned()).spawn(move || tend(&weak));
+        thread.map_err(EscrowError::Thread)?;
+        Ok(Self { inner })
+    }
+
+    /// How many agents are enough for what.
+    pub fn quorum(&self) -> Quorum {
+        self.inner.quorum
+    }
+
+    /// What is known of every agent, in order.
+    pub fn agents(&self) -> Vec<AgentReport> {
+        let in_force = self.inner.turn().settled.map(|(_, root)| root);
+        let report = |agent: &Agent| {
+            let state = agent.state().clone();
+            let current = in_force.is_some_and(|root| state.confirmed == Some(self.inner.label(agent, root)));
+            AgentReport { name: agent.name.clone(), current, state }
+        };
+        self.inner.agents.iter().map(report).collect()
+    }
+}
+
+impl Drop for Escrowed {
+    fn drop(&mut self) {
+        self.inner.closed.store(true, Ordering::Release);
+        self.inner.wake.notify_all();
+    }
+}
+
+impl SlotDevice for Escrowed {
+    /// The register's own: what agents add to it is told in numbers of their own.
+    fn class(&self) -> Cow<'static, str> {
+        self.inner.register.class()
+    }
+
+    fn read_slot(&self, slot: usize) -> io::Result<Box<[u8; SLOT_BYTES]>> {
+        self.inner.register.read_slot(slot)
+    }
+
+    fn write_slot(&self, slot: usize, block: &[u8; SLOT_BYTES]) -> Result<(), SlotError> {
+        let inner = &self.inner;
+        let mut turn = inner.turn();
+        if let Some(root) = Root::of(block) {
+            turn.settled = None;
+            let in_force = inner.root(1 - slot.min(1))?;
+            inner.put(&mut turn, block, root, in_force)?;
+            inner.probe.reached(ROOT_PUT);
+        }
+        inner.register.write_slot(slot, block)
+    }
+
+    /// Also brings the agents the root in force that lack it: they may be new, or the configuration was changed.
+    fn rewrite_slot(&self, slot: usize, block: &[u8; SLOT_BYTES]) -> Result<(), SlotError> {
+        let mut turn = self.inner.turn();
+        if let Some(root) = Root::of(block) {
+            turn.settled = None;
+            self.inner.put(&mut turn, block, root, Some(root))?;
+        }
+        self.inner.register.rewrite_slot(slot, block)
+    }
+
+    /// The successor lies in the other slot, and with the agents. Where there is none the state itself ends here: then the
+    /// agents go first, for afterwards nobody would know what to tell them.
+    fn destroy_slot(&self, slot: usize) -> Result<(), SlotError> {
+        let inner = &self.inner;
+        let mut turn = inner.turn();
+        turn.settled = None;
+        let Some(successor) = inner.root(1 - slot.min(1))? else {
+            if let Some(last) = inner.root(slot)? {
+                let keep = Keep::NothingUpTo(last.epoch);
+                inner.ask(inner.quorum.destroy(), "destroyed the last root", |_| Goal::Keep(keep.clone()))?;
+            }
+            return inner.register.destroy_slot(slot);
+        };
+        inner.register.destroy_slot(slot)?;
+        inner.probe.reached(REGISTER_DESTROYED);
+        let only = |agent: &Agent| Goal::Keep(Keep::Only(inner.label(agent, successor)));
+        inner.ask(inner.quorum.destroy(), "confirmed the old root destroyed", only)?;
+        turn.settled = Some((1 - slot, successor));
+        Ok(())
+    }
+}
+
+impl Inner {
+    fn turn(&self) -> MutexGuard<'_, Turn> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn root(&self, slot: usize) -> Result<Option<Root>, SlotError> {
+        let block = Zeroizing::new(*self.register.read_slot(slot).map_err(SlotError::Again)?);
+        Ok(Root::of(&block))
+    }
+
+    fn label(&self, agent: &Agent, root: Root) -> Label {
+        Label {
+            instance: self.instance,
+            root,
+            needed: self.quorum.restore() as u8,
+            number: agent.number,
+            key: self.key_id,
+            agent: agent.name.clone(),
+        }
+    }
+
+    fn envelopes(&self, block: &[u8; SLOT_BYTES]) -> Result<Vec<Envelope>, SlotError> {
+        let seal =
+            |agent: &Agent| envelope::seal(block, self.instance, self.quorum, agent.number, &agent.name, &self.key);
+        let sealed: Result<_, _> = self.agents.iter().map(seal).collect();
+        sealed.map_err(|error| SlotError::Again(io::Error::other(error)))
+    }
+
+    fn put(
+        &self,
+        turn: &mut Turn,
+        block: &[u8; SLOT_BYTES],
+        root: Root,
+        in_force: Option<Root>,
+    ) -> Result<(), SlotError> {
+        if turn.made.as_ref().is_none_or(|(made, _)| *made != root) {
+            turn.made = Some((root, self.envelopes(block)?));
+        }
+        let made = turn.made.as_ref().map(|(_, made)| &made[..]).unwrap_or_default();
+        self.ask(self.quorum.put(), "hold the new root", |agent| {
+            let envelope = made[usize::from(agent.number) - 1].clone();
+            Goal::Put { envelope, in_force }
+        })
+    }
+
+    /// Asks until `enough` agents have done it: those that were well first, the others only if it takes them.
+    fn ask(&self, enough: usize, what: &str, goal: impl Fn(&Agent) -> Goal) -> Result<(), SlotError> {
+        let end = Instant::now() + self.patience;
+        let (answer, answers) = channel();
+        let (well, away): (Vec<&Agent>, Vec<&Agent>) =
+            self.agents.iter().partition(|agent| agent.state().trouble.is_none());
+        let (mut done, mut open) = (0, 0);
+        for group in [well, away] {
+            for agent in &group {
+                agent.ask(goal(agent), answer.clone());
+            }
+            open += group.len();
+            wait(&answers, enough, end, &mut done, &mut open);
+            if done >= enough {
+                return Ok(());
+            }
+        }
+        if self.agents.iter().any(|agent| agent.state().passed_over) {
+            return Err(SlotError::End(io::Error::other("another process of the vault has claimed the escrow agents")));
+        }
+        let all = self.agents.len();
+        Err(SlotError::Again(io::Error::new(
+            io::ErrorKind::HostUnreachable,
+            format!(
+                "{done} of {all} escrow agents {what}, {enough} are needed: nothing is sealed before they are back"
+            ),
+        )))
+    }
+
+    /// Brings agents in line that are not, while no seal is under way. Waits for none of them.
+    fn tend(&self) {
+        let turn = self.turn();
+        let Some((slot, root)) = turn.settled else { return };
+        let lagging = |agent: &&Agent| {
+            let state = agent.state();
+            state.pending == 0 && state.confirmed != Some(self.label(agent, root))
+        };
+        let lagging: Vec<&Agent> = self.agents.iter().filter(lagging).collect();
+        if lagging.is_empty() {
+            return;
+        }
+        let Ok(block) = self.register.read_slot(slot).map(|block| Zeroizing::new(*block)) else { return };
+        if Root::of(&block) != Some(root) {
+            return;
+        }
+        let (answer, _) = channel();
+        for agent in lagging {
+            let sealed = envelope::seal(&block, self.instance, self.quorum, agent.number, &agent.name, &self.key);
+            let Ok(envelope) = sealed else { continue };
+            agent.ask(Goal::Put { envelope, in_force: Some(root) }, answer.clone());
+            agent.ask(Goal::Keep(Keep::Only(self.label(agent, root))), answer.clone());
+        }
+    }
+}
+
+/// Counts answers until they are enough, or all are there.
+fn wait(answers: &Receiver<bool>, enough: usize, end: Instant, done: &mut usize, open: &mut usize) {
+    let mut until = end;
+    while *open > 0 {
+        let Ok(well) = answers.recv_timeout(until.saturating_duration_since(Instant::now())) else { return };
+        *open -= 1;
+        *done += usize::from(well);
+        if *done >= enough {
+            // The others are mostly as quick, and what they confirm need not be asked for later.
+            until = until.min(Instant::now() + GRACE);
+        }
+    }
+}
+
+/// The background thread; ends with the register.
+fn tend(weak: &Weak<Inner>) {
+    loop {
+        let Some(inner) = weak.upgrade() else { return };
+        if inner.closed.load(Ordering::Acquire) {
+            return;
+        }
+        inner.tend();
+        let turn = inner.turn();
+        let waited = inner.wake.wait_timeout(turn, TEND);
+        drop(waited);
+    }
+}

@@ -1,0 +1,223 @@
+//! How the vault talks with one agent: a thread of its own for each, so that requests to one agent keep their order and a slow
+//! one holds up nobody.
+
+use std::io;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::depot::{Keep, Refused, Session, Stamp};
+use super::envelope::Label;
+use super::{Envelope, Root};
+
+/// The way to an agent. Every call blocks, with a time limit of its own.
+pub trait AgentLink: Send + Sync {
+    /// As [`super::Depot::session`].
+    fn session(&self, instance: [u8; 16], fence: u64) -> Result<(Session, Vec<Label>), LinkError>;
+    /// As [`super::Depot::put`].
+    fn put(&self, stamp: Stamp, envelope: &Envelope, in_force: Option<Root>) -> Result<Vec<Label>, LinkError>;
+    /// As [`super::Depot::keep`].
+    fn keep(&self, stamp: Stamp, keep: &Keep) -> Result<Vec<Label>, LinkError>;
+}
+
+/// Why an agent did not do as it was asked, seen from the vault.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// It said so.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// It did not answer, or not in words that are understood.
+    #[error("the agent is out of reach")]
+    Away(#[source] io::Error),
+}
+
+/// What is asked of an agent.
+#[derive(Clone)]
+pub(super) enum Goal {
+    Put { envelope: Envelope, in_force: Option<Root> },
+    Keep(Keep),
+}
+
+/// What the vault knows of an agent.
+#[derive(Clone, Debug, Default)]
+pub struct AgentState {
+    /// Why its last answer was none, or a refusal; `None` while all is well.
+    pub trouble: Option<String>,
+    /// What it last said that it holds.
+    pub holds: Vec<Label>,
+    /// What it last confirmed to hold and nothing else.
+    pub confirmed: Option<Label>,
+    /// It held something again that it had confirmed destroyed: its register is an old copy. So often since the start.
+    pub went_back: u64,
+    /// A later process of the vault has talked with it.
+    pub passed_over: bool,
+    /// Requests that are under way.
+    pub(super) pending: usize,
+}
+
+struct Job {
+    goal: Goal,
+    answer: Sender<bool>,
+}
+
+/// An agent as the vault sees it.
+pub(super) struct Agent {
+    pub(super) name: String,
+    pub(super) number: u8,
+    state: Arc<Mutex<AgentState>>,
+    jobs: Sender<Job>,
+}
+
+impl Agent {
+    pub(super) fn start(
+        name: String,
+        number: u8,
+        instance: [u8; 16],
+        fence: u64,
+        link: Box<dyn AgentLink>,
+    ) -> io::Result<Self> {
+        let state = Arc::new(Mutex::new(AgentState::default()));
+        let (jobs, queue) = channel();
+        let mut talk =
+            Talk { name: name.clone(), instance, fence, link, session: None, highest: 0, state: Arc::clone(&state) };
+        std::thread::Builder::new().name(format!("agent {name}")).spawn(move || talk.run(&queue))?;
+        Ok(Self { name, number, state, jobs })
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, AgentState> {
+        lock(&self.state)
+    }
+
+    /// Asks; `answer` is told whether it was done.
+    pub(super) fn ask(&self, goal: Goal, answer: Sender<bool>) {
+        self.state().pending += 1;
+        if let Err(unsent) = self.jobs.send(Job { goal, answer }) {
+            self.state().pending -= 1;
+            let _ = unsent.0.answer.send(false);
+        }
+    }
+}
+
+/// The thread's side.
+struct Talk {
+    name: String,
+    instance: [u8; 16],
+    fence: u64,
+    link: Box<dyn AgentLink>,
+    session: Option<(Session, u64)>,
+    /// The highest epoch that the agent has confirmed to be the only one it holds.
+    highest: u64,
+    state: Arc<Mutex<AgentState>>,
+}
+
+impl Talk {
+    fn run(&mut self, queue: &Receiver<Job>) {
+        while let Ok(Job { goal, answer }) = queue.recv() {
+            let done = self.perform(&goal);
+            let mut state = lock(&self.state);
+            state.pending -= 1;
+            let was = state.trouble.take();
+            match &done {
+                Ok(()) => {
+                    if was.is_some() {
+                        tracing::info!(agent = self.name, "the escrow agent is back");
+                    }
+                }
+                Err(error) => {
+                    let text = chain(error);
+                    if was.as_ref() != Some(&text) {
+                        tracing::warn!(agent = self.name, error = text, "an escrow agent does not do as it was asked");
+                    }
+                    state.passed_over |= matches!(error, LinkError::Refused(Refused::PassedOver));
+                    state.trouble = Some(text);
+                }
+            }
+            drop(state);
+            let _ = answer.send(done.is_ok());
+        }
+    }
+
+    fn perform(&mut self, goal: &Goal) -> Result<(), LinkError> {
+        // An agent that was started anew knows no session: once more, from the beginning.
+        match self.attempt(goal) {
+            Err(LinkError::Refused(Refused::SessionEnded)) => {
+                self.session = None;
+                self.attempt(goal)
+            }
+            other => other,
+        }
+    }
+
+    fn attempt(&mut self, goal: &Goal) -> Result<(), LinkError> {
+        let (session, number) = match self.session {
+            Some(open) => open,
+            None => {
+                let (session, holds) = self.link.session(self.instance, self.fence)?;
+                self.look(&holds);
+                (session, 0)
+            }
+        };
+        let stamp = Stamp { session, number: number + 1 };
+        self.session = Some((session, stamp.number));
+        let holds = match goal {
+            Goal::Put { envelope, in_force } => {
+                let holds = self.link.put(stamp, envelope, *in_force)?;
+                if !holds.contains(envelope.label()) {
+                    return Err(unexpected("it does not hold what it said to have put"));
+                }
+                holds
+            }
+            Goal::Keep(keep) => {
+                let holds = self.link.keep(stamp, keep)?;
+                let gone = |label: &Label| match keep {
+                    Keep::Only(only) => label == only,
+                    Keep::NothingUpTo(epoch) => label.root.epoch > *epoch,
+                };
+                if !holds.iter().all(gone) {
+                    return Err(unexpected("it still holds what it said to have destroyed"));
+                }
+                if let Keep::Only(only) = keep {
+                    self.highest = self.highest.max(only.root.epoch);
+                    lock(&self.state).confirmed = holds.contains(only).then(|| only.clone());
+                }
+                holds
+            }
+        };
+        lock(&self.state).holds = holds;
+        Ok(())
+    }
+
+    /// What an agent shows at the start of a session, against what it has confirmed.
+    fn look(&mut self, holds: &[Label]) {
+        let mut state = lock(&self.state);
+        if let Some(old) = holds.iter().map(|label| label.root.epoch).filter(|epoch| *epoch < self.highest).min() {
+            state.went_back += 1;
+            tracing::error!(
+                agent = self.name,
+                epoch = old,
+                confirmed = self.highest,
+                "an escrow agent holds a root again that it had destroyed: its register was brought back from a copy; the \
+                 copy must be found and destroyed"
+            );
+        }
+        state.confirmed = None;
+        state.holds = holds.to_vec();
+    }
+}
+
+fn unexpected(text: &'static str) -> LinkError {
+    LinkError::Away(io::Error::new(io::ErrorKind::InvalidData, text))
+}
+
+fn lock(state: &Mutex<AgentState>) -> MutexGuard<'_, AgentState> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

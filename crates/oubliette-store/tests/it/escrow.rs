@@ -1,0 +1,335 @@
+//! Seals with agents beside the register: the store's side, with agents in this process that can be cut off and set back.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use keyforest::media::{MemorySlots, SLOT_BYTES, SlotDevice, SlotError};
+use keyforest::{Change, Forest, ForestConfig, ForestError, Lane, NoProbe, Pins, SealError, Stores};
+use oubliette_store::escrow::depot::Session;
+use oubliette_store::escrow::envelope::{Label, restore};
+use oubliette_store::escrow::{
+    AgentLink, Depot, Envelope, EnvelopeError, EscrowOptions, Escrowed, Keep, LinkError, PublicKey, Quorum, Refused,
+    Root, SecretKey, Stamp,
+};
+use oubliette_store::media::Folder;
+use tempfile::TempDir;
+
+const INSTANCE: [u8; 16] = *b"vault of the day";
+
+/// An agent that a test can cut off, start anew and set back to an older register.
+#[derive(Clone)]
+struct TestAgent {
+    slots: Arc<Mutex<[[u8; SLOT_BYTES]; 2]>>,
+    depot: Arc<Mutex<Arc<Depot>>>,
+    away: Arc<AtomicBool>,
+}
+
+/// Slots whose bytes a test can copy and bring back.
+struct Bytes(Arc<Mutex<[[u8; SLOT_BYTES]; 2]>>);
+
+impl SlotDevice for Bytes {
+    fn class(&self) -> std::borrow::Cow<'static, str> {
+        "test".into()
+    }
+
+    fn read_slot(&self, slot: usize) -> std::io::Result<Box<[u8; SLOT_BYTES]>> {
+        Ok(Box::new(self.0.lock().unwrap()[slot]))
+    }
+
+    fn write_slot(&self, slot: usize, block: &[u8; SLOT_BYTES]) -> Result<(), SlotError> {
+        self.0.lock().unwrap()[slot] = *block;
+        Ok(())
+    }
+}
+
+impl TestAgent {
+    fn new() -> Self {
+        let slots = Arc::new(Mutex::new([[0; SLOT_BYTES]; 2]));
+        let depot = Arc::new(Depot::open(Arc::new(Bytes(Arc::clone(&slots))), None).unwrap());
+        Self { slots, depot: Arc::new(Mutex::new(depot)), away: Arc::default() }
+    }
+
+    fn depot(&self) -> Arc<Depot> {
+        Arc::clone(&self.depot.lock().unwrap())
+    }
+
+    fn cut_off(&self, away: bool) {
+        self.away.store(away, Ordering::SeqCst);
+    }
+
+    fn start_anew(&self) {
+        *self.depot.lock().unwrap() = Arc::new(Depot::open(Arc::new(Bytes(Arc::clone(&self.slots))), None).unwrap());
+    }
+
+    fn epochs(&self) -> Vec<u64> {
+        let mut epochs: Vec<u64> = self.depot().holds().iter().map(|label| label.root.epoch).collect();
+        epochs.sort_unstable();
+        epochs
+    }
+
+    fn reach(&self) -> Result<Arc<Depot>, LinkError> {
+        if self.away.load(Ordering::SeqCst) {
+            return Err(LinkError::Away(std::io::ErrorKind::ConnectionRefused.into()));
+        }
+        Ok(self.depot())
+    }
+}
+
+impl AgentLink for TestAgent {
+    fn session(&self, instance: [u8; 16], fence: u64) -> Result<(Session, Vec<Label>), LinkError> {
+        Ok(self.reach()?.session(instance, fence)?)
+    }
+
+    fn put(&self, stamp: Stamp, envelope: &Envelope, in_force: Option<Root>) -> Result<Vec<Label>, LinkError> {
+        Ok(self.reach()?.put(stamp, envelope.clone(), in_force)?)
+    }
+
+    fn keep(&self, stamp: Stamp, keep: &Keep) -> Result<Vec<Label>, LinkError> {
+        Ok(self.reach()?.keep(stamp, keep)?)
+    }
+}
+
+/// A vault's keys with agents.
+struct Keys {
+    folder: TempDir,
+    register: Arc<MemorySlots>,
+    agents: Vec<TestAgent>,
+    quorum: Quorum,
+    key: PublicKey,
+    fence: u64,
+}
+
+fn config() -> ForestConfig {
+    ForestConfig { reserve_bytes: 4096, provision_buckets: 2, ..ForestConfig::default() }
+}
+
+impl Keys {
+    fn new(quorum: Quorum) -> (Self, SecretKey) {
+        let secret = SecretKey::generate().unwrap();
+        let agents = (0..quorum.agents()).map(|_| TestAgent::new()).collect();
+        let key = secret.public().unwrap();
+        let keys =
+            Self { folder: tempfile::tempdir().unwrap(), register: Arc::default(), agents, quorum, key, fence: 0 };
+        (keys, secret)
+    }
+
+    fn escrowed(&self) -> Arc<Escrowed> {
+        let agents = self.agents.iter().enumerate();
+        let agents = agents.map(|(at, agent)| (format!("agent-{at}"), Box::new(agent.clone()) as Box<dyn AgentLink>));
+        let options = EscrowOptions {
+            instance: INSTANCE,
+            fence: self.fence,
+            key: self.key.clone(),
+            quorum: self.quorum,
+            agents: agents.collect(),
+            patience: Duration::from_secs(10),
+            probe: Arc::new(NoProbe),
+        };
+        Arc::new(Escrowed::new(Arc::clone(&self.register) as Arc<dyn SlotDevice>, options).unwrap())
+    }
+
+    fn stores(&self, register: &Arc<Escrowed>) -> Stores {
+        let packs = Arc::new(Folder::open(self.folder.path()).unwrap());
+        Stores { packs, register: Arc::clone(register) as Arc<dyn SlotDevice>, probe: Arc::new(NoProbe) }
+    }
+
+    fn create(&self) -> (Forest, Arc<Escrowed>) {
+        let register = self.escrowed();
+        let pins = Pins { instance: INSTANCE, ..Pins::default() };
+        (Forest::create(self.stores(&register), config(), b"", pins).unwrap(), register)
+    }
+
+    fn open(&self) -> Result<(Forest, Arc<Escrowed>), ForestError> {
+        let register = self.escrowed();
+        Ok((Forest::open(self.stores(&register), config())?.0, register))
+    }
+
+    fn envelopes(&self) -> Vec<Envelope> {
+        self.agents.iter().flat_map(|agent| agent.depot().envelopes()).collect()
+    }
+}
+
+fn seal(forest: &Forest) -> Result<u64, SealError> {
+    let change = Change { pins: forest.pins(), ..Change::default() };
+    forest.seal(&change).map(|sealed| sealed.epoch)
+}
+
+fn soon(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < end, "{what} did not come about");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn shared() -> Quorum {
+    Quorum::shares(2, 3).unwrap()
+}
+
+#[test]
+fn every_agent_has_the_root_in_force_and_no_older_one_after_a_seal() {
+    for quorum in [Quorum::plain(2).unwrap(), shared()] {
+        let (keys, secret) = Keys::new(quorum);
+        let (forest, _register) = keys.create();
+        for epoch in 2..6 {
+            assert_eq!(seal(&forest).unwrap(), epoch);
+            soon("one root everywhere", || keys.agents.iter().all(|agent| agent.epochs() == [epoch]));
+            let (root, block) = restore(&keys.envelopes(), &secret).unwrap();
+            assert_eq!((root.epoch, root.state), (epoch, forest.state_hash()));
+            assert_eq!(Root::of(&block), Some(root));
+        }
+    }
+}
+
+#[test]
+fn the_register_is_lost_and_the_agents_bring_everything_back() {
+    let (mut keys, secret) = Keys::new(shared());
+    let (forest, register) = keys.create();
+    let leaf = forest.allocate_leaf(Lane(7)).unwrap();
+    let value = forest.key(leaf).unwrap();
+    seal(&forest).unwrap();
+    let bytes = value.expose().to_vec();
+    drop((forest, register, value));
+
+    keys.register = Arc::default();
+    assert!(matches!(keys.open().err(), Some(ForestError::NoRoot)));
+    keys.agents[1].cut_off(true);
+    let envelopes: Vec<Envelope> = [0, 2].iter().flat_map(|at: &usize| keys.agents[*at].depot().envelopes()).collect();
+    let (_, block) = restore(&envelopes, &secret).unwrap();
+    keys.register.write_slot(0, &block).unwrap();
+    let (forest, register) = keys.open().unwrap();
+    assert_eq!(forest.key(leaf).unwrap().expose(), &bytes[..]);
+    assert_eq!(seal(&forest).unwrap(), 3);
+    drop((forest, register));
+    let few = restore(&keys.agents[0].depot().envelopes(), &secret).err();
+    assert_eq!(few, Some(EnvelopeError::TooFew { epoch: 3, needed: 2, given: 1 }));
+}
+
+#[test]
+fn two_of_three_seal_on_with_one_down_and_tell_it_later() {
+    let (keys, _) = Keys::new(shared());
+    let (forest, register) = keys.create();
+    keys.agents[0].cut_off(true);
+    for epoch in 2..5 {
+        assert_eq!(seal(&forest).unwrap(), epoch);
+        assert_eq!(keys.agents[0].epochs(), [1]);
+    }
+    let reports = register.agents();
+    assert!(!reports[0].current && reports[0].state.trouble.is_some());
+    keys.agents[0].cut_off(false);
+    soon("the late one told", || keys.agents[0].epochs() == [4]);
+    soon("its trouble over", || register.agents()[0].current);
+}
+
+#[test]
+fn an_agent_that_was_away_is_told_by_the_next_process_too() {
+    let (keys, _) = Keys::new(shared());
+    let (forest, register) = keys.create();
+    keys.agents[2].cut_off(true);
+    assert_eq!(seal(&forest).unwrap(), 2);
+    drop((forest, register));
+    keys.agents[2].cut_off(false);
+    let (_forest, _register) = keys.open().unwrap();
+    soon("told by the next", || keys.agents[2].epochs() == [2]);
+}
+
+#[test]
+fn two_plain_agents_stall_with_one_down_and_the_seal_comes_about_when_it_is_back() {
+    let (keys, _) = Keys::new(Quorum::plain(2).unwrap());
+    let (forest, _register) = keys.create();
+    keys.agents[1].cut_off(true);
+    assert!(matches!(seal(&forest), Err(SealError::Stalled(_))));
+    assert_eq!(Root::of(&keys.register.read_slot(1).unwrap()), None, "the register has not heard of it");
+    assert!(matches!(forest.finish_seal(), Err(SealError::Stalled(_))));
+    keys.agents[1].cut_off(false);
+    assert_eq!(forest.finish_seal().unwrap().epoch, 2);
+    soon("one root everywhere", || keys.agents.iter().all(|agent| agent.epochs() == [2]));
+}
+
+#[test]
+fn a_stall_after_the_commit_point_leaves_the_old_root_with_whoever_is_away_and_heals() {
+    let (keys, _) = Keys::new(shared());
+    let (forest, register) = keys.create();
+    // Two go away between the put and the confirmation: seen from the register, which is written in between.
+    for agent in &keys.agents[..2] {
+        agent.cut_off(true);
+    }
+    assert!(matches!(seal(&forest), Err(SealError::Stalled(_))));
+    keys.agents[0].cut_off(false);
+    assert_eq!(forest.finish_seal().unwrap().epoch, 2);
+    drop((forest, register));
+    // The next process sees that nobody is in reach, and says so rather than claim anything.
+    for agent in &keys.agents {
+        agent.cut_off(true);
+    }
+    assert!(matches!(keys.open().err(), Some(ForestError::Io { .. })));
+    for agent in &keys.agents[1..] {
+        agent.cut_off(false);
+    }
+    let (forest, _register) = keys.open().unwrap();
+    assert_eq!((forest.epoch(), keys.agents[0].epochs()), (2, vec![2]));
+}
+
+#[test]
+fn an_agent_that_comes_back_with_an_old_register_is_noticed_and_forgets_again() {
+    let (keys, _) = Keys::new(shared());
+    let (forest, register) = keys.create();
+    soon("all in line", || register.agents().iter().all(|agent| agent.current));
+    let copy = *keys.agents[1].slots.lock().unwrap();
+    seal(&forest).unwrap();
+    soon("one root everywhere", || keys.agents[1].epochs() == [2]);
+    *keys.agents[1].slots.lock().unwrap() = copy;
+    keys.agents[1].start_anew();
+    assert_eq!(keys.agents[1].epochs(), [1]);
+    seal(&forest).unwrap();
+    soon("noticed", || register.agents()[1].state.went_back == 1);
+    soon("forgotten again", || keys.agents[1].epochs() == [3]);
+}
+
+#[test]
+fn another_vault_an_earlier_process_and_an_old_root_are_refused() {
+    let (mut keys, _) = Keys::new(Quorum::plain(1).unwrap());
+    keys.fence = 5;
+    let (forest, _register) = keys.create();
+    seal(&forest).unwrap();
+    let depot = keys.agents[0].depot();
+    assert!(matches!(depot.session([9; 16], 9), Err(Refused::OtherInstance)));
+    assert!(matches!(depot.session(INSTANCE, 4), Err(Refused::PassedOver)));
+    let old = keys.envelopes().remove(0);
+    seal(&forest).unwrap();
+    let (session, holds) = depot.session(INSTANCE, 6).unwrap();
+    assert_eq!(holds.len(), 1);
+    let put = |number| depot.put(Stamp { session, number }, old.clone(), None);
+    assert!(matches!(put(1), Err(Refused::Backwards { epoch: 2, floor: 3 })));
+    assert!(matches!(put(1), Err(Refused::Late)), "a number is heard once");
+    // Whoever was there before is heard no more, and says so.
+    assert!(matches!(seal(&forest), Err(SealError::Unknown(_))));
+    keys.agents[0].start_anew();
+    assert!(matches!(keys.agents[0].depot().session(INSTANCE, 4), Err(Refused::PassedOver)), "also after a start");
+}
+
+#[test]
+fn another_recovery_key_takes_the_place_of_the_first_at_the_next_start() {
+    let (mut keys, old) = Keys::new(shared());
+    let (forest, register) = keys.create();
+    seal(&forest).unwrap();
+    drop((forest, register));
+    let new = SecretKey::generate().unwrap();
+    keys.key = new.public().unwrap();
+    let (_forest, register) = keys.open().unwrap();
+    soon("all in line", || register.agents().iter().all(|agent| agent.current));
+    assert_eq!(restore(&keys.envelopes(), &new).unwrap().0.epoch, 2);
+    assert!(restore(&keys.envelopes(), &old).is_err());
+}
+
+#[test]
+fn with_the_last_root_its_envelopes_go() {
+    let (keys, _) = Keys::new(shared());
+    let (forest, register) = keys.create();
+    seal(&forest).unwrap();
+    drop(forest);
+    keyforest::destroy_roots(&*register).unwrap();
+    assert!(keys.agents.iter().filter(|agent| agent.epochs().is_empty()).count() >= 2);
+    assert!(keys.envelopes().len() < 2);
+}
