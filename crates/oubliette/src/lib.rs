@@ -1,5 +1,6 @@
 //! The program: command line, configuration, listener, dialects, background work.
 
+pub mod agent;
 pub mod backup;
 pub mod bench;
 pub mod cli;

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod agent;
 mod backup;
 mod bench;
 mod certificate;
@@ -15,6 +16,7 @@ mod log;
 mod migrate;
 mod party;
 mod progress;
+mod recovery_key;
 mod reference;
 mod remnants;
 pub(crate) mod serve;
@@ -75,6 +77,10 @@ enum Command {
     Backup(backup::Args),
     /// List mirrors that take part in every seal, and let one go
     Party(party::Args),
+    /// Run an escrow agent, which holds the root of a vault on another machine
+    Agent(agent::Args),
+    /// Make and check the off-line key that escrow agents' envelopes are sealed to, and bring a lost root back with it
+    RecoveryKey(recovery_key::Args),
     /// Search every file of the data folder for remnants of what should be gone
     Remnants(remnants::Args),
     /// Measure sealed deletes, ingest and reads on this machine
@@ -124,6 +130,8 @@ async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Migrate(args) => migrate::run(args).await,
         Command::Backup(args) => backup::run(args).await,
         Command::Party(args) => party::run(args).await,
+        Command::Agent(args) => agent::run(args).await,
+        Command::RecoveryKey(args) => recovery_key::run(args).await,
         Command::Remnants(args) => remnants::run(args).await,
         Command::Bench(args) => bench::run(args).await,
         Command::Completions(args) => completions::run(args),

@@ -117,7 +117,7 @@ pub struct HostPlace {
 
 fn all_three(section: &'static str, files: [&Option<PathBuf>; 3]) -> Result<NodeFiles, ConfigError> {
     match files.map(|file| given(file.as_ref())) {
-        [Some(ca), Some(certificate), Some(key)] => Ok(NodeFiles { ca, certificate, key }),
+        [Some(ca), Some(certificate), Some(key)] => Ok(NodeFiles { section, ca, certificate, key }),
         _ => Err(ConfigError::value(
             section,
             "ca_file",

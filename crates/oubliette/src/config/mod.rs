@@ -3,6 +3,7 @@
 //! `OUBLIETTE__SECTION__KEY` overrides `key` of `[section]`. Secrets are never values but files (`…_file`).
 
 mod error;
+mod escrow;
 mod load;
 mod mirrors;
 mod nodes;
@@ -14,6 +15,7 @@ mod settings;
 mod witnesses;
 
 pub use error::ConfigError;
+pub use escrow::EscrowPlace;
 pub use load::{Source, load};
 pub use mirrors::{HostPlace, MirrorAt, MirrorPlace};
 pub use nodes::{NodeFiles, NodePlace};
@@ -21,8 +23,8 @@ pub use places::{BlobPlace, MetadataPlace, SecondPlace};
 pub use reference::{example, reference};
 pub use section::{Field, Section, SectionDoc};
 pub use sections::{
-    Cors, Erasure, Ingest, KeyState, Limits, Log, LogFormat, Metrics, MirrorHost, Mirrors, Node, Openbao, Participants,
-    Phones, Pkcs11, Postgres, Root, S3, Server, Storage, Tls, Transparency, Vonage,
+    Cors, Erasure, Escrow, Ingest, KeyState, Limits, Log, LogFormat, Metrics, MirrorHost, Mirrors, Node, Openbao,
+    Participants, Phones, Pkcs11, Postgres, Root, S3, Server, Storage, Tls, Transparency, Vonage,
 };
 pub use witnesses::Witness;
 
@@ -49,6 +51,8 @@ pub struct Config {
     pub openbao: Openbao,
     /// A PKCS#11 token.
     pub pkcs11: Pkcs11,
+    /// The agents that hold the root in escrow.
+    pub escrow: Escrow,
     /// The listener.
     pub server: Server,
     /// TLS.
@@ -90,6 +94,7 @@ impl Config {
             root: take(&mut table)?,
             openbao: take(&mut table)?,
             pkcs11: take(&mut table)?,
+            escrow: take(&mut table)?,
             server: take(&mut table)?,
             tls: take(&mut table)?,
             node: take(&mut table)?,
@@ -122,6 +127,7 @@ impl Config {
         put(&mut table, &self.root);
         put(&mut table, &self.openbao);
         put(&mut table, &self.pkcs11);
+        put(&mut table, &self.escrow);
         put(&mut table, &self.server);
         put(&mut table, &self.tls);
         put(&mut table, &self.node);
@@ -150,6 +156,7 @@ impl Config {
             SectionDoc::of::<Root>(),
             SectionDoc::of::<Openbao>(),
             SectionDoc::of::<Pkcs11>(),
+            SectionDoc::of::<Escrow>(),
             SectionDoc::of::<Server>(),
             SectionDoc::of::<Tls>(),
             SectionDoc::of::<Node>(),

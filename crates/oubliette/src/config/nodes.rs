@@ -24,6 +24,8 @@ pub struct NodePlace {
 /// PEM files of mutual TLS.
 #[derive(Clone, Debug)]
 pub struct NodeFiles {
+    /// Where they are named, for errors.
+    pub section: &'static str,
     /// Whom to trust.
     pub ca: PathBuf,
     /// Own certificate.
@@ -51,7 +53,7 @@ impl Config {
         let files = [&section.ca_file, &section.certificate_file, &section.key_file];
         let files: Vec<_> = files.into_iter().flatten().filter(|path| !path.as_os_str().is_empty()).cloned().collect();
         let files = match <[PathBuf; 3]>::try_from(files) {
-            Ok([ca, certificate, key]) => Some(NodeFiles { ca, certificate, key }),
+            Ok([ca, certificate, key]) => Some(NodeFiles { section: "node", ca, certificate, key }),
             Err(some) if !some.is_empty() => {
                 return wrong("ca_file", "give ca_file, certificate_file and key_file together");
             }

@@ -28,6 +28,7 @@ impl Config {
         self.node_place()?;
         self.log_settings()?;
         self.witnesses()?;
+        self.escrow_place()?;
         if self.tls.certificate_file.is_some() != self.tls.key_file.is_some() {
             return Err(ConfigError::value(
                 "tls",

@@ -57,6 +57,7 @@ impl Target {
                     mover: embedded.mover.clone(),
                     mirrors: embedded.mirrors.clone(),
                     backups: Some(embedded.backups.clone()),
+                    escrow: embedded.escrow.clone(),
                 };
                 handle(&embedded.vault, &around, ask).await
             }

@@ -6,6 +6,7 @@ use oubliette_core::model::{Actor, Credential, CredentialKind, Scope, Scopes, Te
 use oubliette_core::ports::PurgeState;
 use oubliette_core::service::{ErasureView, NewCredential, Order, Plan, TransparencyLog, Vault, VaultError};
 use oubliette_proof::Token;
+use oubliette_store::escrow::Escrowed;
 use oubliette_store::media::Mirrored;
 use uuid::Uuid;
 
@@ -16,7 +17,7 @@ use super::{
 use crate::backup::Backups;
 use crate::cli::exit;
 use crate::moving::Mover;
-use crate::opening::OpenReport;
+use crate::opening::{OpenReport, troubles};
 
 /// Who commands on the machine itself act as: everything within one tenant.
 pub fn local_actor(tenant: TenantId) -> Actor {
@@ -38,6 +39,16 @@ pub(super) struct Surroundings {
     pub(super) mirrors: Option<Arc<Mirrored>>,
     /// Makes copies of the data.
     pub(super) backups: Option<Backups>,
+    /// The agents that hold the root in escrow.
+    pub(super) escrow: Option<Arc<Escrowed>>,
+}
+
+impl Surroundings {
+    /// What opening found, and what is to be said of agents at the moment.
+    fn warnings(&self) -> Vec<String> {
+        let troubles = self.escrow.as_deref().map(troubles).unwrap_or_default();
+        self.report.warnings.iter().cloned().chain(troubles).collect()
+    }
 }
 
 /// Answers; a refusal is an answer too.
@@ -183,7 +194,7 @@ async fn status(vault: &Vault, around: &Surroundings) -> Result<StatusView, Vaul
         epoch: status.epoch,
         register_class: status.register_class,
         register_verified: around.report.lowered.is_none(),
-        warnings: around.report.warnings.clone(),
+        warnings: around.warnings(),
         notes: around.report.notes.clone(),
         interactions: status.interactions,
         unsealed: status.unsealed,

@@ -51,8 +51,8 @@ impl ControlServer {
     pub async fn start(open: &OpenVault, url: String, node: Option<AsNode>) -> std::io::Result<Self> {
         let (vault, data) = (open.vault.clone(), open.data.as_path());
         let (report, mover, mirrors) = (open.report.clone(), open.mover.clone(), open.mirrors.clone());
-        let backups = Some(open.backups.clone());
-        let around = Arc::new(Surroundings { url: Some(url.clone()), report, node, mover, mirrors, backups });
+        let (backups, escrow) = (Some(open.backups.clone()), open.escrow.clone());
+        let around = Arc::new(Surroundings { url: Some(url.clone()), report, node, mover, mirrors, backups, escrow });
         let own = vault.clone();
         let answer = move |ask| {
             let (vault, around) = (vault.clone(), Arc::clone(&around));

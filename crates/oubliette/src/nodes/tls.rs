@@ -1,4 +1,5 @@
-//! Mutual TLS between nodes: both sides show a certificate of the nodes' own authority. rustls on the one crypto provider.
+//! Mutual TLS, between nodes and with escrow agents: both sides show a certificate of an authority of their own. rustls on the
+//! one crypto provider.
 
 use std::sync::Arc;
 
@@ -43,14 +44,14 @@ impl NodeTls {
 fn server(files: &NodeFiles, roots: &Arc<RootCertStore>, provider: &Arc<CryptoProvider>) -> Result<ServerConfig> {
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), Arc::clone(provider))
         .build()
-        .context("ca_file: no certificate of an authority")?;
+        .with_context(|| format!("{}.ca_file: no certificate of an authority", files.section))?;
     let (chain, key) = identity(files)?;
     let mut config = ServerConfig::builder_with_provider(Arc::clone(provider))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .context("TLS 1.3 is not supported")?
         .with_client_cert_verifier(verifier)
         .with_single_cert(chain, key)
-        .context("key_file: certificate and key do not belong together")?;
+        .with_context(|| format!("{}.key_file: certificate and key do not belong together", files.section))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }
@@ -62,35 +63,37 @@ fn client(files: &NodeFiles, roots: Arc<RootCertStore>, provider: Arc<CryptoProv
         .context("TLS 1.3 is not supported")?
         .with_root_certificates(roots)
         .with_client_auth_cert(chain, key)
-        .context("key_file: certificate and key do not belong together")?;
+        .with_context(|| format!("{}.key_file: certificate and key do not belong together", files.section))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }
 
 fn roots(files: &NodeFiles) -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
-    let path = files.ca.display();
+    let (path, section) = (files.ca.display(), files.section);
     let certificates = CertificateDer::pem_file_iter(&files.ca)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .with_context(|| format!("ca_file: {path} cannot be read as PEM"))?;
+        .with_context(|| format!("{section}.ca_file: {path} cannot be read as PEM"))?;
     for certificate in certificates {
-        roots.add(certificate).with_context(|| format!("ca_file: {path} holds no certificate of an authority"))?;
+        roots
+            .add(certificate)
+            .with_context(|| format!("{section}.ca_file: {path} holds no certificate of an authority"))?;
     }
     if roots.is_empty() {
-        bail!("ca_file: {path} holds no certificate");
+        bail!("{section}.ca_file: {path} holds no certificate");
     }
     Ok(roots)
 }
 
 fn identity(files: &NodeFiles) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
-    let path = files.certificate.display();
+    let (path, section) = (files.certificate.display(), files.section);
     let chain = CertificateDer::pem_file_iter(&files.certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .with_context(|| format!("certificate_file: {path} cannot be read as PEM"))?;
+        .with_context(|| format!("{section}.certificate_file: {path} cannot be read as PEM"))?;
     if chain.is_empty() {
-        bail!("certificate_file: {path} holds no certificate");
+        bail!("{section}.certificate_file: {path} holds no certificate");
     }
     let key = PrivateKeyDer::from_pem_file(&files.key)
-        .with_context(|| format!("key_file: {} holds no private key in PEM", files.key.display()))?;
+        .with_context(|| format!("{section}.key_file: {} holds no private key in PEM", files.key.display()))?;
     Ok((chain, key))
 }

@@ -73,6 +73,11 @@ impl Claim {
         move || lease.is_lost() || refused.load(Ordering::Acquire)
     }
 
+    /// Its number: higher than that of any claim before it.
+    pub fn number(&self) -> u64 {
+        self.database.number()
+    }
+
     /// Small values behind it.
     pub fn values(&self) -> PostgresValues {
         self.database.values()

@@ -13,6 +13,7 @@
 //! ```
 
 mod engines;
+mod escrow;
 mod leaving;
 mod made;
 mod mirrors;
@@ -27,6 +28,7 @@ use keyforest::{Forest, ForestConfig, ForestError, Probe, Stores};
 use oubliette_core::ports::{Clock, Lease, Lenders, Metadata, NoLenders, PortError, SystemClock};
 use oubliette_core::service::{First, LogSettings, Vault, VaultError, VaultParts, VaultSettings, genesis};
 use oubliette_proof::Token;
+use oubliette_store::escrow::Escrowed;
 use oubliette_store::guard;
 use oubliette_store::lease::ClaimLease;
 use oubliette_store::media::{MirrorError, Mirrored, TwinError};
@@ -38,6 +40,7 @@ use uuid::Uuid;
 
 pub use self::engines::{Claim, Engines, scaled};
 pub(crate) use self::engines::{KEYS, embedded};
+pub use self::escrow::troubles;
 pub use self::leaving::{Leaving, Left};
 use self::made::Made;
 use crate::backup::Backups;
@@ -144,6 +147,18 @@ pub enum OpenError {
         /// The register's.
         found: u64,
     },
+    /// An escrow agent's address, or the certificates for it.
+    #[error("the escrow agent {name} cannot be reached as it is configured")]
+    Agent {
+        /// Its name.
+        name: String,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The escrow as a whole.
+    #[error("the escrow cannot be set up")]
+    Escrow(#[source] std::io::Error),
     /// The keys.
     #[error("the key state cannot be opened")]
     Forest(#[from] ForestError),
@@ -230,6 +245,8 @@ pub struct OpenVault {
     pub mover: Option<Mover>,
     /// The key state's mirrors, where there are any.
     pub mirrors: Option<Arc<Mirrored>>,
+    /// The agents that hold the root in escrow, where there are any.
+    pub escrow: Option<Arc<Escrowed>>,
     /// Makes copies of its data.
     pub backups: Backups,
     /// What was recorded of parties that were let go.
@@ -380,6 +397,15 @@ impl OpenVault {
         };
         let key_state = Arc::clone(&packs);
         let log = Arc::clone(&packs);
+        let escrow = {
+            let (config, register, probe) = (config.clone(), Arc::clone(&register), Arc::clone(&probe));
+            let fence = claim.as_ref().map_or(0, Claim::number);
+            let beside =
+                tokio::task::spawn_blocking(move || escrow::beside(&config, &register, instance, fence, probe));
+            beside.await.map_err(|_| OpenError::Torn("setting up the escrow was cut short"))??
+        };
+        report.notes.push(escrow::loss(escrow.is_some(), mirrors.is_some()).to_owned());
+        let register = escrow.clone().map_or(register, |escrow| escrow as Arc<dyn SlotDevice>);
         let stores = Stores { packs, register: Arc::clone(&register), probe: Arc::clone(&probe) };
         let forest = Arc::new(open_forest(config, stores, &*metadata, &opening, &mut report).await?);
         if let Some(mirrored) = &mirrors {
@@ -440,7 +466,21 @@ impl OpenVault {
             tokio::spawn(mirrors::keep_told(Arc::downgrade(mirrored), Arc::downgrade(&forest)));
         }
         let backups = Backups::new(vault.clone(), config.clone());
-        Ok(Self { vault, metadata, data, report, mover, mirrors, backups, left, key_state, forest, claim, _lock: lock })
+        Ok(Self {
+            vault,
+            metadata,
+            data,
+            report,
+            mover,
+            mirrors,
+            escrow,
+            backups,
+            left,
+            key_state,
+            forest,
+            claim,
+            _lock: lock,
+        })
     }
 
     /// Key pages and journal, with their mirrors.

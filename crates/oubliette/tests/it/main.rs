@@ -18,6 +18,7 @@ mod elevateai;
 #[allow(dead_code, reason = "the binaries use different parts of it")]
 #[path = "../engines/mod.rs"]
 mod engines;
+mod escrow;
 #[path = "../figures/mod.rs"]
 mod figures;
 mod import;

@@ -2,6 +2,7 @@
 
 mod cors;
 mod erasure;
+mod escrow;
 mod ingest;
 mod key_state;
 mod limits;
@@ -25,6 +26,7 @@ mod vonage;
 
 pub use cors::Cors;
 pub use erasure::Erasure;
+pub use escrow::Escrow;
 pub use ingest::Ingest;
 pub use key_state::KeyState;
 pub use limits::Limits;

@@ -5,6 +5,7 @@ use oubliette::cli::exit;
 use super::{succeeds, text, tool};
 
 const UNIT: &str = "systemd/oubliette.service";
+const AGENT: &str = "systemd/oubliette-agent.service";
 
 /// The values of a key, in order.
 fn values<'a>(unit: &'a str, key: &str) -> Vec<&'a str> {
@@ -13,8 +14,14 @@ fn values<'a>(unit: &'a str, key: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn the_unit_is_one_that_systemd_takes() {
-    let unit = text(UNIT).replace("/usr/bin/oubliette", env!("CARGO_BIN_EXE_oubliette"));
+fn the_units_are_some_that_systemd_takes() {
+    for unit in [UNIT, AGENT] {
+        takes(unit);
+    }
+}
+
+fn takes(unit: &str) {
+    let unit = text(unit).replace("/usr/bin/oubliette", env!("CARGO_BIN_EXE_oubliette"));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("oubliette.service");
     std::fs::write(&path, unit).unwrap();
@@ -31,7 +38,12 @@ fn the_unit_is_one_that_systemd_takes() {
 
 #[test]
 fn the_unit_keeps_keys_in_memory() {
-    let unit = text(UNIT);
+    for unit in [UNIT, AGENT].map(text) {
+        keeps_keys(&unit);
+    }
+}
+
+fn keeps_keys(unit: &str) {
     let settings = [
         ("LimitMEMLOCK", "infinity"),
         ("LimitCORE", "0"),
@@ -41,10 +53,10 @@ fn the_unit_keeps_keys_in_memory() {
         ("CapabilityBoundingSet", ""),
     ];
     for (key, value) in settings {
-        assert_eq!(values(&unit, key), [value], "{key}");
+        assert_eq!(values(unit, key), [value], "{key}");
     }
     // The guard looks at swap there.
-    assert!(values(&unit, "ProcSubset").is_empty());
+    assert!(values(unit, "ProcSubset").is_empty());
 }
 
 #[test]

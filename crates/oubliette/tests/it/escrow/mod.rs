@@ -1,0 +1,185 @@
+//! Escrow agents as they are run: real daemons with mutual TLS, a real vault that is killed at every step, lost disks.
+
+mod lost;
+mod seals;
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use oubliette_store::escrow::client::{AgentFiles, HttpsAgent};
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use serde_json::Value;
+
+use crate::program::{Place, Ran};
+
+/// A vault, its agents and its recovery key in one folder.
+pub struct Rig {
+    pub place: Place,
+    pub agents: Vec<Daemon>,
+}
+
+/// An agent: its process, when it runs, and where.
+pub struct Daemon {
+    name: String,
+    port: u16,
+    child: Option<std::process::Child>,
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Rig {
+    /// As many agents, all running; `shares` as in the configuration.
+    pub fn new(agents: usize, shares: Option<&str>) -> Self {
+        let place = Place::new();
+        certificates(&place);
+        let made = place.run(&["recovery-key", "create", "--secret-file", "secret"]).with_code(0);
+        let public = made.out.lines().find(|line| line.starts_with("oubliette-recovery-1:")).unwrap().to_owned();
+        let mut rig = Self { place, agents: Vec::new() };
+        for number in 0..agents {
+            let daemon = Daemon { name: format!("agent-{number}"), port: free_port(), child: None };
+            let text = format!(
+                "name = \"{0}\"\nlisten = \"127.0.0.1:{1}\"\nregister = \"{0}.register\"\nca_file = \"ca.pem\"\n\
+                 certificate_file = \"agent.pem\"\nkey_file = \"agent.key\"\naccept_unverified_register = true\n",
+                daemon.name, daemon.port
+            );
+            std::fs::write(rig.place.join(&format!("{}.toml", daemon.name)), text).unwrap();
+            rig.agents.push(daemon);
+        }
+        rig.configure("oubliette.toml", "vault", &public, shares);
+        for number in 0..agents {
+            rig.start(number);
+        }
+        rig
+    }
+
+    /// Writes a vault's configuration.
+    pub fn configure(&self, file: &str, data: &str, public: &str, shares: Option<&str>) {
+        let agents: Vec<String> =
+            self.agents.iter().map(|agent| format!("\"{}=https://localhost:{}\"", agent.name, agent.port)).collect();
+        let shares = shares.map_or_else(String::new, |shares| format!("shares = \"{shares}\"\n"));
+        let text = format!(
+            "[storage]\ndata = \"{data}\"\naccept_unverified_register = true\n[escrow]\nrecovery_key = \"{public}\"\n\
+             agents = [{}]\n{shares}ca_file = \"ca.pem\"\ncertificate_file = \"vault.pem\"\nkey_file = \"vault.key\"\n\
+             timeout_seconds = 2\n",
+            agents.join(", ")
+        );
+        std::fs::write(self.place.join(file), text).unwrap();
+    }
+
+    /// The public key of the configuration.
+    pub fn public(&self) -> String {
+        let text = std::fs::read_to_string(self.place.join("oubliette.toml")).unwrap();
+        text.split('"').find(|part| part.starts_with("oubliette-recovery-1:")).unwrap().to_owned()
+    }
+
+    pub fn start(&mut self, number: usize) {
+        let daemon = &mut self.agents[number];
+        let log = std::fs::File::create(self.place.join(&format!("{}.log", daemon.name))).unwrap();
+        let file = format!("{}.toml", daemon.name);
+        let mut command = self.place.command(&["agent", "serve", "--config", &file]);
+        daemon.child = Some(command.stdout(Stdio::null()).stderr(log).spawn().unwrap());
+        let end = Instant::now() + Duration::from_secs(60);
+        while self.holds(number).is_none() {
+            assert!(Instant::now() < end, "{} does not answer", self.agents[number].name);
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Ends an agent without a chance to do anything more.
+    pub fn kill(&mut self, number: usize) {
+        let mut child = self.agents[number].child.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    pub fn link(&self, number: usize) -> HttpsAgent {
+        let files = AgentFiles {
+            ca: self.place.join("ca.pem"),
+            certificate: self.place.join("vault.pem"),
+            key: self.place.join("vault.key"),
+            timeout: Duration::from_secs(5),
+        };
+        HttpsAgent::new(&format!("https://localhost:{}", self.agents[number].port), &files).unwrap()
+    }
+
+    /// The epochs that an agent holds, in order; `None` while it does not answer.
+    pub fn holds(&self, number: usize) -> Option<Vec<u64>> {
+        let told = serde_json::to_value(self.link(number).status().ok()?).unwrap();
+        let mut epochs: Vec<u64> =
+            told["holds"].as_array().unwrap().iter().map(|label| label["epoch"].as_u64().unwrap()).collect();
+        epochs.sort_unstable();
+        Some(epochs)
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        self.place.run(arguments)
+    }
+
+    /// A command on the vault that is killed at a named moment.
+    pub fn killed_at(&self, arguments: &[&str], point: &str) -> Ran {
+        self.place.run_with(arguments, &[("OUBLIETTE_CRASH_AT", point)])
+    }
+
+    /// Loads `count` recordings with the sessions S-0, S-1 and so on.
+    pub fn fill(&self, count: usize) {
+        let calls = self.place.join("calls");
+        std::fs::create_dir_all(&calls).unwrap();
+        let sample = crate::program::repository().join("samples").join("survey.wav");
+        let mut manifest = "file,session_id,customer_phone\n".to_owned();
+        for number in 0..count {
+            std::fs::copy(&sample, calls.join(format!("{number}.wav"))).unwrap();
+            manifest += &format!("{number}.wav,S-{number},+1512555{number:04}\n");
+        }
+        std::fs::write(calls.join("manifest.csv"), manifest).unwrap();
+        self.run(&["import", "calls"]).with_code(0);
+    }
+
+    pub fn status(&self) -> Value {
+        self.run(&["status", "--json"]).with_code(0).json()
+    }
+
+    /// How many interactions a session finds.
+    pub fn found(&self, config: &str, session: &str) -> u64 {
+        let ran = self.run(&["erase", "--config", config, "--session", session, "--dry-run", "--json"]);
+        if ran.code == 4 {
+            return 0;
+        }
+        ran.with_code(0).json()["plan"]["interactions"].as_u64().unwrap()
+    }
+}
+
+fn free_port() -> u16 {
+    loop {
+        let port = 10_000 + u16::from_le_bytes(*uuid::Uuid::new_v4().as_bytes().first_chunk().unwrap()) % 10_000;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// An authority, a certificate that agents show as servers, and one that the vault shows as a client.
+fn certificates(place: &Place) {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(DnType::CommonName, "escrow");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    std::fs::write(place.join("ca.pem"), params.self_signed(&key).unwrap().pem()).unwrap();
+    let issuer = Issuer::new(params, key);
+    for (name, usage) in
+        [("agent", ExtendedKeyUsagePurpose::ServerAuth), ("vault", ExtendedKeyUsagePurpose::ClientAuth)]
+    {
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.extended_key_usages = vec![usage];
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &issuer).unwrap();
+        std::fs::write(place.join(&format!("{name}.pem")), certificate.pem()).unwrap();
+        std::fs::write(place.join(&format!("{name}.key")), key.serialize_pem()).unwrap();
+    }
+}
