@@ -146,6 +146,8 @@ fn every_protocol_with_one_thing_wrong_is_caught() {
     for (variant, quorum, wrong) in cases {
         assert_eq!(explore(&setup(variant, quorum, 1)).err(), Some(wrong), "{variant:?}, {quorum:?}");
     }
+    let two_mirrors = Setup { last: 2, crashes: 1, ..setup(Variant::OneMirrorIsEnough, plain, 2) };
+    assert_eq!(explore(&two_mirrors).err(), Some(Wrong::Survives));
     for quorum in [plain, shared] {
         assert!(explore(&setup(Variant::LateMessagesCount, quorum, 1)).is_err(), "{quorum:?}");
     }

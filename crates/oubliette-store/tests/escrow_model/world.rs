@@ -26,6 +26,8 @@ pub enum Variant {
     SealedBeforeAgents,
     /// The mirrors get the pages last.
     PagesAfterRoot,
+    /// A seal goes on when one of the mirrors has the pages.
+    OneMirrorIsEnough,
     /// An agent overwrites the root in force when it gets the new one.
     AgentPutsOver,
     /// An agent counts as having destroyed when it holds the new root, whatever else it holds.
@@ -238,7 +240,8 @@ impl World {
         };
         match self.phase {
             Phase::OpenPut => {
-                // A mirror that fell behind catches up before anything is destroyed.
+                // A mirror that fell behind catches up when it can be reached. A start waits for it only when there was no
+                // seal yet: later it has the root in force, for that was not written before.
                 let mut world = to(Phase::OpenDestroy);
                 for mirror in 0..setup.mirrors {
                     if reach & (1 << (quorum.agents() + mirror)) != 0 {
@@ -247,7 +250,7 @@ impl World {
                 }
                 let has = world.mirrors[..setup.mirrors].iter().all(|has| has & (1 << self.in_force) != 0);
                 let forgets = variant == Variant::RecoveryForgetsAgents && self.sealed > 0;
-                if has && (confirmed >= put || forgets) {
+                if (has || self.sealed > 0) && (confirmed >= put || forgets) {
                     found.push(world);
                 }
             }
@@ -273,6 +276,9 @@ impl World {
             }
             Phase::Ship => match variant {
                 Variant::PagesAfterRoot => found.push(to(Phase::Put)),
+                Variant::OneMirrorIsEnough if self.mirrors.iter().any(|has| has & (1 << self.fresh) != 0) => {
+                    found.push(to(Phase::Put));
+                }
                 _ if !mirrored(self.fresh) => {}
                 Variant::RegisterBeforeAgents => found.push(to(Phase::Write)),
                 _ => found.push(to(Phase::Put)),
