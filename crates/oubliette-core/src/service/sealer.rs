@@ -114,6 +114,8 @@ pub struct Shared {
     register_findings: Vec<Token>,
     /// Mirrors that a state must lie in before the root before it dies.
     mirrors: u8,
+    /// Agents there are, and how many of them must have destroyed an old root before a seal counts.
+    agents: [u8; 2],
     journalled: Mutex<BTreeMap<u64, Uuid>>,
     newest_journal: AtomicU64,
 }
@@ -154,6 +156,7 @@ impl Shared {
             log: OnceLock::new(),
             register_findings: settings.register_findings.clone(),
             mirrors: settings.mirrors,
+            agents: [settings.agents, settings.agents_confirm],
             journalled: Mutex::default(),
             newest_journal: AtomicU64::new(0),
         }
@@ -586,8 +589,8 @@ fn answer(shared: &Shared, batch: &Batch, sealed: &Sealed) {
         register_class: token(&shared.forest.register_class()).unwrap_or_else(unnamed),
         findings: shared.register_findings.clone(),
         mirrors: shared.mirrors,
-        agents_confirmed: 0,
-        agents: 0,
+        agents_confirmed: shared.agents[1],
+        agents: shared.agents[0],
     };
     let unmarked = Unmarked { ids, epoch: sealed.epoch, at: shared.clock.now(), facts };
     shared.unmarked.lock().unwrap_or_else(PoisonError::into_inner).push(unmarked);

@@ -82,6 +82,8 @@ pub struct VaultSettings {
     pub mirrors: u8,
     /// Agents that hold the root's envelope.
     pub agents: u8,
+    /// How many of them have confirmed that they destroyed the old one before a seal counts.
+    pub agents_confirm: u8,
     /// How the log is opened.
     pub log: LogSettings,
 }
@@ -102,6 +104,7 @@ impl Default for VaultSettings {
             register_findings: Vec::new(),
             mirrors: 0,
             agents: 0,
+            agents_confirm: 0,
             log: LogSettings::default(),
         }
     }

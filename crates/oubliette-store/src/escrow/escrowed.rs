@@ -4,6 +4,10 @@
 //! in force; destroying the old one destroys it in the register and then with the agents. Too few agents in reach is
 //! [`SlotError::Again`]: the seal stalls and comes about when they are back. Whoever was away is told later, from the
 //! background, also by the next process. The model of it is `tests/escrow_model`.
+//!
+//! The quorum reckons with agents that all hold parts of one dealing. Where agents were added, let go or numbered anew, or
+//! another number of them brings a root back, what they hold of an old root may be more together. Then no old root counts as
+//! destroyed before *all* of them have said so, once at the start and once after the first seal ([`Before::Other`]).
 
 use std::borrow::Cow;
 use std::io;
@@ -35,6 +39,15 @@ const REGISTER_DESTROYED: &str = "escrow.register_destroyed";
 /// Moments that a test may crash at.
 pub const CRASH_POINTS: &[&str] = &[ROOT_PUT, REGISTER_DESTROYED];
 
+/// How the root lay with the agents before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Before {
+    /// As it does now, or not at all.
+    Same,
+    /// In another way, or that is not known.
+    Other,
+}
+
 /// What an escrow needs to know.
 pub struct EscrowOptions {
     /// The vault.
@@ -47,6 +60,8 @@ pub struct EscrowOptions {
     pub quorum: Quorum,
     /// The agents in order: an agent's place in it is its share's number.
     pub agents: Vec<(String, Box<dyn AgentLink>)>,
+    /// How the root lay with them before.
+    pub before: Before,
     /// How long a call waits for enough of them before it says [`SlotError::Again`].
     pub patience: Duration,
     /// Told of named moments.
@@ -93,6 +108,8 @@ struct Inner {
     patience: Duration,
     probe: Arc<dyn Probe>,
     turn: Mutex<Turn>,
+    /// Agents may hold what was dealt in another way.
+    mixed: AtomicBool,
     closed: AtomicBool,
     wake: Condvar,
 }
@@ -104,12 +121,14 @@ struct Turn {
     made: Option<(Root, Vec<Envelope>)>,
     /// The slot in force, while no change is under way.
     settled: Option<(usize, Root)>,
+    /// The epoch that the start found in force.
+    found: Option<u64>,
 }
 
 impl Escrowed {
     /// Puts agents beside a register. Asks nothing of anybody yet.
     pub fn new(register: Arc<dyn SlotDevice>, options: EscrowOptions) -> Result<Self, EscrowError> {
-        let EscrowOptions { instance, fence, key, quorum, agents, patience, probe } = options;
+        let EscrowOptions { instance, fence, key, quorum, agents, before, patience, probe } = options;
         let distinct = agents.iter().enumerate().all(|(at, (name, _))| {
             is_name(name) && !agents[..at].iter().any(|(other, _)| other.eq_ignore_ascii_case(name))
         });
@@ -134,6 +153,7 @@ impl Escrowed {
             patience,
             probe,
             turn: Mutex::default(),
+            mixed: AtomicBool::new(before == Before::Other),
             closed: AtomicBool::new(false),
             wake: Condvar::new(),
         });
@@ -146,6 +166,11 @@ impl Escrowed {
     /// How many agents are enough for what.
     pub fn quorum(&self) -> Quorum {
         self.inner.quorum
+    }
+
+    /// Whether agents may still hold roots that were dealt in another way than the quorum reckons with.
+    pub fn is_mixed(&self) -> bool {
+        self.inner.mixed.load(Ordering::Acquire)
     }
 
     /// What is known of every agent, in order.
@@ -208,15 +233,19 @@ impl SlotDevice for Escrowed {
         let Some(successor) = inner.root(1 - slot.min(1))? else {
             if let Some(last) = inner.root(slot)? {
                 let keep = Keep::NothingUpTo(last.epoch);
-                inner.ask(inner.quorum.destroy(), "destroyed the last root", |_| Goal::Keep(keep.clone()))?;
+                inner.ask(inner.destroy(), "destroyed the last root", |_| Goal::Keep(keep.clone()))?;
             }
             return inner.register.destroy_slot(slot);
         };
         inner.register.destroy_slot(slot)?;
         inner.probe.reached(REGISTER_DESTROYED);
         let only = |agent: &Agent| Goal::Keep(Keep::Only(inner.label(agent, successor)));
-        inner.ask(inner.quorum.destroy(), "confirmed the old root destroyed", only)?;
+        inner.ask(inner.destroy(), "confirmed the old root destroyed", only)?;
         turn.settled = Some((1 - slot, successor));
+        // Whoever was let go may have a part of the root that the start found, but of no later one.
+        if *turn.found.get_or_insert(successor.epoch) < successor.epoch {
+            inner.mixed.store(false, Ordering::Release);
+        }
         Ok(())
     }
 }
@@ -229,6 +258,11 @@ impl Inner {
     fn root(&self, slot: usize) -> Result<Option<Root>, SlotError> {
         let block = Zeroizing::new(*self.register.read_slot(slot).map_err(SlotError::Again)?);
         Ok(Root::of(&block))
+    }
+
+    /// How many agents must have destroyed all older roots before a seal counts.
+    fn destroy(&self) -> usize {
+        if self.mixed.load(Ordering::Acquire) { self.agents.len() } else { self.quorum.destroy() }
     }
 
     fn label(&self, agent: &Agent, root: Root) -> Label {
@@ -287,10 +321,11 @@ impl Inner {
             return Err(SlotError::End(io::Error::other("another process of the vault has claimed the escrow agents")));
         }
         let all = self.agents.len();
+        let why = if enough > self.quorum.put() { " since the agents were changed" } else { "" };
         Err(SlotError::Again(io::Error::new(
             io::ErrorKind::HostUnreachable,
             format!(
-                "{done} of {all} escrow agents {what}, {enough} are needed: nothing is sealed before they are back"
+                "{done} of {all} escrow agents {what}, {enough} are needed{why}: nothing is sealed before they are back"
             ),
         )))
     }

@@ -22,7 +22,7 @@ pub mod xwing;
 pub use client::{AgentFiles, HttpsAgent};
 pub use depot::{Depot, Keep, Refused, Stamp};
 pub use envelope::{Envelope, EnvelopeError};
-pub use escrowed::{AgentReport, EscrowError, EscrowOptions, Escrowed};
+pub use escrowed::{AgentReport, Before, EscrowError, EscrowOptions, Escrowed};
 pub use keyforest::RootName as Root;
 pub use link::{AgentLink, AgentState, LinkError};
 pub use quorum::{Quorum, QuorumError};

@@ -24,7 +24,7 @@ pub(crate) mod worker;
 pub use folder::Folder;
 pub use mirrored::{Contact, Looked, MirrorError, MirrorSpec, MirrorStatus, Mirrored, OpenPlace, Refill, Standing};
 pub use objects::{Objects, ObjectsOptions};
-pub use parties::{Parties, Party, PartyKind};
+pub use parties::{Arrangement, Dealt, Parties, Party, PartyKind};
 pub use place::Place;
 pub use postgres::{PostgresPages, PostgresValues};
 pub use twin::{CaughtUp, Twin, TwinError};

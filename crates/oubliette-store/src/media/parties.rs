@@ -8,12 +8,14 @@
 //! oubliette parties 1
 //! state HEX16                          random number of this key state; its mirrors carry it too
 //! (mirror|agent) NAME JOINED CONFIRMED     epochs: when it joined, and the last it is known to have confirmed
+//! escrow RESTORE NAME…                 how the root lies with the agents; the line is missing where it never did
+//! escrow mixed                         the agents were changed, and not all of them have confirmed a seal since
 //! sum HEX32                            SHA-256 of everything before
 //! ```
 
 use std::fmt::Write as _;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use keyforest::media::Medium;
@@ -21,6 +23,8 @@ use keyforest::media::Medium;
 const HEAD: &str = "oubliette parties 1\n";
 /// Largest file that is read.
 const MOST_BYTES: u64 = 1 << 20;
+/// One change of the list at a time.
+static CHANGING: Mutex<()> = Mutex::new(());
 
 /// What a party does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,17 +58,40 @@ pub struct Party {
     pub confirmed: u64,
 }
 
+/// How a root lies with agents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrangement {
+    /// How many agents bring it back.
+    pub restore: usize,
+    /// Their names, in the order of their shares.
+    pub agents: Vec<String>,
+}
+
+/// What agents may hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Dealt {
+    /// No root was ever put to an agent.
+    #[default]
+    Nothing,
+    /// The agents or their number were changed, and not all of them have confirmed a seal since: together they may hold more
+    /// of an old root than the quorum of either arrangement reckons with.
+    Mixed,
+    /// Roots dealt in this way, and in no other.
+    As(Arrangement),
+}
+
 /// The parties of one key state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parties {
     state: [u8; 16],
     list: Vec<Party>,
+    dealt: Dealt,
 }
 
 impl Parties {
     /// Nobody, for the key state of this number.
     pub fn new(state: [u8; 16]) -> Self {
-        Self { state, list: Vec::new() }
+        Self { state, list: Vec::new(), dealt: Dealt::Nothing }
     }
 
     /// What the medium remembers; `None` where no party ever joined.
@@ -81,6 +108,25 @@ impl Parties {
         }
         // An empty or torn first file: nobody had joined before it was whole.
         if files.len() > 1 { Err(io::Error::other("the list of parties is damaged")) } else { Ok(None) }
+    }
+
+    /// Changes what the medium remembers, and whether there was anything to change: `change` says so. Where nobody has joined
+    /// yet it starts with nobody, for the key state of number `state`. No other change in this process comes in between.
+    ///
+    /// # Errors
+    /// As [`Parties::read`] and [`Parties::keep`].
+    pub fn change(
+        medium: &Arc<dyn Medium>,
+        state: impl FnOnce() -> [u8; 16],
+        change: impl FnOnce(&mut Self) -> bool,
+    ) -> io::Result<bool> {
+        let _alone = CHANGING.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut parties = Self::read(&**medium)?.unwrap_or_else(|| Self::new(state()));
+        let changed = change(&mut parties);
+        if changed {
+            parties.keep(medium)?;
+        }
+        Ok(changed)
     }
 
     /// Writes the list durably and removes the ones before.
@@ -141,11 +187,26 @@ impl Parties {
         Some(self.list.remove(at))
     }
 
+    /// What agents may hold.
+    pub fn dealt(&self) -> &Dealt {
+        &self.dealt
+    }
+
+    /// Notes what agents may hold; whether that is news. Before anything is put to them in another way.
+    pub fn deal(&mut self, dealt: Dealt) -> bool {
+        std::mem::replace(&mut self.dealt, dealt) != self.dealt
+    }
+
     fn text(&self) -> String {
         let mut out = format!("{HEAD}state {}\n", hex::encode(self.state));
         for Party { kind, name, joined, confirmed } in &self.list {
             let _ = writeln!(out, "{} {name} {joined} {confirmed}", kind.name());
         }
+        let _ = match &self.dealt {
+            Dealt::Nothing => Ok(()),
+            Dealt::Mixed => writeln!(out, "escrow mixed"),
+            Dealt::As(Arrangement { restore, agents }) => writeln!(out, "escrow {restore} {}", agents.join(" ")),
+        };
         let sum = hex::encode(digest(&SHA256, out.as_bytes()));
         let _ = writeln!(out, "sum {sum}");
         out
@@ -167,6 +228,16 @@ impl Parties {
             let kind = match words.next()? {
                 "mirror" => PartyKind::Mirror,
                 "agent" => PartyKind::Agent,
+                "escrow" => {
+                    parties.dealt = match words.next()? {
+                        "mixed" => Dealt::Mixed,
+                        restore => {
+                            let agents = words.map(str::to_owned).collect();
+                            Dealt::As(Arrangement { restore: restore.parse().ok()?, agents })
+                        }
+                    };
+                    continue;
+                }
                 _ => return None,
             };
             let name = words.next()?.to_owned();
@@ -219,9 +290,23 @@ mod tests {
     }
 
     #[test]
+    fn how_the_root_lies_with_agents_is_kept() {
+        let home = tempfile::tempdir().unwrap();
+        let medium: Arc<dyn Medium> = Arc::new(Folder::open(home.path()).unwrap());
+        let agents = vec!["cellar".to_owned(), "attic".to_owned()];
+        for dealt in [Dealt::As(Arrangement { restore: 2, agents }), Dealt::Mixed] {
+            let change = |parties: &mut Parties| parties.deal(dealt.clone());
+            assert!(Parties::change(&medium, || [7; 16], change).unwrap());
+            assert!(!Parties::change(&medium, || [7; 16], change).unwrap(), "the same again is no change");
+            assert_eq!(*Parties::read(&*medium).unwrap().unwrap().dealt(), dealt);
+        }
+    }
+
+    #[test]
     fn no_changed_byte_is_taken_for_a_list() {
         let mut parties = Parties::new([7; 16]);
         parties.join(PartyKind::Mirror, "cellar", 3);
+        parties.deal(Dealt::As(Arrangement { restore: 1, agents: vec!["attic".to_owned()] }));
         let text = parties.text().into_bytes();
         assert_eq!(Parties::parse(&text).unwrap(), parties);
         for at in 0..text.len() {

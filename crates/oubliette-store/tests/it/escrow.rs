@@ -9,8 +9,8 @@ use keyforest::{Change, Forest, ForestConfig, ForestError, Lane, NoProbe, Pins, 
 use oubliette_store::escrow::depot::Session;
 use oubliette_store::escrow::envelope::{Label, restore};
 use oubliette_store::escrow::{
-    AgentLink, Depot, Envelope, EnvelopeError, EscrowOptions, Escrowed, Keep, LinkError, PublicKey, Quorum, Refused,
-    Root, SecretKey, Stamp,
+    AgentLink, Before, Depot, Envelope, EnvelopeError, EscrowOptions, Escrowed, Keep, LinkError, PublicKey, Quorum,
+    Refused, Root, SecretKey, Stamp,
 };
 use oubliette_store::media::Folder;
 use tempfile::TempDir;
@@ -98,6 +98,7 @@ struct Keys {
     quorum: Quorum,
     key: PublicKey,
     fence: u64,
+    before: Before,
 }
 
 fn config() -> ForestConfig {
@@ -109,9 +110,8 @@ impl Keys {
         let secret = SecretKey::generate().unwrap();
         let agents = (0..quorum.agents()).map(|_| TestAgent::new()).collect();
         let key = secret.public().unwrap();
-        let keys =
-            Self { folder: tempfile::tempdir().unwrap(), register: Arc::default(), agents, quorum, key, fence: 0 };
-        (keys, secret)
+        let (folder, register, before) = (tempfile::tempdir().unwrap(), Arc::default(), Before::Same);
+        (Self { folder, register, agents, quorum, key, fence: 0, before }, secret)
     }
 
     fn escrowed(&self) -> Arc<Escrowed> {
@@ -123,6 +123,7 @@ impl Keys {
             key: self.key.clone(),
             quorum: self.quorum,
             agents: agents.collect(),
+            before: self.before,
             patience: Duration::from_secs(10),
             probe: Arc::new(NoProbe),
         };
@@ -307,6 +308,33 @@ fn another_vault_an_earlier_process_and_an_old_root_are_refused() {
     assert!(matches!(seal(&forest), Err(SealError::Unknown(_))));
     keys.agents[0].start_anew();
     assert!(matches!(keys.agents[0].depot().session(INSTANCE, 4), Err(Refused::PassedOver)), "also after a start");
+}
+
+#[test]
+fn after_one_was_let_go_all_others_must_confirm_once_before_the_quorum_counts_again() {
+    let (mut keys, secret) = Keys::new(Quorum::shares(2, 4).unwrap());
+    let (forest, register) = keys.create();
+    seal(&forest).unwrap();
+    soon("one root everywhere", || keys.agents.iter().all(|agent| agent.epochs() == [2]));
+    drop((forest, register));
+    // It keeps its share of epoch 2 for ever: whoever else keeps one makes two.
+    let gone = keys.agents.remove(0);
+    (keys.quorum, keys.before) = (shared(), Before::Other);
+    keys.agents[1].cut_off(true);
+    assert!(matches!(keys.open().err(), Some(ForestError::Io { .. })), "one has not told that older roots are gone");
+    keys.agents[1].cut_off(false);
+    let (forest, register) = keys.open().unwrap();
+    keys.agents[1].cut_off(true);
+    assert!(matches!(seal(&forest), Err(SealError::Stalled(_))), "two of three were enough otherwise");
+    assert!(register.is_mixed());
+    keys.agents[1].cut_off(false);
+    assert_eq!(forest.finish_seal().unwrap().epoch, 3);
+    assert!(!register.is_mixed());
+    let all: Vec<Envelope> = keys.envelopes().into_iter().chain(gone.depot().envelopes()).collect();
+    assert_eq!(all.iter().filter(|envelope| envelope.label().root.epoch < 3).count(), 1);
+    assert_eq!(restore(&all, &secret).unwrap().0.epoch, 3);
+    keys.agents[1].cut_off(true);
+    assert_eq!(seal(&forest).unwrap(), 4);
 }
 
 #[test]

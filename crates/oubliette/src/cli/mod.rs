@@ -75,7 +75,7 @@ enum Command {
     Migrate(migrate::Args),
     /// Copy a vault's data while it is served; list, check and remove copies
     Backup(backup::Args),
-    /// List mirrors that take part in every seal, and let one go
+    /// List mirrors and agents that take part in every seal, and let one go
     Party(party::Args),
     /// Run an escrow agent, which holds the root of a vault on another machine
     Agent(agent::Args),

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::{VaultArgs, exit};
 use crate::opening::{Leaving, Left, OpenVault, Opening, RegisterPolicy};
 
-/// Mirrors that take part in every seal. The server must be stopped: these commands open the vault.
+/// Mirrors and agents that take part in every seal. The server must be stopped: these commands open the vault.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -23,8 +23,8 @@ pub struct Args {
 enum Command {
     /// List the parties that the key state remembers
     List(ListArgs),
-    /// Let mirrors go: from now on the vault seals without them. The log records it, signed. Then take them out of the
-    /// configuration
+    /// Let mirrors or agents go: from now on the vault seals without them. The log records it, signed. Then take them out of
+    /// the configuration
     Drop(DropArgs),
 }
 
@@ -38,9 +38,13 @@ struct ListArgs {
 struct DropArgs {
     #[command(flatten)]
     vault: VaultArgs,
-    /// Their names in the configuration
+    /// Their names in the configuration. Agents that are out of reach together are named together: the vault is opened with
+    /// all others
     #[arg(value_name = "NAME", required = true, num_args = 1..=16)]
     names: Vec<String>,
+    /// What they are
+    #[arg(long, value_enum, default_value_t = Kind::Mirror)]
+    kind: Kind,
     /// Why, in one word of letters, digits and . _ : / -, for example `disk-retired`
     #[arg(long, value_name = "TOKEN")]
     reason: String,
@@ -52,17 +56,27 @@ struct DropArgs {
     json: bool,
 }
 
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Kind {
+    Mirror,
+    Agent,
+}
+
 pub async fn run(args: Args) -> Result<u8> {
     let args = match args.command {
         Command::Drop(args) => args,
         Command::List(args) => return list(args).await,
     };
     let reason = Token::new(args.reason.clone()).context("--reason: 1 to 64 letters, digits and . _ : / -")?;
+    let kind = match args.kind {
+        Kind::Mirror => PartyKind::Mirror,
+        Kind::Agent => PartyKind::Agent,
+    };
     let mut parties = Vec::new();
     for name in &args.names {
         let name = Token::new(name.clone()).context("a name is made of 1 to 64 letters, digits and . _ : / -")?;
-        anyhow::ensure!(!parties.contains(&(PartyKind::Mirror, name.clone())), "{name} is named twice");
-        parties.push((PartyKind::Mirror, name));
+        anyhow::ensure!(!parties.contains(&(kind, name.clone())), "{name} is named twice");
+        parties.push((kind, name));
     }
     let key = key(&args)?;
     let (config, _) = args.vault.load()?;
@@ -78,8 +92,10 @@ pub async fn run(args: Args) -> Result<u8> {
         return Ok(exit::DONE);
     }
     for Left { name, entry, last_epoch } in left {
-        println!("the mirror {name} is let go: entry {entry} of the log, signed with {public}");
-        println!("what it holds is of epoch {last_epoch} at most. Take it out of the configuration now");
+        println!("the {} {name} is let go: entry {entry} of the log, signed with {public}", kind.name());
+        // An agent may have been given a later root and not have told.
+        let bound = if kind == PartyKind::Mirror { "at most" } else { "at least" };
+        println!("what it holds is of epoch {last_epoch} {bound}. Take it out of the configuration now");
     }
     Ok(exit::DONE)
 }

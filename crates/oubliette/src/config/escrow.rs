@@ -20,6 +20,25 @@ pub struct EscrowPlace {
     pub files: AgentFiles,
 }
 
+impl EscrowPlace {
+    /// Without some of the agents; `None` when none is left.
+    ///
+    /// # Errors
+    /// The others are too few for the shares.
+    pub fn without(mut self, leaving: impl Fn(&str) -> bool) -> Result<Option<Self>, ConfigError> {
+        self.agents.retain(|(name, _)| !leaving(name));
+        if self.agents.is_empty() {
+            return Ok(None);
+        }
+        let (count, restore) = (self.agents.len(), self.quorum.restore());
+        let quorum = if self.quorum.is_shared() { Quorum::shares(restore, count) } else { Quorum::plain(count) };
+        let few = "too few agents would be left for these shares: change escrow.shares, and take whoever is to be dropped out of \
+                   escrow.agents, first";
+        self.quorum = quorum.map_err(|_| ConfigError::value("escrow", "shares", few))?;
+        Ok(Some(self))
+    }
+}
+
 impl Config {
     /// Who holds the root in escrow; `None` when nobody does.
     pub fn escrow_place(&self) -> Result<Option<EscrowPlace>, ConfigError> {
@@ -110,6 +129,16 @@ mod tests {
         assert_eq!(place.agents[1], ("b".to_owned(), "https://b:1".to_owned()));
         let plain = config(&THREE[..2], None).escrow_place().unwrap().unwrap();
         assert_eq!((plain.quorum.restore(), plain.quorum.put()), (1, 2));
+    }
+
+    #[test]
+    fn whoever_is_left_shares_anew_as_long_as_they_are_enough() {
+        let place = |shares| config(&THREE, shares).escrow_place().unwrap().unwrap();
+        let left = place(Some("2/3")).without(|name| name == "a").unwrap().unwrap();
+        assert_eq!((left.quorum.restore(), left.quorum.agents(), left.agents[0].0.as_str()), (2, 2, "b"));
+        assert!(place(Some("2/3")).without(|name| name != "a").unwrap_err().to_string().contains("shares"));
+        assert_eq!(place(None).without(|name| name != "a").unwrap().unwrap().quorum.destroy(), 1);
+        assert!(place(None).without(|_| true).unwrap().is_none());
     }
 
     #[test]

@@ -84,7 +84,9 @@ impl Config {
     /// Everybody who takes part in seals beside the vault. A party that the key state knows and that is not here stops the
     /// opening.
     pub fn parties(&self) -> Result<Vec<(PartyKind, String)>, ConfigError> {
-        Ok(self.mirror_places()?.into_iter().map(|place| (PartyKind::Mirror, place.name)).collect())
+        let mirrors = self.mirror_places()?.into_iter().map(|place| (PartyKind::Mirror, place.name));
+        let agents = self.escrow_place()?.into_iter().flat_map(|escrow| escrow.agents);
+        Ok(mirrors.chain(agents.map(|(name, _)| (PartyKind::Agent, name))).collect())
     }
 
     /// How mirrors of other vaults are kept; `None` when none are.

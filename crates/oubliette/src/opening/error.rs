@@ -81,7 +81,7 @@ pub enum OpenError {
     /// A mirror or an agent is not in the configuration any more.
     #[error(
         "the {kind} {name} takes part in every seal and is not in the configuration: name it there again, or drop it with \
-         `oubliette party drop {name} --reason WHY`"
+         `oubliette party drop {name} --kind {kind} --reason WHY`"
     )]
     PartyMissing {
         /// `mirror` or `agent`.

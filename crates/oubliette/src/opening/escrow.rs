@@ -1,65 +1,142 @@
 //! The escrow beside the register, where the configuration names agents.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use keyforest::Probe;
-use keyforest::media::SlotDevice;
-use oubliette_store::escrow::{AgentLink, EscrowOptions, Escrowed, HttpsAgent};
+use keyforest::media::{Medium, SlotDevice};
+use oubliette_store::escrow::{AgentLink, Before, EscrowOptions, Escrowed, HttpsAgent};
+use oubliette_store::media::{Arrangement, Dealt, Mirrored, Parties, PartyKind};
 use uuid::Uuid;
 
 use super::OpenError;
-use crate::config::Config;
+use crate::config::{Config, EscrowPlace};
 
-/// Puts the configured agents beside the register; `None` without agents. Asks nothing of them yet. Blocks.
-///
-/// `fence` is the number of this process's claim to the vault, 0 where only one process can have it.
-pub(super) fn beside(
-    config: &Config,
-    register: &Arc<dyn SlotDevice>,
-    instance: Uuid,
-    fence: u64,
-    probe: Arc<dyn Probe>,
-) -> Result<Option<Arc<Escrowed>>, OpenError> {
+/// How often it is looked whether there is something to note of the agents.
+const NOTE_EVERY: Duration = Duration::from_secs(1);
+/// After so many looks what they confirmed is noted: for who lets one go that is not there any more.
+const CONFIRMED_AFTER: u32 = 60;
+
+/// What the escrow of an opening stands on.
+pub(super) struct Ground {
+    pub register: Arc<dyn SlotDevice>,
+    /// Where the parties are remembered: the key state, before its forest is opened.
+    pub key_state: Arc<dyn Medium>,
+    pub mirrored: Option<Arc<Mirrored>>,
+    pub instance: Uuid,
+    /// The number of this process's claim to the vault, 0 where only one process can have it.
+    pub fence: u64,
+    pub probe: Arc<dyn Probe>,
+}
+
+/// The escrow, and how its agents are remembered.
+#[derive(Clone)]
+pub(super) struct Held {
+    pub escrow: Arc<Escrowed>,
+    key_state: Arc<dyn Medium>,
+    dealt: Dealt,
+}
+
+/// Puts the configured agents beside the register, but for those of `leaving`; `None` without agents. They are noted in the
+/// key state before anything is put to them, and when they are other ones than before, that too. Asks nothing of them yet.
+/// Blocks.
+pub(super) fn beside(config: &Config, leaving: &[String], ground: Ground) -> Result<Option<Held>, OpenError> {
     let Some(place) = config.escrow_place()? else { return Ok(None) };
+    let Some(place) = place.without(|name| leaving.iter().any(|left| left == name))? else { return Ok(None) };
+    let Ground { register, key_state, mirrored, instance, fence, probe } = ground;
+    let agents = place.agents.iter().map(|(name, _)| name.clone()).collect();
+    let dealt = Dealt::As(Arrangement { restore: place.quorum.restore(), agents });
+    let before = note_before(&key_state, mirrored.as_deref(), &dealt, keyforest::newest_epoch(&*register)?)?;
+    let EscrowPlace { key, agents, quorum, files } = place;
     let link = |(name, url): (String, String)| {
-        let link = HttpsAgent::new(&url, &place.files);
+        let link = HttpsAgent::new(&url, &files);
         let link = link.map_err(|source| OpenError::Agent { name: name.clone(), source })?;
         Ok::<_, OpenError>((name, Box::new(link) as Box<dyn AgentLink>))
     };
-    let agents = place.agents.into_iter().map(link).collect::<Result<_, _>>()?;
+    let agents = agents.into_iter().map(link).collect::<Result<_, _>>()?;
     // Two requests to one agent may follow each other before its answer is missed.
-    let patience = place.files.timeout * 2;
-    let options = EscrowOptions {
-        instance: instance.into_bytes(),
-        fence,
-        key: place.key,
-        quorum: place.quorum,
-        agents,
-        patience,
-        probe,
-    };
-    let escrowed = Escrowed::new(Arc::clone(register), options);
-    Ok(Some(Arc::new(escrowed.map_err(|error| OpenError::Escrow(io::Error::other(error)))?)))
+    let patience = files.timeout * 2;
+    let instance = instance.into_bytes();
+    let options = EscrowOptions { instance, fence, key, quorum, agents, before, patience, probe };
+    let escrow = Escrowed::new(register, options).map_err(|error| OpenError::Escrow(io::Error::other(error)))?;
+    Ok(Some(Held { escrow: Arc::new(escrow), key_state, dealt }))
 }
 
-/// What is lost with the disks of this machine, in a sentence for the operator.
-pub(super) fn loss(agents: bool, mirrors: bool) -> &'static str {
-    match (agents, mirrors) {
-        (false, false) => {
-            "with this machine's disks everything is lost: no agent holds the root, no mirror the key pages (docs/operating/\
-             escrow.md)"
+/// Notes who is about to be given roots, and how, durably and before it happens. From now on none of them leaves without a
+/// word.
+fn note_before(
+    key_state: &Arc<dyn Medium>,
+    mirrored: Option<&Mirrored>,
+    dealt: &Dealt,
+    epoch: Option<u64>,
+) -> Result<Before, OpenError> {
+    let Dealt::As(Arrangement { agents, .. }) = dealt else { return Ok(Before::Other) };
+    let state = || mirrored.map_or_else(|| Uuid::new_v4().into_bytes(), Mirrored::state);
+    let mut before = Before::Same;
+    let noted = Parties::change(key_state, state, |parties| {
+        let mut news = false;
+        for agent in agents {
+            news |= parties.join(PartyKind::Agent, agent, epoch.unwrap_or_default());
         }
-        (true, false) => {
-            "with this machine's disks everything is lost: agents hold the root, but no mirror holds the key pages that it \
-             opens"
+        if *parties.dealt() == Dealt::Nothing {
+            news |= parties.deal(dealt.clone());
+        } else if parties.dealt() != dealt {
+            before = Before::Other;
+            news |= parties.deal(Dealt::Mixed);
         }
-        (false, true) => {
-            "with this machine's disks everything is lost: a mirror holds the key pages, but no agent the root that opens them"
+        news
+    });
+    noted.map_err(OpenError::KeyPages)?;
+    Ok(before)
+}
+
+impl Held {
+    /// Notes what the agents confirmed, and that all of them hold what was dealt in one way. Blocks.
+    pub fn note(&self) -> io::Result<()> {
+        let confirmed: Vec<(String, u64)> = self
+            .escrow
+            .agents()
+            .into_iter()
+            .filter_map(|agent| Some((agent.name, agent.state.confirmed?.root.epoch)))
+            .collect();
+        let one_way = !self.escrow.is_mixed();
+        let noted = Parties::change(
+            &self.key_state,
+            || [0; 16],
+            |parties| {
+                let mut news = one_way && parties.deal(self.dealt.clone());
+                for (name, epoch) in &confirmed {
+                    news |= parties.confirm(PartyKind::Agent, name, *epoch);
+                }
+                news
+            },
+        );
+        noted.map(drop)
+    }
+
+    /// Notes what the agents confirm, for as long as there are any.
+    pub fn keep_noted(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (escrow, key_state) = (Arc::downgrade(&self.escrow), Arc::downgrade(&self.key_state));
+        keep_noted(escrow, key_state, self.dealt.clone())
+    }
+}
+
+async fn keep_noted(escrow: Weak<Escrowed>, key_state: Weak<dyn Medium>, dealt: Dealt) {
+    let mut mixed = true;
+    for look in 1_u32.. {
+        tokio::time::sleep(NOTE_EVERY).await;
+        let (Some(escrow), Some(key_state)) = (escrow.upgrade(), key_state.upgrade()) else { return };
+        let became_one = mixed && !escrow.is_mixed();
+        if !became_one && !look.is_multiple_of(CONFIRMED_AFTER) {
+            continue;
         }
-        (true, true) => {
-            "with this machine's disks no key is lost: agents hold the root and a mirror the key pages; rows and contents \
-             are as old as their last copy"
+        let held = Held { escrow, key_state, dealt: dealt.clone() };
+        match tokio::task::spawn_blocking(move || held.note()).await {
+            Ok(Ok(())) => mixed &= !became_one,
+            // With a mirror away nothing is durable: the next look notes it.
+            Ok(Err(error)) => tracing::debug!(%error, "what the escrow agents confirmed could not be noted"),
+            Err(_) => return,
         }
     }
 }

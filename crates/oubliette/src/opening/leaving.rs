@@ -1,4 +1,4 @@
-//! Letting mirrors go. The decisions are in the log, and the parties forgotten, before anything is sealed without them.
+//! Letting mirrors and agents go. The decisions are in the log, and the parties forgotten, before anything is sealed without them.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ pub struct Left {
     pub name: Token,
     /// The decision's number in the log.
     pub entry: u64,
-    /// What the party holds is of this epoch at most.
+    /// What a mirror holds is of this epoch at most; an agent, which confirmed it, may have been given a later root.
     pub last_epoch: u64,
 }
 
@@ -40,6 +40,12 @@ impl Leaving {
     /// Whether this is one of them.
     pub(super) fn is(&self, kind: PartyKind, name: &str) -> bool {
         self.parties.iter().any(|(leaving, named)| (*leaving, named.as_str()) == (kind, name))
+    }
+
+    /// The agents among them.
+    pub(super) fn agents(&self) -> Vec<String> {
+        let agents = self.parties.iter().filter(|(kind, _)| *kind == PartyKind::Agent);
+        agents.map(|(_, name)| name.as_str().to_owned()).collect()
     }
 
     /// Records the decisions, then forgets the parties: a decision that is not recorded does not count. `epoch` is in force.

@@ -1,7 +1,5 @@
 //! Mirrors of the key state: looked at before the forest is opened, filled right after.
 
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -12,8 +10,8 @@ use oubliette_store::media::{
 };
 use uuid::Uuid;
 
-use super::{Leaving, OpenError, OpenReport};
-use crate::config::{BlobPlace, Config, MetadataPlace, MirrorAt, MirrorPlace};
+use super::{Leaving, OpenError, OpenReport, loss};
+use crate::config::{Config, MirrorAt, MirrorPlace};
 use crate::mirrors::Remote;
 
 /// How long a start waits for the mirrors to hold the key state before it goes on without.
@@ -24,7 +22,7 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(2);
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// The key state with its mirrors, if any are configured. Nothing is written to a mirror yet; what the primary lacks and one
-/// of them has was copied. `leaving` is left out: it is being dropped. Blocks.
+/// of them has was copied. Those of `leaving` are left out: they are being dropped. Blocks.
 pub(super) fn attach(
     config: &Config,
     primary: Arc<dyn Place>,
@@ -36,7 +34,12 @@ pub(super) fn attach(
     let stays = |kind, name: &str| leaving.is_none_or(|leaving| !leaving.is(kind, name));
     let mut places = config.mirror_places()?;
     places.retain(|place| stays(PartyKind::Mirror, &place.name));
-    tell_what_a_disk_holds(config, &places, report);
+    for place in places.iter().filter(|place| loss::same_disk(&config.storage.data, place)) {
+        report.warnings.push(format!(
+            "the mirror {} lies on the same filesystem as the data folder: it is lost together with it",
+            place.name
+        ));
+    }
     let mirrored = if places.is_empty() {
         None
     } else {
@@ -147,43 +150,4 @@ fn spec(config: &Config, instance: Uuid, place: MirrorPlace) -> MirrorSpec {
             open: Box::new(move |_| Ok(Arc::new(Remote::open(&host, instance, &files, limit)?))),
         },
     }
-}
-
-/// What would be lost with the disk of the data folder, as notes and warnings.
-fn tell_what_a_disk_holds(config: &Config, places: &[MirrorPlace], report: &mut OpenReport) {
-    let data = &config.storage.data;
-    let embedded = matches!(config.metadata_place(), Ok(MetadataPlace::Sqlite));
-    let elsewhere: Vec<&str> =
-        places.iter().filter(|place| !same_disk(data, place)).map(|place| &*place.name).collect();
-    for place in places.iter().filter(|place| same_disk(data, place)) {
-        report.warnings.push(format!(
-            "the mirror {} lies on the same filesystem as the data folder: it is lost together with it",
-            place.name
-        ));
-    }
-    if !embedded {
-        return;
-    }
-    let contents = match config.blob_place() {
-        Ok(BlobPlace::S3(..)) => "the rows",
-        _ => "rows and contents, unless there is a backup of them,",
-    };
-    report.notes.push(if elsewhere.is_empty() {
-        format!(
-            "with the disk of the data folder are lost: {contents} and the only copy of the key state, without which no \
-             backup can be read. A mirror on another disk keeps it"
-        )
-    } else {
-        format!(
-            "with the disk of the data folder are lost: {contents}; the key state is also held by {}",
-            elsewhere.join(", ")
-        )
-    });
-}
-
-fn same_disk(data: &Path, place: &MirrorPlace) -> bool {
-    let MirrorAt::Folder(path) = &place.at else { return false };
-    // A folder that is not there yet lies where the one above it does.
-    let device = |path: &Path| path.ancestors().find_map(|path| Some(std::fs::metadata(path).ok()?.dev()));
-    device(data) == device(path)
 }

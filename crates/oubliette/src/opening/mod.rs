@@ -16,6 +16,7 @@ mod engines;
 mod error;
 mod escrow;
 mod leaving;
+mod loss;
 mod made;
 mod mirrors;
 
@@ -126,6 +127,7 @@ pub struct OpenVault {
     pub mirrors: Option<Arc<Mirrored>>,
     /// The agents that hold the root in escrow, where there are any.
     pub escrow: Option<Arc<Escrowed>>,
+    held: Option<escrow::Held>,
     /// Makes copies of its data.
     pub backups: Backups,
     /// What was recorded of parties that were let go.
@@ -276,14 +278,21 @@ impl OpenVault {
         };
         let key_state = Arc::clone(&packs);
         let log = Arc::clone(&packs);
-        let escrow = {
-            let (config, register, probe) = (config.clone(), Arc::clone(&register), Arc::clone(&probe));
-            let fence = claim.as_ref().map_or(0, Claim::number);
-            let beside =
-                tokio::task::spawn_blocking(move || escrow::beside(&config, &register, instance, fence, probe));
-            beside.await.map_err(|_| OpenError::Torn("setting up the escrow was cut short"))??
-        };
-        report.notes.push(escrow::loss(escrow.is_some(), mirrors.is_some()).to_owned());
+        let held = blocking({
+            let ground = escrow::Ground {
+                register: Arc::clone(&register),
+                key_state: Arc::clone(&packs),
+                mirrored: mirrors.clone(),
+                instance,
+                fence: claim.as_ref().map_or(0, Claim::number),
+                probe: Arc::clone(&probe),
+            };
+            let (config, leaving) = (config.clone(), leaving.as_ref().map(Leaving::agents).unwrap_or_default());
+            move || escrow::beside(&config, &leaving, ground)
+        });
+        let held = held.await??;
+        report.notes.extend(loss::sentence(config, leaving.as_ref())?);
+        let escrow = held.as_ref().map(|held| Arc::clone(&held.escrow));
         let register = escrow.clone().map_or(register, |escrow| escrow as Arc<dyn SlotDevice>);
         let stores = Stores { packs, register: Arc::clone(&register), probe: Arc::clone(&probe) };
         let forest = Arc::new(open_forest(config, stores, &*metadata, &opening, &mut report).await?);
@@ -298,6 +307,11 @@ impl OpenVault {
         settings.mirrors =
             mirrors.as_ref().map_or(0, |mirrors| u8::try_from(mirrors.status().len()).unwrap_or(u8::MAX));
         settings.log = opening.log.unwrap_or(settings.log);
+        if let Some(escrow) = &escrow {
+            // At most sixteen.
+            settings.agents = escrow.quorum().agents() as u8;
+            settings.agents_confirm = escrow.quorum().destroy() as u8;
+        }
         settings.register_findings = assessment.lowered_by().into_iter().filter_map(Token::new).collect();
         let opened_log = Arc::new(OnceLock::new());
         let mover = watched.map(|(rows, lease)| {
@@ -344,6 +358,9 @@ impl OpenVault {
             mirrored.serve();
             tokio::spawn(mirrors::keep_told(Arc::downgrade(mirrored), Arc::downgrade(&forest)));
         }
+        if let Some(held) = &held {
+            tokio::spawn(held.keep_noted());
+        }
         let backups = Backups::new(vault.clone(), config.clone());
         Ok(Self {
             vault,
@@ -353,6 +370,7 @@ impl OpenVault {
             mover,
             mirrors,
             escrow,
+            held,
             backups,
             left,
             key_state,
@@ -396,6 +414,10 @@ impl OpenVault {
             let epoch = self.forest.epoch();
             let _ = tokio::task::spawn_blocking(move || mirrors::settle(&mirrored, epoch)).await;
         }
+        if let Some(held) = self.held {
+            // Only for who wants to let one go later; a mirror that is away is not waited for again and again.
+            let _ = tokio::task::spawn_blocking(move || held.note()).await;
+        }
         if let Some(claim) = self.claim {
             // Nobody seals or uses a key of this process any more.
             self.metadata.close().await;
@@ -406,6 +428,27 @@ impl OpenVault {
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, OpenError> {
     tokio::task::spawn_blocking(work).await.map_err(|_| OpenError::Torn("opening the vault was cut short"))
+}
+
+/// Puts the agents beside the register of an embedded vault that is not opened as a whole.
+pub(crate) async fn with_agents(
+    config: &Config,
+    engines: Engines,
+    probe: &Arc<dyn Probe>,
+) -> Result<Engines, OpenError> {
+    let ground = escrow::Ground {
+        register: Arc::clone(&engines.register),
+        key_state: Arc::clone(&engines.packs) as Arc<dyn Medium>,
+        mirrored: None,
+        instance: engines.metadata.instance().await?.instance,
+        fence: 0,
+        probe: Arc::clone(probe),
+    };
+    let config = config.clone();
+    Ok(match blocking(move || escrow::beside(&config, &[], ground)).await?? {
+        Some(held) => Engines { register: held.escrow, ..engines },
+        None => engines,
+    })
 }
 
 /// The limits of the key state that the configuration gives.

@@ -394,21 +394,20 @@ impl Mirrored {
 
     /// Notes mirrors that hold the key state for the first time. What cannot be written now is written by a later call.
     pub fn admit(self: &Arc<Self>, epoch: u64) -> io::Result<()> {
-        let mut parties = Parties::read(&*self.primary)?.unwrap_or_else(|| Parties::new(self.mark.state));
-        let mut new = false;
-        for mirror in &self.mirrors {
-            if mirror.shared.lock().standing == Standing::Holding {
-                new |= parties.join(PartyKind::Mirror, &mirror.shared.name, epoch);
-            }
-        }
-        if !new {
-            return Ok(());
-        }
         let medium: Arc<dyn Medium> = Arc::clone(self) as Arc<dyn Medium>;
-        match parties.keep(&medium) {
+        let join = |parties: &mut Parties| {
+            let holding = self.mirrors.iter().filter(|mirror| mirror.shared.lock().standing == Standing::Holding);
+            holding.filter(|mirror| parties.join(PartyKind::Mirror, &mirror.shared.name, epoch)).count() > 0
+        };
+        match Parties::change(&medium, || self.mark.state, join) {
             Err(error) if keyforest::media::is_not_done(&error) => Ok(()),
-            kept => kept,
+            admitted => admitted.map(drop),
         }
+    }
+
+    /// The random number of the key state, which the mirrors carry.
+    pub fn state(&self) -> [u8; 16] {
+        self.mark.state
     }
 
     /// Tells the mirrors, in their own time, which epoch is in force.

@@ -1,11 +1,14 @@
 //! Escrow agents as they are run: real daemons with mutual TLS, a real vault that is killed at every step, lost disks.
 
 mod lost;
+mod parties;
 mod seals;
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use keyforest::RootName;
+use oubliette_proof::certificate::Certificate;
 use oubliette_store::escrow::client::{AgentFiles, HttpsAgent};
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use serde_json::Value;
@@ -16,6 +19,8 @@ use crate::program::{Place, Ran};
 pub struct Rig {
     pub place: Place,
     pub agents: Vec<Daemon>,
+    /// Folders that mirror the key state.
+    pub mirrors: Vec<&'static str>,
 }
 
 /// An agent: its process, when it runs, and where.
@@ -23,6 +28,8 @@ pub struct Daemon {
     name: String,
     port: u16,
     child: Option<std::process::Child>,
+    /// What it held when it was killed.
+    left: Vec<RootName>,
 }
 
 impl Drop for Daemon {
@@ -37,13 +44,18 @@ impl Drop for Daemon {
 impl Rig {
     /// As many agents, all running; `shares` as in the configuration.
     pub fn new(agents: usize, shares: Option<&str>) -> Self {
+        Self::with_mirrors(agents, shares, Vec::new())
+    }
+
+    /// The same with mirrors of the key state beside.
+    pub fn with_mirrors(agents: usize, shares: Option<&str>, mirrors: Vec<&'static str>) -> Self {
         let place = Place::new();
         certificates(&place);
         let made = place.run(&["recovery-key", "create", "--secret-file", "secret"]).with_code(0);
         let public = made.out.lines().find(|line| line.starts_with("oubliette-recovery-1:")).unwrap().to_owned();
-        let mut rig = Self { place, agents: Vec::new() };
+        let mut rig = Self { place, agents: Vec::new(), mirrors };
         for number in 0..agents {
-            let daemon = Daemon { name: format!("agent-{number}"), port: free_port(), child: None };
+            let daemon = Daemon { name: format!("agent-{number}"), port: free_port(), child: None, left: Vec::new() };
             let text = format!(
                 "name = \"{0}\"\nlisten = \"127.0.0.1:{1}\"\nregister = \"{0}.register\"\nca_file = \"ca.pem\"\n\
                  certificate_file = \"agent.pem\"\nkey_file = \"agent.key\"\naccept_unverified_register = true\n",
@@ -59,16 +71,26 @@ impl Rig {
         rig
     }
 
-    /// Writes a vault's configuration.
+    /// Writes a vault's configuration, with all agents.
     pub fn configure(&self, file: &str, data: &str, public: &str, shares: Option<&str>) {
+        self.configure_with(file, data, public, shares, &(0..self.agents.len()).collect::<Vec<_>>());
+    }
+
+    /// Writes a vault's configuration, with some of the agents.
+    pub fn configure_with(&self, file: &str, data: &str, public: &str, shares: Option<&str>, agents: &[usize]) {
+        let agents = agents.iter().map(|number| &self.agents[*number]);
         let agents: Vec<String> =
-            self.agents.iter().map(|agent| format!("\"{}=https://localhost:{}\"", agent.name, agent.port)).collect();
+            agents.map(|agent| format!("\"{}=https://localhost:{}\"", agent.name, agent.port)).collect();
         let shares = shares.map_or_else(String::new, |shares| format!("shares = \"{shares}\"\n"));
+        let mirrors = self.mirrors.iter();
+        let mirrors: Vec<String> =
+            mirrors.map(|name| format!("\"{name}=folder:{}\"", self.place.join(name).display())).collect();
         let text = format!(
             "[storage]\ndata = \"{data}\"\naccept_unverified_register = true\n[escrow]\nrecovery_key = \"{public}\"\n\
              agents = [{}]\n{shares}ca_file = \"ca.pem\"\ncertificate_file = \"vault.pem\"\nkey_file = \"vault.key\"\n\
-             timeout_seconds = 2\n",
-            agents.join(", ")
+             timeout_seconds = 2\n[mirrors]\ntimeout_seconds = 2\nplaces = [{}]\n",
+            agents.join(", "),
+            mirrors.join(", ")
         );
         std::fs::write(self.place.join(file), text).unwrap();
     }
@@ -94,6 +116,7 @@ impl Rig {
 
     /// Ends an agent without a chance to do anything more.
     pub fn kill(&mut self, number: usize) {
+        self.agents[number].left = self.roots(number);
         let mut child = self.agents[number].child.take().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
@@ -111,11 +134,37 @@ impl Rig {
 
     /// The epochs that an agent holds, in order; `None` while it does not answer.
     pub fn holds(&self, number: usize) -> Option<Vec<u64>> {
+        Some(self.told(number)?.into_iter().map(|root| root.epoch).collect())
+    }
+
+    /// What an agent has, or had when it was killed.
+    pub fn roots(&self, number: usize) -> Vec<RootName> {
+        match &self.agents[number] {
+            Daemon { child: None, left, .. } => left.clone(),
+            running => self.told(number).unwrap_or_else(|| panic!("{} does not answer", running.name)),
+        }
+    }
+
+    fn told(&self, number: usize) -> Option<Vec<RootName>> {
         let told = serde_json::to_value(self.link(number).status().ok()?).unwrap();
-        let mut epochs: Vec<u64> =
-            told["holds"].as_array().unwrap().iter().map(|label| label["epoch"].as_u64().unwrap()).collect();
-        epochs.sort_unstable();
-        Some(epochs)
+        let root = |label: &Value| {
+            let mut state = [0; 32];
+            hex::decode_to_slice(label["state"].as_str().unwrap(), &mut state).unwrap();
+            RootName { epoch: label["epoch"].as_u64().unwrap(), state }
+        };
+        let mut roots: Vec<RootName> = told["holds"].as_array().unwrap().iter().map(root).collect();
+        roots.sort_unstable();
+        Some(roots)
+    }
+
+    /// Erases a session; how many agents its certificate names, and how many of them as having confirmed.
+    pub fn certified(&self, session: &str) -> (u8, u8) {
+        let ran = self.run(&["erase", "--session", session, "--yes"]).with_code(0);
+        let id = ran.out.lines().find_map(|line| line.strip_prefix("certificate: oubliette certificate "));
+        let id = id.unwrap_or_else(|| panic!("{}", ran.out));
+        let bytes = self.run(&["certificate", id]).with_code(0).out;
+        let seal = Certificate::parse(bytes.as_bytes()).unwrap().seal;
+        (seal.agents, seal.agents_confirmed)
     }
 
     pub fn run(&self, arguments: &[&str]) -> Ran {
@@ -141,8 +190,11 @@ impl Rig {
         self.run(&["import", "calls"]).with_code(0);
     }
 
+    /// Also while something is amiss.
     pub fn status(&self) -> Value {
-        self.run(&["status", "--json"]).with_code(0).json()
+        let ran = self.run(&["status", "--json"]);
+        assert!([0, 7].contains(&ran.code), "{}{}", ran.out, ran.err);
+        ran.json()
     }
 
     /// How many interactions a session finds.

@@ -28,10 +28,10 @@ fn configure(place: &Place, mirrors: &[&str]) {
     fs::write(place.join("oubliette.toml"), text).unwrap();
 }
 
-struct Client {
-    url: String,
-    token: String,
-    http: reqwest::Client,
+pub struct Client {
+    pub url: String,
+    pub token: String,
+    pub http: reqwest::Client,
 }
 
 impl Client {
@@ -65,7 +65,7 @@ impl Client {
     }
 
     /// What anybody can read of the log: its origin, and its entries.
-    async fn log(&self) -> (String, Vec<Entry>) {
+    pub async fn log(&self) -> (String, Vec<Entry>) {
         let get = async |path: &str| {
             let answer = self.http.get(format!("{}/log/{path}", self.url)).send().await.unwrap();
             answer.error_for_status().unwrap().bytes().await.unwrap()
@@ -303,7 +303,7 @@ fn doctor_says_what_would_be_lost_with_the_disk() {
     configure(&place, &[]);
     place.serve(&["--config", "oubliette.toml"]).stop();
     let told = place.run(&["doctor", "--config", "oubliette.toml"]).out;
-    assert!(told.contains("only copy of the key state"), "{told}");
+    assert!(told.contains("only copies of key pages and root"), "{told}");
     configure(&place, &["cellar"]);
     let told = place.run(&["doctor", "--config", "oubliette.toml"]).with_code(7).out;
     assert!(told.contains("MEND") && told.contains("same filesystem"), "{told}");
