@@ -12,7 +12,13 @@ const VARIABLE: &str = "OUBLIETTE_CRASH_AT";
 /// Every named point of all layers that a vault passes by itself; those of a move are in [`crate::moving::points`].
 pub fn points() -> Vec<&'static str> {
     let core = oubliette_core::service::CRASH_POINTS.iter().flat_map(|points| points.iter());
-    keyforest::CRASH_POINTS.iter().chain(core).chain(oubliette_store::metadata::sqlite::CRASH_POINTS).copied().collect()
+    keyforest::CRASH_POINTS
+        .iter()
+        .chain(core)
+        .chain(oubliette_store::metadata::sqlite::CRASH_POINTS)
+        .chain(oubliette_store::escrow::escrowed::CRASH_POINTS)
+        .copied()
+        .collect()
 }
 
 /// The probe the environment asks for.

@@ -27,7 +27,7 @@ enum Phase {
     Creation,
     Start,
     Load,
-    /// No client brings it about; `log::a_process_that_dies_at_any_moment_of_the_log` (store) does.
+    /// No client brings it about; `log::a_process_that_dies_at_any_moment_of_the_log` (store) and `escrow::killed` (it) do.
     Elsewhere,
 }
 
@@ -38,7 +38,9 @@ fn phase(point: &str) -> Phase {
         || point.starts_with("genesis")
     {
         Phase::Creation
-    } else if point.starts_with("log.") && !["log.append.written", "log.append.durable"].contains(&point) {
+    } else if point.starts_with("escrow.")
+        || point.starts_with("log.") && !["log.append.written", "log.append.durable"].contains(&point)
+    {
         Phase::Elsewhere
     } else if point.contains("recover") {
         Phase::Start

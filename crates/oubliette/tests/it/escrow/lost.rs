@@ -3,7 +3,7 @@
 use super::Rig;
 
 /// What a mirror has of the key state, and a backup of rows and contents.
-fn copy(from: &std::path::Path, to: &std::path::Path) {
+pub fn copy(from: &std::path::Path, to: &std::path::Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

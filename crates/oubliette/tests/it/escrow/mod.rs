@@ -1,5 +1,7 @@
 //! Escrow agents as they are run: real daemons with mutual TLS, a real vault that is killed at every step, lost disks.
 
+mod held;
+mod killed;
 mod lost;
 mod parties;
 mod seals;
