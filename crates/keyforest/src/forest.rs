@@ -131,6 +131,29 @@ impl Forest {
         Ok(if live { LeafStatus::Live } else { LeafStatus::Punctured })
     }
 
+    /// The live leaves in a range, those above the high-water mark left out. May read pages: blocks. Takes memory for each of
+    /// them: ask for as many as may be held.
+    pub fn live(&self, range: Range<u64>) -> Result<LeafSet, ForestError> {
+        let state = self.state_read();
+        let end = range.end.min(state.high_water());
+        let mut found = Vec::new();
+        let mut at = range.start;
+        while at < end {
+            let bucket = at / BUCKET;
+            let until = ((bucket + 1) * BUCKET).min(end);
+            match state.entry(bucket) {
+                EntryView::Empty => {}
+                EntryView::Seed(_) => found.extend((at..until).map(Leaf)),
+                EntryView::Page(reference) => {
+                    let frontier = self.cached(state.root.epoch, bucket, reference)?;
+                    found.extend((at..until).filter(|leaf| frontier.covers(leaf % BUCKET)).map(Leaf));
+                }
+            }
+            at = until;
+        }
+        Ok(found.into_iter().collect())
+    }
+
     /// Issues the next unused group of the lane, opening a provisioned bucket for it when needed. No I/O.
     ///
     /// # Errors

@@ -28,6 +28,12 @@ pub const PREFIX: usize = BLOB_HEADER + chunked::HEADER;
 const MAGIC: &[u8; 4] = b"OUB1";
 const COBBLESTONE_256: u8 = 1;
 
+/// The commitment that the first bytes of a blob name; `None` when these are not a blob's.
+pub fn commitment_of(head: &[u8]) -> Option<[u8; chunked::COMMITMENT]> {
+    let named = head.get(PREFIX - chunked::COMMITMENT..PREFIX).filter(|_| head.starts_with(MAGIC));
+    named?.try_into().ok()
+}
+
 /// What a blob belongs to. Bound into its keys: bytes sealed for one place open in no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlobContext {

@@ -88,6 +88,18 @@ pub trait Blobs: Send + Sync {
     /// this process, nor one that another process sharing the backend may still be about to refer to. Does a bounded amount
     /// of work and says when more is left.
     async fn sweep_orphans(&self, live: &dyn LiveBlobs) -> Result<SweepReport, PortError>;
+
+    /// Tells where every blob lies now that shares a segment with others, with up to `head` of its first bytes. Compaction
+    /// moves these, so that a row of an older copy may name a place that is no more. Reads every segment.
+    async fn look_through(
+        &self,
+        head: usize,
+        found: &mut (dyn FnMut(BlobRef, Bytes) + Send),
+    ) -> Result<(), PortError> {
+        // A backend that moves nothing has nothing to tell.
+        let _ = (head, found);
+        Ok(())
+    }
 }
 
 /// What the metadata says of blobs; given to the sweeps.

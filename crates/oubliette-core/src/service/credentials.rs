@@ -61,6 +61,7 @@ impl Vault {
             return Err(VaultError::Invalid("a tenant's name has 1 to 200 bytes"));
         }
         let inner = &self.inner;
+        inner.changeable()?;
         let _one_at_a_time = inner.tenant_lock.lock().await;
         let mut secrets = inner.secrets.read().unwrap_or_else(PoisonError::into_inner).clone();
         let tenant = secrets.add_tenant().map_err(VaultError::internal)?;
@@ -81,6 +82,7 @@ impl Vault {
         if new.label.len() > 200 {
             return Err(VaultError::Invalid("a credential's label has at most 200 bytes"));
         }
+        self.inner.changeable()?;
         if self.inner.id_cipher(new.tenant).is_none() {
             return Err(VaultError::NotFound);
         }
@@ -121,6 +123,9 @@ impl Vault {
                 _ => return Err(VaultError::NotFound),
             }
         }
+        self.inner.changeable()?;
+        // First where no older copy of the database takes it back.
+        self.inner.note_revoked(std::iter::once(id)).await?;
         self.inner.apply_unchecked("credential.revoke", vec![Write::RevokeCredential(id, now)]).await?;
         let mut cache = self.inner.credentials.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(row) = cache.by_id.get_mut(&id) {
@@ -201,6 +206,46 @@ impl Vault {
 }
 
 impl Inner {
+    /// Notes in the key state which credentials are revoked; durable on return.
+    async fn note_revoked(&self, ids: impl Iterator<Item = Uuid>) -> Result<(), VaultError> {
+        let _one_at_a_time = self.tenant_lock.lock().await;
+        let mut secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if ids.fold(false, |new, id| secrets.revoke(id) || new) {
+            self.sealer.attach(secrets.encode()).await?;
+            self.install_secrets(secrets)?;
+        }
+        Ok(())
+    }
+
+    /// Brings the rows of credentials and the key state into line: what one of them knows to be revoked is revoked. Over an older
+    /// copy of the database it is so in memory.
+    pub async fn settle_revoked(&self) -> Result<(), VaultError> {
+        let known = self.secrets.read().unwrap_or_else(PoisonError::into_inner).revoked().clone();
+        let now = self.clock.now();
+        let (mut taken_back, mut unknown) = (Vec::new(), Vec::new());
+        {
+            let mut cache = self.credentials.write().unwrap_or_else(PoisonError::into_inner);
+            for row in cache.by_id.values_mut() {
+                match (row.revoked_at, known.contains(&row.id)) {
+                    (None, true) => {
+                        row.revoked_at = Some(now);
+                        taken_back.push(Write::RevokeCredential(row.id, now));
+                    }
+                    (Some(_), false) => unknown.push(row.id),
+                    _ => {}
+                }
+            }
+        }
+        if self.attached.is_some() {
+            return Ok(());
+        }
+        if !taken_back.is_empty() {
+            tracing::warn!(credentials = taken_back.len(), "the database took revoked credentials back; they stay revoked");
+            self.apply_unchecked("credential.revoke", taken_back).await?;
+        }
+        if unknown.is_empty() { Ok(()) } else { self.note_revoked(unknown.into_iter()).await }
+    }
+
     /// Writes that have nothing to check.
     pub async fn apply_unchecked(&self, name: &'static str, writes: Vec<Write>) -> Result<u64, VaultError> {
         self.apply(name, Vec::new(), writes).await?.map_err(|_| VaultError::Internal(None))
@@ -215,7 +260,10 @@ impl Inner {
     ) -> Result<Result<u64, usize>, VaultError> {
         match self.metadata.apply(Transaction { name, checks, writes }).await {
             Ok(Applied::Done(counter)) => {
-                self.shared.note_commit(counter);
+                // What an older copy counts by itself is not pinned: see `attached`.
+                if self.attached.is_none() {
+                    self.shared.note_commit(counter + self.commit_offset);
+                }
                 Ok(Ok(counter))
             }
             Ok(Applied::Failed(check)) => Ok(Err(check)),

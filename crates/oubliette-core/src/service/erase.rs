@@ -41,7 +41,7 @@ impl Vault {
     /// Erases a whole interaction; returns only after *sealed*. Scope: InteractionDelete.
     pub async fn erase_interaction(&self, actor: &Actor, id: &str) -> Result<(), VaultError> {
         let inner = &self.inner;
-        inner.allow(actor, &[Scope::InteractionDelete])?;
+        inner.allow_change(actor, &[Scope::InteractionDelete])?;
         if let Some(group) = inner.decode_id(actor.tenant, id) {
             return inner.erase_group(actor, group).await;
         }
@@ -55,7 +55,7 @@ impl Vault {
     /// Erases one content; returns only after *sealed*. Scope: InteractionDelete.
     pub async fn erase_content(&self, actor: &Actor, id: &str, leaf: Leaf) -> Result<(), VaultError> {
         let inner = &self.inner;
-        inner.allow(actor, &[Scope::InteractionDelete])?;
+        inner.allow_change(actor, &[Scope::InteractionDelete])?;
         let row = inner.find_row(actor, id).await?;
         if inner.readable(leaf).is_err() {
             return inner.answer_gone(actor, Some(row.group), Some(leaf)).await;
@@ -78,7 +78,7 @@ impl Vault {
     /// only after *sealed*. Scope: InteractionDelete.
     pub async fn erase_interactions(&self, actor: &Actor, ids: &[String]) -> Result<usize, VaultError> {
         let inner = &self.inner;
-        inner.allow(actor, &[Scope::InteractionDelete])?;
+        inner.allow_change(actor, &[Scope::InteractionDelete])?;
         if ids.len() > inner.settings.max_order_interactions {
             return Err(VaultError::TooLarge);
         }
@@ -110,7 +110,7 @@ impl Vault {
     /// `None` when it names nothing live. Scope: InteractionPurge.
     pub async fn order(&self, actor: &Actor, order: Order) -> Result<(Option<Uuid>, Plan), VaultError> {
         let inner = &self.inner;
-        inner.allow(actor, &[Scope::InteractionPurge])?;
+        inner.allow_change(actor, &[Scope::InteractionPurge])?;
         if order.reference.as_ref().is_some_and(|text| text.len() > 1_000)
             || order.reason.as_ref().is_some_and(|text| text.len() > 10_000)
         {

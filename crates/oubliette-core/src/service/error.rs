@@ -38,6 +38,9 @@ pub enum VaultError {
     /// The look-up map is still being rebuilt. Never to be answered as *not found*.
     #[error("look-ups are not ready yet")]
     NotReady,
+    /// The vault stands on an older copy of its database: it can be read, and changed once the restore is committed.
+    #[error("the vault is restored from an older copy and read-only until that is committed")]
+    Attached,
     /// Accepted and hidden, but not sealed in time; it stays due. Ask again.
     #[error("the erasure is due but not sealed yet")]
     StillDue,

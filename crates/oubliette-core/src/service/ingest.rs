@@ -70,7 +70,7 @@ impl Vault {
     /// Begins a capture whose contents come first.
     pub async fn draft(&self, actor: &Actor) -> Result<Draft, VaultError> {
         let inner = &self.inner;
-        inner.allow(actor, &[Scope::InteractionWrite])?;
+        inner.allow_change(actor, &[Scope::InteractionWrite])?;
         let group = inner.allocate_group(actor.tenant).await?;
         Ok(Draft {
             inner: Arc::clone(inner),
@@ -92,7 +92,7 @@ impl Vault {
         body: BodyStream,
     ) -> Result<Content, VaultError> {
         let inner = &self.inner;
-        inner.allow(actor, &[Scope::InteractionWrite])?;
+        inner.allow_change(actor, &[Scope::InteractionWrite])?;
         let row = inner.find_row(actor, id).await?;
         inner.store_content(actor, row, new, body, None).await
     }
@@ -119,7 +119,7 @@ impl Vault {
         change: &(dyn Fn(&mut InteractionMeta) + Send + Sync),
     ) -> Result<Interaction, VaultError> {
         let inner = &self.inner;
-        inner.allow(actor, &[Scope::InteractionWrite, Scope::MetadataWrite])?;
+        inner.allow_change(actor, &[Scope::InteractionWrite, Scope::MetadataWrite])?;
         for _ in 0..AMEND_TRIES {
             let row = inner.find_row(actor, id).await?;
             if version.is_some_and(|version| version != row.version) {
@@ -223,6 +223,7 @@ struct StoredContent {
 impl Inner {
     /// Hands an operation to the committer.
     pub async fn submit(&self, op: Op) -> Result<(), VaultError> {
+        self.changeable()?;
         self.committer.send(op).await.map_err(|_| VaultError::Unavailable(None))
     }
 

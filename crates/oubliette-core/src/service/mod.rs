@@ -3,6 +3,7 @@
 //! Requests end in one of three places: reads go straight to the stores; whatever touches the directory goes through the
 //! [`committer`]; whatever destroys keys goes through the [`sealer`].
 
+mod attached;
 mod blocks;
 mod certificates;
 mod certify;
@@ -21,12 +22,15 @@ mod log;
 mod read;
 mod receipts;
 mod recovery;
+mod restore;
 mod sealer;
 mod sweeper;
 mod types;
 mod upload;
 mod vault;
+mod walk;
 
+pub use attached::commit_offset;
 pub use certify::{LOG_PLAN, LOG_TOLD};
 pub use content_stream::{ContentStream, Loan, LoanError, LoanPlace};
 pub use error::{AuthError, VaultError};
@@ -34,6 +38,7 @@ pub use ingest::{Draft, body_of};
 pub use inspect::{Inspection, Looked, LookedUp};
 pub use log::{LogError, LogSettings, TransparencyLog, copy_log};
 pub use recovery::Mismatch;
+pub use restore::{RESTORE_CRASH_POINTS, RestoreView};
 pub use types::{
     BodyStream, ByteRange, Content, ContentReader, ErasureItem, ErasureItemState, ErasureView, IngestMode, Interaction,
     ListQuery, Lookup, NewContent, NewCredential, NewInteraction, Order, Page, Plan, PlanItem, PublicId, Readiness,

@@ -1,16 +1,18 @@
 //! What happens before the vault serves: do database and key state belong together, and what did a crash leave?
 
+use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use keyforest::{Forest, Group, Leaf, LeafSet};
+use keyforest::{Group, Leaf, LeafSet, LeafStatus};
+use uuid::Uuid;
 
 use super::VaultError;
 use super::journal::Record;
 use super::sealer::Pending;
 use super::vault::Inner;
 use crate::directory::tags;
-use crate::ports::{DirectoryRow, InstanceRow, PurgeKind, PurgeRow, PurgeSet, PurgeState, Write};
+use crate::ports::{DirectoryRow, PurgeKind, PurgeRow, PurgeSet, PurgeState, Write};
 
 /// Buckets added to the supply at a time: 64 buckets take 8,192 interactions.
 pub const PROVISION_BUCKETS: u64 = 64;
@@ -25,7 +27,10 @@ pub enum Mismatch {
     #[error("the database and the key state are of different vaults")]
     Instance,
     /// The database lacks commits that the key state has seen.
-    #[error("the database is older than the key state: commit {found}, but commit {pinned} was seen")]
+    #[error(
+        "the database is older than the key state: commit {found}, but commit {pinned} was seen. If an older copy was put \
+         back on purpose, `oubliette restore attach` opens it for reading"
+    )]
     DatabaseBehind {
         /// Its commit counter.
         found: u64,
@@ -77,27 +82,19 @@ pub enum Mismatch {
     /// There was a log, and its key is not in the key state.
     #[error("the key state has no key for the log that it pins")]
     LogWithoutKey,
-}
-
-/// Refuses to open what was rolled back on either side (design §6).
-pub fn check_belongs_together(instance: &InstanceRow, forest: &Forest) -> Result<(), VaultError> {
-    let pins = forest.pins();
-    let mismatch = if pins.instance != *instance.instance.as_bytes() {
-        Mismatch::Instance
-    } else if pins.commit_counter > instance.commit_counter {
-        Mismatch::DatabaseBehind { found: instance.commit_counter, pinned: pins.commit_counter }
-    } else if instance.epoch > forest.epoch() {
-        Mismatch::RegisterBehind { found: forest.epoch(), known: instance.epoch }
-    } else {
-        return Ok(());
-    };
-    Err(VaultError::internal(mismatch))
+    /// An older copy was to be attached, and there is none.
+    #[error("the database is as new as the key state: there is nothing to attach")]
+    NotBehind,
 }
 
 /// Seals every accepted erasure, closes the buckets of earlier runs, and tells the database. While a store that seals need
 /// does not answer, that is left to the sealer: what is erased is hidden, and what is live can be served meanwhile.
 pub async fn finish_what_a_crash_left(inner: &Arc<Inner>) -> Result<(), VaultError> {
-    replay_journal(inner).await?;
+    let records = replay_journal(inner).await?;
+    for position in records.into_values() {
+        // Sealed before the first request is served, so the record can go with any later seal.
+        inner.shared.forget_journal(position);
+    }
     let unsealed = inner.metadata.unsealed_purges().await.map_err(|error| inner.port(error))?;
     let mut waits = Vec::new();
     let mut pending = Vec::new();
@@ -131,8 +128,33 @@ async fn poisoned(inner: &Inner) {
     let _ = inner.shared.poisoned.subscribe().wait_for(|poisoned| *poisoned).await;
 }
 
-/// Does again what the journal knows and the database does not.
-async fn replay_journal(inner: &Arc<Inner>) -> Result<(), VaultError> {
+/// Over an older copy of the database nothing is destroyed yet: what was accepted and is not sealed is hidden. Gives the
+/// erasures with their records in the journal.
+pub async fn hide_what_is_due(inner: &Arc<Inner>) -> Result<Vec<Pending>, VaultError> {
+    let mut records = replay_journal(inner).await?;
+    let unsealed = inner.metadata.unsealed_purges().await.map_err(|error| inner.port(error))?;
+    let mut due = Vec::with_capacity(unsealed.len());
+    for purge in unsealed {
+        let (id, journal, set) = (purge.id, records.remove(&purge.id), Arc::new(purge.set));
+        if !is_punctured(inner, &set)? {
+            inner.shared.expect(id);
+            inner.shared.hidden.insert(id, &set);
+        }
+        due.push(Pending { id, set, journal });
+    }
+    Ok(due)
+}
+
+/// Whether an erasure was sealed: all its leaves are punctured at once, so one tells of all.
+fn is_punctured(inner: &Inner, set: &PurgeSet) -> Result<bool, VaultError> {
+    let first = set.interactions.iter().next().map(|group| Group(group.0).leaf(0));
+    let Some(leaf) = first.or_else(|| set.leaves.iter().next()) else { return Ok(false) };
+    Ok(inner.shared.forest.status(leaf).map_err(VaultError::internal)? == LeafStatus::Punctured)
+}
+
+/// Does again what the journal knows and the database does not; gives its records by erasure.
+async fn replay_journal(inner: &Arc<Inner>) -> Result<HashMap<Uuid, u64>, VaultError> {
+    let mut positions = HashMap::new();
     let forest = Arc::clone(&inner.shared.forest);
     let records = tokio::task::spawn_blocking(move || forest.journal()).await.map_err(VaultError::internal)?;
     for (position, bytes) in records.map_err(VaultError::internal)? {
@@ -164,11 +186,10 @@ async fn replay_journal(inner: &Arc<Inner>) -> Result<(), VaultError> {
             };
             inner.apply_unchecked("purge.replay", vec![Write::InsertPurge(row)]).await?;
         }
-        // Sealed before the first request is served, so the record can go with any later seal.
         inner.shared.note_journal(position, record.id);
-        inner.shared.forget_journal(position);
+        positions.insert(record.id, position);
     }
-    Ok(())
+    Ok(positions)
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -263,7 +263,20 @@ enum Job {
     Attach(Zeroizing<Vec<u8>>, oneshot::Sender<Result<(), VaultError>>),
     Provision(u64, oneshot::Sender<Result<(), VaultError>>),
     Upkeep { unused: LeafSet, closed_below: u64, provision: u64, done: oneshot::Sender<Result<(), VaultError>> },
+    Restore(Restore, oneshot::Sender<Result<(), VaultError>>),
     Stop(oneshot::Sender<()>),
+}
+
+/// What commits a restore.
+pub struct Restore {
+    /// What the copy does not refer to, and what is due.
+    pub doomed: LeafSet,
+    /// Leaves of the copy that must open afterwards.
+    pub canaries: LeafSet,
+    /// The end of the leaves of earlier runs.
+    pub closed_below: u64,
+    /// The erasures that are due.
+    pub due: Vec<Pending>,
 }
 
 /// The sealer's door.
@@ -340,6 +353,13 @@ impl Sealer {
         answer.await.map_err(|_| VaultError::Unavailable(None))?
     }
 
+    /// Commits a restore in one seal.
+    pub async fn restore(&self, restore: Restore) -> Result<(), VaultError> {
+        let (done, answer) = oneshot::channel();
+        self.send(Job::Restore(restore, done))?;
+        answer.await.map_err(|_| VaultError::Unavailable(None))?
+    }
+
     /// Seals what is queued and can be sealed now, and ends the thread.
     pub async fn stop(&self) {
         self.shared.stopping.store(true, Ordering::Release);
@@ -365,6 +385,8 @@ struct Batch {
     attach: Option<Zeroizing<Vec<u8>>>,
     provision: u64,
     upkeep: Option<(LeafSet, u64)>,
+    /// Further leaves that must open after the seal.
+    canaries: LeafSet,
     answers: Vec<oneshot::Sender<Result<(), VaultError>>>,
     stop: Option<oneshot::Sender<()>>,
 }
@@ -384,6 +406,12 @@ impl Batch {
             Job::Upkeep { unused, closed_below, provision, done } => {
                 self.upkeep = Some((unused, closed_below));
                 self.provision = self.provision.max(provision);
+                self.answers.push(done);
+            }
+            Job::Restore(Restore { doomed, canaries, closed_below, mut due }, done) => {
+                self.upkeep = Some((doomed, closed_below));
+                self.canaries = canaries;
+                self.purges.append(&mut due);
                 self.answers.push(done);
             }
             Job::Stop(done) => self.stop = Some(done),
@@ -557,7 +585,7 @@ fn change(shared: &Shared, mut puncture: LeafSet, batch: &Batch) -> Change {
     let canaries: LeafSet = {
         let canaries = shared.canaries.lock().unwrap_or_else(PoisonError::into_inner);
         let live = |leaf: &Leaf| !puncture.contains(*leaf) && shared.forest.key(*leaf).is_ok();
-        canaries.iter().map(|group| group.leaf(0)).filter(live).collect()
+        canaries.iter().map(|group| group.leaf(0)).chain(batch.canaries.iter()).filter(live).collect()
     };
     Change {
         puncture,

@@ -396,6 +396,8 @@ pub struct Readiness {
     pub sealing: bool,
     /// The process must end (a flush failed).
     pub poisoned: bool,
+    /// It stands on an older copy of its database: requests are served, changes are not.
+    pub attached: bool,
 }
 
 /// Figures for `status`, `/metrics` and operators. Nothing personal.

@@ -20,7 +20,7 @@ impl Vault {
         body: BodyStream,
     ) -> Result<Content, VaultError> {
         let inner = &self.inner;
-        inner.allow(actor, &[Scope::InteractionWrite])?;
+        inner.allow_change(actor, &[Scope::InteractionWrite])?;
         let row = inner.find_row(actor, id).await?;
         let (running, failed) = match inner.effective_state(&row) {
             State::AwaitingUpload | State::UploadFailed => (State::Uploading, State::UploadFailed),

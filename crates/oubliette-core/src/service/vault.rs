@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use super::attached::{self, Attachment, Older};
 use super::certify::Certifier;
 use super::committer::{self, Op};
 use super::credentials::CredentialCache;
@@ -84,6 +85,10 @@ pub(super) struct Inner {
     pub recent_extra: Mutex<HashMap<Group, Vec<Group>>>,
     pub unanswered: Unanswered,
     pub instance: Uuid,
+    /// The mark of the older copy of the database that the vault stands on.
+    pub attached: Option<Attachment>,
+    /// Added to the database's commit counter.
+    pub commit_offset: u64,
     pub closing: watch::Sender<bool>,
     pub sweep: tokio::sync::Notify,
     /// Held by who needs contents to stay where they are; taken whole while they are moved.
@@ -121,7 +126,11 @@ pub fn genesis(instance: Uuid) -> Result<(Zeroizing<Vec<u8>>, Pins), VaultError>
 
 impl Vault {
     /// Opens a vault: checks that database and register belong together, finishes what a crash left, rebuilds the look-up
-    /// map in the background, starts the sealer and the sweeper.
+    /// map in the background, starts the sealer and the sweeper. Over a copy that was attached ([`Vault::attach`]) it can only
+    /// be read.
+    ///
+    /// # Errors
+    /// [`super::Mismatch`] where one side was rolled back.
     pub async fn open(parts: VaultParts) -> Result<Self, VaultError> {
         Self::open_having(parts, None).await
     }
@@ -132,8 +141,24 @@ impl Vault {
     /// # Errors
     /// Those of [`Vault::open`], and those of `first`: nothing of the vault's contents was changed then.
     pub async fn open_having(parts: VaultParts, first: Option<First>) -> Result<Self, VaultError> {
-        let instance = parts.metadata.instance().await.map_err(open_error)?;
-        super::recovery::check_belongs_together(&instance, &parts.forest)?;
+        Self::begin(parts, Older::Refuse, first).await
+    }
+
+    /// Opens a vault over an older copy of its database, and marks the copy so that every later opening does the same. Nothing
+    /// is destroyed, and nothing is written but to the copy. [`Vault::commit_restore`] makes it the vault's database.
+    ///
+    /// # Errors
+    /// As [`Vault::open`]; [`super::Mismatch::NotBehind`] when the database is not an older one.
+    pub async fn attach(parts: VaultParts) -> Result<Self, VaultError> {
+        Self::begin(parts, Older::Attach, None).await
+    }
+
+    async fn begin(parts: VaultParts, older: Older, first: Option<First>) -> Result<Self, VaultError> {
+        let standing = attached::standing(&*parts.metadata, &parts.forest, older, parts.clock.now()).await?;
+        let mut instance = parts.metadata.instance().await.map_err(open_error)?;
+        // Nothing newer is pinned before the copy is the vault's database: another copy may take its place until then.
+        let pinned = parts.forest.pins().commit_counter;
+        instance.commit_counter = standing.attached.as_ref().map_or(standing.counter, |_| pinned);
         let attachment = parts.forest.attachment();
         let secrets = Secrets::decode(&attachment).map_err(VaultError::internal)?;
         let token_key = secrets.key("access tokens").map_err(VaultError::internal)?;
@@ -178,6 +203,8 @@ impl Vault {
             recent_extra: Mutex::default(),
             unanswered: Unanswered::default(),
             instance: instance.instance,
+            attached: standing.attached,
+            commit_offset: standing.offset,
             closing: watch::Sender::new(false),
             sweep: tokio::sync::Notify::new(),
             places: Arc::default(),
@@ -191,6 +218,13 @@ impl Vault {
         if let Some(first) = first {
             let log = Arc::clone(&inner.log);
             tokio::task::spawn_blocking(move || first(&log)).await.map_err(VaultError::internal)??;
+        }
+        inner.settle_revoked().await?;
+        if inner.attached.is_some() {
+            super::recovery::hide_what_is_due(&inner).await?;
+            let worker = tokio::spawn(super::walk::rebuild_lookups(Arc::downgrade(&inner)));
+            inner.workers.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
+            return Ok(Self { inner });
         }
         super::recovery::finish_what_a_crash_left(&inner).await?;
         let next_block = super::recovery::next_directory_block(&inner).await?;
@@ -211,6 +245,10 @@ impl Vault {
     pub async fn close(&self) {
         self.inner.closing.send_replace(true);
         self.inner.sealer.stop().await;
+        if self.inner.attached.is_some() {
+            // An older copy is told nothing before it is the vault's database.
+            return;
+        }
         if let Err(error) = self.inner.mark_unmarked().await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -235,7 +273,13 @@ impl Vault {
             lookups: *self.inner.lookups_ready.borrow(),
             sealing: self.inner.shared.sealing.load(Ordering::Acquire),
             poisoned: self.inner.shared.is_poisoned(),
+            attached: self.attached(),
         }
+    }
+
+    /// Whether it stands on an older copy of its database and can only be read.
+    pub fn attached(&self) -> bool {
+        self.inner.attached.is_some()
     }
 
     /// Waits until the look-up map is complete.
@@ -332,6 +376,17 @@ impl Inner {
             [first, ..] if !any_of.iter().any(|scope| actor.scopes.contains(*scope)) => Err(VaultError::Denied(*first)),
             _ => Ok(()),
         }
+    }
+
+    /// As [`Inner::allow`], for what changes something.
+    pub fn allow_change(&self, actor: &Actor, any_of: &[Scope]) -> Result<(), VaultError> {
+        self.allow(actor, any_of)?;
+        self.changeable()
+    }
+
+    /// Refuses every change while the vault stands on an older copy of its database.
+    pub fn changeable(&self) -> Result<(), VaultError> {
+        if self.attached.is_some() { Err(VaultError::Attached) } else { Ok(()) }
     }
 
     /// Takes new secrets into use.

@@ -19,6 +19,7 @@ mod progress;
 mod recovery_key;
 mod reference;
 mod remnants;
+mod restore;
 pub(crate) mod serve;
 mod status;
 mod tenant;
@@ -27,6 +28,7 @@ mod token;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use oubliette_core::service::Mismatch;
 
 pub use common::{VaultArgs, chain};
 pub use reference::reference;
@@ -81,6 +83,8 @@ enum Command {
     Agent(agent::Args),
     /// Make and check the off-line key that escrow agents' envelopes are sealed to, and bring a lost root back with it
     RecoveryKey(recovery_key::Args),
+    /// Put an older copy of the data back beside the key state as it is now
+    Restore(restore::Args),
     /// Search every file of the data folder for remnants of what should be gone
     Remnants(remnants::Args),
     /// Measure sealed deletes, ingest and reads on this machine
@@ -132,6 +136,7 @@ async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Party(args) => party::run(args).await,
         Command::Agent(args) => agent::run(args).await,
         Command::RecoveryKey(args) => recovery_key::run(args).await,
+        Command::Restore(args) => restore::run(args).await,
         Command::Remnants(args) => remnants::run(args).await,
         Command::Bench(args) => bench::run(args).await,
         Command::Completions(args) => completions::run(args),
@@ -147,6 +152,9 @@ fn code_of(error: &anyhow::Error) -> u8 {
     for cause in error.chain() {
         if let Some(failure) = cause.downcast_ref::<Failure>() {
             return failure.exit;
+        }
+        if matches!(cause.downcast_ref(), Some(Mismatch::DatabaseBehind { .. })) {
+            return exit::BEHIND;
         }
         if cause.is::<ConfigError>() {
             return exit::CONFIG;

@@ -58,7 +58,7 @@ pub async fn run(args: Args) -> Result<u8> {
 
 /// Gives a fresh vault its first tenant.
 pub async fn first_tenant(opened: &OpenVault) -> Result<()> {
-    if opened.vault.tenants().await?.is_empty() {
+    if !opened.vault.attached() && opened.vault.tenants().await?.is_empty() {
         opened.vault.create_tenant(FIRST_TENANT).await?;
         tracing::info!(
             "a fresh vault with the tenant `{FIRST_TENANT}`; make credentials with `oubliette token create`"

@@ -276,9 +276,11 @@ pub(super) fn failure(error: &VaultError) -> Failure {
         VaultError::Gone => (exit::NOT_FOUND, "it was erased".to_owned()),
         VaultError::Conflict(_) | VaultError::Invalid(_) | VaultError::Denied(_) => (exit::FAILED, error.to_string()),
         VaultError::NoReceipt => (exit::NOT_FOUND, error.to_string()),
-        VaultError::NotReady | VaultError::StillDue | VaultError::Uncertified | VaultError::Unavailable(_) => {
-            (exit::UNAVAILABLE, crate::cli::chain(error))
-        }
+        VaultError::NotReady
+        | VaultError::StillDue
+        | VaultError::Uncertified
+        | VaultError::Attached
+        | VaultError::Unavailable(_) => (exit::UNAVAILABLE, crate::cli::chain(error)),
         VaultError::TooLarge | VaultError::Interrupted | VaultError::Range { .. } | VaultError::Internal(_) => {
             (exit::FAILED, crate::cli::chain(error))
         }

@@ -61,6 +61,7 @@ async fn readyz(State(ops): State<Ops>) -> Response {
         "sealing": readiness.sealing,
         "poisoned": readiness.poisoned,
         "mirrorsBehind": behind,
+        "attached": readiness.attached,
     });
     (code, Json(body)).into_response()
 }

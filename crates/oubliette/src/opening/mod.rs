@@ -50,6 +50,9 @@ use crate::config::{Config, MetadataPlace};
 use crate::moving::{self, Mover, Source, UntilHandedOver, Watched};
 use crate::telemetry::{self, SealTimer, WatchedRegister};
 
+/// What is said of a vault over an older copy.
+const READ_ONLY: &str = "an older copy of the database is attached: the vault can only be read until `oubliette restore commit`";
+
 /// What to do about a register whose class is lowered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegisterPolicy {
@@ -98,6 +101,8 @@ pub struct Opening {
     pub leaving: Option<Leaving>,
     /// How the transparency log is opened, other than the configuration says.
     pub log: Option<LogSettings>,
+    /// The database is an older copy that was put back: mark it. Nothing is made where there is none.
+    pub attach: bool,
 }
 
 impl Opening {
@@ -106,8 +111,22 @@ impl Opening {
         let (clock, probe) = (Arc::new(SystemClock), program_probe());
         let lenders = Arc::new(NoLenders);
         let (standing_by, instance, log, leaving) = (None, None, None, None);
-        let (create, sweeping, telling, wait) = (true, true, true, false);
-        Self { create, register, clock, probe, sweeping, telling, wait, standing_by, lenders, instance, log, leaving }
+        let (create, sweeping, telling, wait, attach) = (true, true, true, false, false);
+        Self {
+            create,
+            register,
+            clock,
+            probe,
+            sweeping,
+            telling,
+            wait,
+            standing_by,
+            lenders,
+            instance,
+            log,
+            leaving,
+            attach,
+        }
     }
 }
 
@@ -163,6 +182,13 @@ impl OpenVault {
     /// Opens the configured vault; refuses when there is none.
     pub async fn open_existing(config: &Config, register: RegisterPolicy) -> Result<Self, OpenError> {
         Self::open_guarded(config, Opening { create: false, ..Opening::new(register) }).await
+    }
+
+    /// Opens the configured vault over an older copy of its database, and marks the copy. Refuses when there is no vault, or when
+    /// its database is as new as its key state.
+    pub async fn attach(config: &Config) -> Result<Self, OpenError> {
+        let opening = Opening { create: false, attach: true, ..Opening::new(RegisterPolicy::Warn) };
+        Self::open_guarded(config, opening).await
     }
 
     /// Locks the process's memory and switches dumps off before any key is read.
@@ -348,9 +374,14 @@ impl OpenVault {
                 Ok(())
             })
         });
-        let vault = Vault::open_having(parts, first).await?;
+        let vault = if opening.attach { Vault::attach(parts).await? } else { Vault::open_having(parts, first).await? };
         let left = left.get().cloned().unwrap_or_default();
         let _ = opened_log.set(vault.log());
+        if vault.attached() {
+            report.warnings.push(READ_ONLY.to_owned());
+        }
+        // What stands on an older copy is not moved anywhere.
+        let mover = mover.filter(|_| !vault.attached());
         for warning in &report.warnings {
             tracing::warn!("{warning}");
         }
@@ -475,9 +506,11 @@ async fn open_forest(
     let instance = metadata.instance().await?;
     let limits = forest_limits(config);
     let fresh = instance.epoch == 0 && metadata.tenants().await?.is_empty();
-    if fresh && !opening.create {
+    // A copy of a vault's first moments knows as little as a fresh database.
+    if fresh && !opening.create && !opening.attach {
         return Err(OpenError::Absent(config.storage.data.clone()));
     }
+    let fresh = fresh && !opening.attach;
     report.created |= fresh;
     let opened = tokio::task::spawn_blocking(move || {
         let Stores { packs, register, probe } = &stores;

@@ -100,6 +100,10 @@ fn worker(actor: &Actor) -> Actor {
 
 /// Works off the queue until `stop`; unfinished fetches are taken up again after the next start. Must run at most once.
 pub async fn run(app: App, stop: CancellationToken) {
+    if app.vault.attached() {
+        // Nothing is taken in. The committed vault takes them up.
+        return;
+    }
     let receiver = app.fetches.0.receiver.lock().unwrap_or_else(PoisonError::into_inner).take();
     let Some(mut receiver) = receiver else { return };
     let client = match client() {
@@ -212,6 +216,7 @@ impl From<VaultError> for Failure {
             | VaultError::Invalid(_)
             | VaultError::Range { .. }
             | VaultError::StillDue
+            | VaultError::Attached
             | VaultError::Uncertified
             | VaultError::NoReceipt => Self::Silent,
         }

@@ -16,6 +16,7 @@ mod compact;
 mod files;
 mod flush;
 mod handles;
+mod locate;
 mod place;
 mod removal;
 mod segments;
@@ -229,6 +230,14 @@ impl Blobs for LocalBlobs {
 
     async fn sweep_orphans(&self, live: &dyn LiveBlobs) -> Result<SweepReport, PortError> {
         compact::sweep_orphans(&self.0, live).await
+    }
+
+    async fn look_through(
+        &self,
+        head: usize,
+        found: &mut (dyn FnMut(BlobRef, Bytes) + Send),
+    ) -> Result<(), PortError> {
+        locate::look_through(&self.0, head, found).await
     }
 }
 

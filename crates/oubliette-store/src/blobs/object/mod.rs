@@ -20,6 +20,7 @@ mod compact;
 mod credentials;
 mod error;
 mod large;
+mod locate;
 mod options;
 mod place;
 mod probe;
@@ -262,5 +263,13 @@ impl Blobs for ObjectBlobs {
 
     async fn sweep_orphans(&self, live: &dyn LiveBlobs) -> Result<SweepReport, PortError> {
         sweep::sweep_orphans(&self.0, live).await
+    }
+
+    async fn look_through(
+        &self,
+        head: usize,
+        found: &mut (dyn FnMut(BlobRef, Bytes) + Send),
+    ) -> Result<(), PortError> {
+        locate::look_through(&self.0, head, found).await
     }
 }

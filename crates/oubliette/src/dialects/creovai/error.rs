@@ -79,6 +79,10 @@ fn vault_parts(error: &VaultError) -> (StatusCode, String) {
         VaultError::StillDue | VaultError::Uncertified => {
             (StatusCode::SERVICE_UNAVAILABLE, "the purge is accepted but not done yet".into())
         }
+        VaultError::Attached => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the vault is being restored and read-only for now; try again later".into(),
+        ),
         VaultError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "the vault is unavailable; try again".into()),
         VaultError::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal error".into()),
     }
@@ -160,6 +164,7 @@ mod tests {
             (VaultError::Range { length: 7 }, 416, "the range lies outside the recording"),
             (VaultError::NotReady, 503, "look-ups are not ready yet; try again"),
             (VaultError::StillDue, 503, "the purge is accepted but not done yet"),
+            (VaultError::Attached, 503, "the vault is being restored and read-only for now; try again later"),
             (VaultError::Unavailable(None), 503, "the vault is unavailable; try again"),
             (VaultError::Internal(None), 500, "internal error"),
         ];

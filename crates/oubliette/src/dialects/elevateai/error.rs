@@ -80,6 +80,9 @@ fn answer(error: &VaultError) -> (StatusCode, Cow<'static, str>) {
         VaultError::StillDue | VaultError::Uncertified => {
             (StatusCode::SERVICE_UNAVAILABLE, "the deletion was accepted but is not complete yet, try again")
         }
+        VaultError::Attached => {
+            (StatusCode::SERVICE_UNAVAILABLE, "the service is being restored and read-only for now, try again later")
+        }
         VaultError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "the service is unavailable, try again"),
         VaultError::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "an internal error occurred"),
     };
@@ -155,6 +158,7 @@ mod tests {
             (VaultError::Range { length: 5 }, 400),
             (VaultError::NotReady, 503),
             (VaultError::StillDue, 503),
+            (VaultError::Attached, 503),
             (VaultError::Unavailable(None), 503),
             (VaultError::Internal(Some("the secret cause".into())), 500),
         ];

@@ -51,6 +51,8 @@ pub enum Kind {
     NotReady,
     /// Accepted and hidden, but not sealed in time.
     StillDue,
+    /// The vault stands on an older copy and is not to be changed yet.
+    ReadOnly,
     /// The store is busy, full or stopping.
     Unavailable,
     /// The fault is ours.
@@ -79,6 +81,7 @@ impl Kind {
             Self::KeyReused => ("idempotency-key", StatusCode::UNPROCESSABLE_ENTITY, "Idempotency key reused"),
             Self::NotReady => ("not-ready", StatusCode::SERVICE_UNAVAILABLE, "Look-ups are not ready yet"),
             Self::StillDue => ("still-due", StatusCode::SERVICE_UNAVAILABLE, "Due, but not sealed yet"),
+            Self::ReadOnly => ("read-only", StatusCode::SERVICE_UNAVAILABLE, "Restored, read-only until committed"),
             Self::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "Temporarily unavailable"),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
         }
@@ -142,7 +145,7 @@ impl Problem {
             Kind::Unauthenticated => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            Kind::NotReady | Kind::StillDue | Kind::NotCertified | Kind::Unavailable => {
+            Kind::NotReady | Kind::StillDue | Kind::NotCertified | Kind::ReadOnly | Kind::Unavailable => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Kind::Range => {
@@ -191,6 +194,7 @@ impl From<VaultError> for Problem {
             VaultError::NotReady => Self::of(Kind::NotReady),
             VaultError::StillDue => Self::of(Kind::StillDue),
             VaultError::Uncertified => Self::of(Kind::NotCertified),
+            VaultError::Attached => Self::of(Kind::ReadOnly),
             VaultError::Unavailable(_) => {
                 log(&error);
                 Self::of(Kind::Unavailable)
@@ -250,6 +254,7 @@ mod tests {
             (VaultError::StillDue, 503, "still-due", None),
             (VaultError::NoReceipt, 410, "no-receipt", None),
             (VaultError::Uncertified, 503, "not-certified", None),
+            (VaultError::Attached, 503, "read-only", None),
             (VaultError::Unavailable(None), 503, "unavailable", None),
             (VaultError::Internal(None), 500, "internal", None),
         ];

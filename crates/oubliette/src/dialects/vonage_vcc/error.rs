@@ -121,6 +121,9 @@ impl From<VaultError> for Failure {
             VaultError::StillDue | VaultError::Uncertified => {
                 Self::later("The deletion was accepted but is not complete yet, please try again")
             }
+            VaultError::Attached => {
+                Self::later("The service is being restored and read-only for now, please try again later")
+            }
             VaultError::Unavailable(_) => Self::later("The service is unavailable, please try again"),
             VaultError::Internal(_) => {
                 Self::plain(StatusCode::INTERNAL_SERVER_ERROR, "An internal server error occurred")
@@ -173,6 +176,7 @@ mod tests {
             (VaultError::Range { length: 5 }, 416),
             (VaultError::NotReady, 503),
             (VaultError::StillDue, 503),
+            (VaultError::Attached, 503),
             (VaultError::Unavailable(None), 503),
             (VaultError::Internal(Some("the secret cause".into())), 500),
         ];

@@ -1,0 +1,187 @@
+//! Every copy that was made while clients worked is restored beside the newest key state.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use keyforest::attack::Closure;
+use oubliette_core::service::{Vault, VaultError};
+
+use super::checks::{goes_on, holds, is_read_only, surely_held};
+use super::house::{House, Tool, copy_data};
+use super::load::{Knowledge, Load};
+use crate::attacker::{Archive, attack, copy_folder};
+
+/// Copies made.
+const COPIES: usize = 56;
+/// Things done between two copies.
+const STEPS: usize = 8;
+/// Copies after whose restore the attacker comes.
+const ATTACKED: [usize; 3] = [9, 27, 44];
+/// Vaults restored at the same time.
+const PARALLEL: usize = 4;
+
+/// A copy and what is known to be in it.
+struct Copy {
+    folder: PathBuf,
+    held: Knowledge,
+}
+
+/// A vault that clients worked with, stopped, and the copies made meanwhile.
+struct World {
+    house: House,
+    copies: Vec<Copy>,
+    newest: Knowledge,
+    load: Load,
+}
+
+impl World {
+    async fn make() -> Self {
+        let house = House::new();
+        let opened = house.open().await.unwrap();
+        let mut load = Load::begin(&opened.vault, 7).await;
+        let mut copies = Vec::new();
+        for number in 0..COPIES {
+            for _ in 0..STEPS {
+                load.step(&opened.vault).await;
+            }
+            let tool = if number % 2 == 0 { Tool::Files } else { Tool::VacuumInto };
+            let folder = house.path().join(format!("copy-{number}"));
+            // Every fourth copy is made while clients go on.
+            let busy = number % 4 == 3;
+            let before = load.known.clone();
+            let (data, to) = (house.data(), folder.clone());
+            let mut copying = tokio::task::spawn_blocking(move || copy_data(&data, &to, tool));
+            while busy && !copying.is_finished() {
+                load.step(&opened.vault).await;
+            }
+            (&mut copying).await.unwrap();
+            copies.push(Copy { folder, held: surely_held(&before, &load.known) });
+        }
+        // Whatever the last copies hold, too, is erased in part.
+        for _ in 0..2 * STEPS {
+            load.step(&opened.vault).await;
+        }
+        load.purge(&opened.vault).await;
+        opened.close().await;
+        let newest = load.known.clone();
+        Self { house, copies, newest, load }
+    }
+
+    /// Restores one copy: refused as it is, attached, read, committed, and gone on with.
+    async fn restore(&self, number: usize) {
+        let copy = &self.copies[number];
+        let place = self.house.with_copy(&copy.folder);
+        let high_water = place.high_water();
+        assert!(is_behind(&place).await, "copy {number} is served as if it were new");
+
+        let attached = place.attach().await.unwrap();
+        assert!(attached.vault.attached());
+        holds(&attached.vault, &self.load.actor, &copy.held, &self.newest).await;
+        is_read_only(&attached.vault, &self.load.actor, &copy.held).await;
+        let view = attached.vault.restore_view().await.unwrap().unwrap();
+        assert_eq!(view.missing_contents, 0, "copy {number} lacks bytes");
+        assert_eq!(view.due, 0);
+        attached.close().await;
+
+        // Served again it is what it was, as often as one likes; nothing was destroyed.
+        let again = place.open().await.unwrap();
+        assert!(again.vault.attached());
+        let view_again = again.vault.restore_view().await.unwrap().unwrap();
+        assert_eq!((view_again.id, view_again.doomed), (view.id, view.doomed));
+        again.vault.commit_restore().await.unwrap();
+        again.close().await;
+
+        let restored = place.open().await.unwrap();
+        assert!(!restored.vault.attached());
+        holds(&restored.vault, &self.load.actor, &copy.held, &self.newest).await;
+        let mut load = self.load.restored(&restored.vault, &copy.held, &self.newest).await;
+        for id in self.newest.live.keys().filter(|id| !load.known.live.contains_key(*id)) {
+            let told = restored.vault.interaction(&load.actor, id).await.err();
+            assert!(matches!(told, Some(VaultError::Gone)), "what the copy did not know answers {told:?}");
+        }
+        goes_on(&restored.vault, &mut load, high_water).await;
+        let doomed = load.known.live.keys().next().cloned();
+        if let Some(id) = doomed.filter(|_| ATTACKED.contains(&number)) {
+            self.attack_after(&place, &restored.vault, &mut load, &id).await;
+        }
+        restored.close().await;
+        let restarted = place.open().await.unwrap();
+        holds(&restarted.vault, &load.actor, &load.known, &load.known).await;
+        restarted.close().await;
+        if number % 8 == 0 {
+            // The copy itself, once it was committed, is an old one again.
+            let rolled_back = place.with_copy(&copy.folder);
+            assert!(is_behind(&rolled_back).await, "copy {number} is not noticed after its restore");
+        }
+    }
+
+    /// Erases an interaction of the restored vault. Whoever has every copy ever made, newer ones too, opens nothing of it.
+    async fn attack_after(&self, place: &House, vault: &Vault, load: &mut Load, id: &str) {
+        let word = load.known.live[id].session.trim_end_matches("-session").to_owned();
+        let mut archive = Archive::default();
+        for copy in &self.copies {
+            archive.take(&copy.folder);
+        }
+        archive.take(&self.house.data());
+        archive.take(&place.data());
+        let nothing = Closure::default();
+        // Control: he has it before it is erased.
+        let register = House::new();
+        copy_folder(&place.register(), &register.path().join("before"));
+        let loot = attack(&archive, &register.path().join("before"), &nothing).await;
+        assert!(loot.has(&word), "control: it should open before its erasure");
+
+        load.erase_known(vault, id).await;
+        archive.take(&place.data());
+        copy_folder(&place.register(), &register.path().join("after"));
+        let loot = attack(&archive, &register.path().join("after"), &nothing).await;
+        assert!(!loot.has(&word), "{id} was erased after the restore and opens with another copy");
+        for bytes in &load.known.erased_bytes {
+            let text = String::from_utf8_lossy(bytes);
+            assert!(!loot.has(text.split(' ').next().unwrap()), "an erased content opens");
+        }
+        for item in load.known.live.values() {
+            let word = item.session.trim_end_matches("-session");
+            assert!(loot.has(word), "control: {word} is live and should open");
+        }
+    }
+}
+
+/// Whether serving this database is refused as one that is older than its key state.
+async fn is_behind(place: &House) -> bool {
+    match place.open().await {
+        Err(error) => {
+            let text = oubliette::cli::chain(&error);
+            assert!(text.contains("oubliette restore attach"), "{text}");
+            true
+        }
+        Ok(opened) => {
+            opened.close().await;
+            false
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_copy_gives_back_what_is_live_and_nothing_that_was_erased() {
+    let world = Arc::new(World::make().await);
+    assert!(world.newest.erased.len() > 40 && world.newest.live.len() > 20, "too little was done");
+    assert!(world.newest.revoked.len() > 3, "too few credentials were revoked");
+    let next = Arc::new(AtomicUsize::new(0));
+    let workers = (0..PARALLEL).map(|_| {
+        let (world, next) = (Arc::clone(&world), Arc::clone(&next));
+        tokio::spawn(async move {
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= world.copies.len() {
+                    return;
+                }
+                world.restore(number).await;
+            }
+        })
+    });
+    for worker in workers.collect::<Vec<_>>() {
+        worker.await.unwrap();
+    }
+}
