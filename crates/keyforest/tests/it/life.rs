@@ -53,6 +53,24 @@ fn whole_buckets_that_expire_together_cost_next_to_nothing_and_vanish() {
 }
 
 #[test]
+fn the_live_leaves_of_a_range_are_those_that_can_be_derived() {
+    let sim = Sim::new(9);
+    let forest = grown(&sim, ForestConfig::default(), 5);
+    let mut dice = Dice::new(9);
+    // One bucket is left whole, one goes wholly.
+    let mut puncture = random_leaves(&mut dice, 3 * 1024, 700);
+    puncture.extend((4 * 1024..5 * 1024).map(Leaf));
+    forest.seal(&Change { puncture, ..Change::default() }).unwrap();
+    for (from, to) in
+        [(0, 5 * 1024), (0, u64::MAX), (1000, 1030), (3 * 1024 - 1, 3 * 1024 + 1), (4 * 1024, 6 * 1024), (9, 9)]
+    {
+        let live = forest.live(from..to).unwrap();
+        let expected: LeafSet = (from..to.min(5 * 1024)).map(Leaf).filter(|leaf| forest.key(*leaf).is_ok()).collect();
+        assert_eq!(live, expected, "{from}..{to}");
+    }
+}
+
+#[test]
 fn punctured_buckets_are_paged_in_within_the_budget() {
     let sim = Sim::new(3);
     let config = ForestConfig { page_memory: 8000, ..ForestConfig::default() };

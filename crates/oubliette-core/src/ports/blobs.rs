@@ -91,11 +91,7 @@ pub trait Blobs: Send + Sync {
 
     /// Tells where every blob lies now that shares a segment with others, with up to `head` of its first bytes. Compaction
     /// moves these, so that a row of an older copy may name a place that is no more. Reads every segment.
-    async fn look_through(
-        &self,
-        head: usize,
-        found: &mut (dyn FnMut(BlobRef, Bytes) + Send),
-    ) -> Result<(), PortError> {
+    async fn look_through(&self, head: usize, found: &mut (dyn FnMut(BlobRef, Bytes) + Send)) -> Result<(), PortError> {
         // A backend that moves nothing has nothing to tell.
         let _ = (head, found);
         Ok(())

@@ -30,6 +30,8 @@ pub struct Attachment {
     pub at: Timestamp,
     /// The copy's commit counter then.
     pub found: u64,
+    /// The key epoch that the copy knew then.
+    pub epoch: u64,
     /// The counter that the key state had pinned.
     pub pinned: u64,
     /// The counter that the seal pins by which the restore is committed, once that seal is to be made.
@@ -75,7 +77,10 @@ pub async fn standing(
         Some(mark) if mark.committing == Some(pins.commit_counter) => {
             tracing::info!(restore = %mark.id, "the seal of a restore was made before the stop; it is committed");
             finish(metadata, &mark, forest.epoch()).await?;
-            settled(metadata).await
+            match older {
+                Older::Refuse => settled(metadata).await,
+                Older::Attach => refused(Mismatch::NotBehind),
+            }
         }
         Some(mark) => Ok(Standing { attached: Some(mark), ..settled_from(metadata, &instance).await? }),
         None => {
@@ -90,7 +95,8 @@ pub async fn standing(
             if older == Older::Refuse {
                 return refused(Mismatch::DatabaseBehind { found, pinned });
             }
-            let mark = Attachment { id: Uuid::new_v4(), at: now, found, pinned, committing: None };
+            let mark =
+                Attachment { id: Uuid::new_v4(), at: now, found, epoch: instance.epoch, pinned, committing: None };
             set(metadata, vec![mark_as(Some(&mark))?]).await?;
             Ok(Standing { attached: Some(mark), ..standing })
         }

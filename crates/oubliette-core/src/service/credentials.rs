@@ -1,7 +1,7 @@
 //! Tenants, credentials and access tokens.
 
 use std::collections::HashMap;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::{constant_time, digest, hmac, rand};
@@ -113,25 +113,36 @@ impl Vault {
         Ok(list)
     }
 
-    /// Revokes a credential for good; `NotFound` for another tenant's.
+    /// Revokes a credential for good; `NotFound` for another tenant's. In force at once; answered once no older copy of the
+    /// database can take it back.
+    ///
+    /// # Errors
+    /// `Unavailable` when the key state does not hear of it in time: it is in force, and is told to the key state later.
     pub async fn revoke_credential(&self, tenant: TenantId, id: Uuid) -> Result<(), VaultError> {
-        let now = self.inner.clock.now();
+        let inner = &self.inner;
+        let now = inner.clock.now();
         {
-            let cache = self.inner.credentials.read().unwrap_or_else(PoisonError::into_inner);
+            let cache = inner.credentials.read().unwrap_or_else(PoisonError::into_inner);
             match cache.by_id.get(&id) {
                 Some(row) if row.tenant == tenant => {}
                 _ => return Err(VaultError::NotFound),
             }
         }
-        self.inner.changeable()?;
-        // First where no older copy of the database takes it back.
-        self.inner.note_revoked(std::iter::once(id)).await?;
-        self.inner.apply_unchecked("credential.revoke", vec![Write::RevokeCredential(id, now)]).await?;
-        let mut cache = self.inner.credentials.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(row) = cache.by_id.get_mut(&id) {
-            row.revoked_at.get_or_insert(now);
+        inner.changeable()?;
+        inner.apply_unchecked("credential.revoke", vec![Write::RevokeCredential(id, now)]).await?;
+        {
+            let mut cache = inner.credentials.write().unwrap_or_else(PoisonError::into_inner);
+            if let Some(row) = cache.by_id.get_mut(&id) {
+                row.revoked_at.get_or_insert(now);
+            }
         }
-        Ok(())
+        // On its own: a seal that stalls is made in the end, and what it sealed must be in use then.
+        let work = Arc::clone(inner);
+        let noting = tokio::spawn(async move { work.note_revoked(std::iter::once(id)).await });
+        match tokio::time::timeout(inner.settings.seal_timeout, noting).await {
+            Ok(noted) => noted.map_err(VaultError::internal)?,
+            Err(_) => Err(VaultError::Unavailable(None)),
+        }
     }
 
     /// Authenticates a static token (native API, ElevateAI dialect).
@@ -207,10 +218,10 @@ impl Vault {
 
 impl Inner {
     /// Notes in the key state which credentials are revoked; durable on return.
-    async fn note_revoked(&self, ids: impl Iterator<Item = Uuid>) -> Result<(), VaultError> {
+    async fn note_revoked(&self, ids: impl Iterator<Item = Uuid> + Send) -> Result<(), VaultError> {
         let _one_at_a_time = self.tenant_lock.lock().await;
         let mut secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner).clone();
-        if ids.fold(false, |new, id| secrets.revoke(id) || new) {
+        if ids.fold(false, |new, id| secrets.revoke(id) | new) {
             self.sealer.attach(secrets.encode()).await?;
             self.install_secrets(secrets)?;
         }
@@ -240,7 +251,10 @@ impl Inner {
             return Ok(());
         }
         if !taken_back.is_empty() {
-            tracing::warn!(credentials = taken_back.len(), "the database took revoked credentials back; they stay revoked");
+            tracing::warn!(
+                credentials = taken_back.len(),
+                "the database took revoked credentials back; they stay revoked"
+            );
             self.apply_unchecked("credential.revoke", taken_back).await?;
         }
         if unknown.is_empty() { Ok(()) } else { self.note_revoked(unknown.into_iter()).await }

@@ -75,8 +75,7 @@ impl Vault {
         }
         let survey = Survey::make(inner).await?;
         let doomed = doomed(inner, &survey.referenced).await?.len() as u64;
-        let due = inner.shared.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner).len() as u64;
-        inner.attached.as_ref().map(|mark| survey.view(inner, mark, due, doomed)).transpose()
+        inner.attached.as_ref().map(|mark| survey.view(inner, mark, doomed)).transpose()
     }
 
     /// Makes the attached copy the vault's database for good. The vault must be closed and opened again after it.
@@ -94,7 +93,7 @@ impl Vault {
         reached("restore.prepared");
         let due = hide_what_is_due(inner).await?;
         let doomed = doomed(inner, &survey.referenced).await?;
-        let view = survey.view(inner, mark, due.len() as u64, doomed.len() as u64)?;
+        let view = survey.view(inner, mark, doomed.len() as u64)?;
         let step = survey.referenced.len().div_ceil(CANARIES).max(1);
         let canaries = survey.referenced.iter().step_by(step).map(|leaf| Leaf(*leaf)).collect();
         let mark = attached::begin_commit(&*inner.metadata, mark, inner.shared.forest.pins().commit_counter).await?;
@@ -185,7 +184,8 @@ async fn rewrite_directory(inner: &Arc<Inner>, places: &[(u64, u64)]) -> Result<
                     writes.push(Write::UpdateInteraction(InteractionRow { next_leaf: Group::SIZE as u8, ..row }));
                 }
             }
-            let entries = u8::try_from(block.entries.len()).map_err(|_| VaultError::internal(Overfull { block: number }))?;
+            let entries =
+                u8::try_from(block.entries.len()).map_err(|_| VaultError::internal(Overfull { block: number }))?;
             let sealed = inner.with_key(leaf, |key| block.seal(key))?.map_err(VaultError::internal)?;
             writes.push(Write::PutDirectory(DirectoryRow { block: number, leaf, entries, sealed }));
         }

@@ -17,7 +17,9 @@ use crate::telemetry;
 /// nothing that was erased since comes back. Attach first: the vault can be read, and another copy can be tried. Commit when
 /// it is the right one: that cannot be undone.
 #[derive(clap::Args)]
-#[command(after_help = "docs/operating/restore.md tells which files to put where, and what to do when the disk is lost.")]
+#[command(
+    after_help = "docs/operating/restore.md tells which files to put where, and what to do when the disk is lost."
+)]
 pub struct Args {
     #[command(subcommand)]
     action: Action,

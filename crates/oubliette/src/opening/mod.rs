@@ -51,7 +51,8 @@ use crate::moving::{self, Mover, Source, UntilHandedOver, Watched};
 use crate::telemetry::{self, SealTimer, WatchedRegister};
 
 /// What is said of a vault over an older copy.
-const READ_ONLY: &str = "an older copy of the database is attached: the vault can only be read until `oubliette restore commit`";
+const READ_ONLY: &str =
+    "an older copy of the database is attached: the vault can only be read until `oubliette restore commit`";
 
 /// What to do about a register whose class is lowered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

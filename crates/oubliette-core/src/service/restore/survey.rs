@@ -1,17 +1,17 @@
 //! What an older copy holds, row by row, beside the key state as it is now.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use keyforest::{Group, Leaf};
 
+use super::super::VaultError;
 use super::super::attached::Attachment;
 use super::super::hidden::Hidden;
 use super::super::vault::Inner;
 use super::super::walk::Walk;
-use super::super::VaultError;
 use super::RestoreView;
 use crate::crypto::layout::{PREFIX, commitment_of};
 use crate::model::TenantId;
@@ -82,13 +82,8 @@ impl Survey {
     }
 
     /// Told in counts.
-    pub fn view(
-        &self,
-        inner: &Inner,
-        mark: &Attachment,
-        due: u64,
-        doomed: u64,
-    ) -> Result<RestoreView, VaultError> {
+    pub fn view(&self, inner: &Inner, mark: &Attachment, doomed: u64) -> Result<RestoreView, VaultError> {
+        let due = inner.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner).len() as u64;
         let mut named: Vec<(TenantId, Group)> = self.missing.iter().map(|one| (one.tenant, one.group)).collect();
         named.sort_unstable();
         named.dedup();

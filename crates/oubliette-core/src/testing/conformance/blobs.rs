@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a contract test that cannot go on should say where")]
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -243,8 +244,12 @@ pub async fn compaction_keeps_every_live_blob(fixture: &dyn BlobsFixture) {
         live = found;
         drop(blobs);
         blobs = fixture.open().await;
+        // Who has an older reference finds a packed blob by what stands in front of it.
+        let mut told = HashMap::new();
+        blobs.look_through(40, &mut |blob: BlobRef, head| drop(told.insert(blob.0, head))).await.unwrap();
         for (blob, bytes) in &live {
             assert_reads(&*blobs, blob, bytes).await;
+            assert!(told.get(&blob.0).is_some_and(|head| *head == bytes[..40]), "a packed blob is not told of");
         }
     }
 }

@@ -232,11 +232,7 @@ impl Blobs for LocalBlobs {
         compact::sweep_orphans(&self.0, live).await
     }
 
-    async fn look_through(
-        &self,
-        head: usize,
-        found: &mut (dyn FnMut(BlobRef, Bytes) + Send),
-    ) -> Result<(), PortError> {
+    async fn look_through(&self, head: usize, found: &mut (dyn FnMut(BlobRef, Bytes) + Send)) -> Result<(), PortError> {
         locate::look_through(&self.0, head, found).await
     }
 }

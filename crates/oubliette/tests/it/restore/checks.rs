@@ -93,7 +93,7 @@ pub async fn is_read_only(vault: &Vault, actor: &Actor, held: &Knowledge) {
     let content = NewContent::unique(oubliette_core::model::ContentKind::Attachment, "text/plain");
     refused(vault.put_content(actor, &id, content, body_of("late")).await.err());
     let selector = Selector { ids: vec![id], ..Selector::default() };
-    let order = Order { selector, reference: None, reason: None, plan_hash: None };
+    let order = Order { selector, reference: None, reason: None, plan_hash: None, legal_basis: None };
     refused(vault.order(actor, order).await.err());
     assert!(vault.readiness().attached && vault.readiness().lookups);
 }

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use keyforest::Probe;
 use oubliette::config::Config;
 use oubliette::opening::{OpenError, OpenVault, Opening, RegisterPolicy};
-use oubliette_core::ports::{NoLenders, SystemClock};
+use oubliette_core::ports::{NoLenders, PortErrorKind, SystemClock};
+use oubliette_store::roots::RegisterError;
 use tempfile::TempDir;
 
 /// A place for a vault. In memory where the system has one: hundreds of vaults are opened.
@@ -57,7 +59,26 @@ impl House {
         let mut opening = Opening::new(RegisterPolicy::Warn);
         (opening.clock, opening.lenders) = (Arc::new(SystemClock), Arc::new(NoLenders));
         change(&mut opening);
-        OpenVault::open_with(&config, opening).await
+        let mut opening = Some(opening);
+        for _ in 0..500 {
+            let Opening { create, register, clock, probe, lenders, attach, .. } = opening.as_ref().unwrap();
+            let again = Opening {
+                create: *create,
+                attach: *attach,
+                clock: Arc::clone(clock),
+                probe: Arc::clone(probe),
+                lenders: Arc::clone(lenders),
+                ..Opening::new(*register)
+            };
+            match OpenVault::open_with(&config, opening.replace(again).unwrap()).await {
+                // A thread of the vault that was closed may hold it a moment longer.
+                Err(OpenError::Register(RegisterError::Held) | OpenError::InUse(_)) => {}
+                Err(OpenError::Store(error)) if error.kind != PortErrorKind::Corrupt => {}
+                opened => return opened,
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the vault stays open");
     }
 
     /// First leaf number that was never provisioned, as the register says.

@@ -47,7 +47,7 @@ async fn an_accepted_erasure_stays_accepted_over_a_copy_that_never_heard_of_it()
     let place = House::new();
     *probe.from_to.lock().unwrap() = Some((place, house.path().to_owned()));
     let selector = Selector { sessions: vec![item.session.clone()], ..Selector::default() };
-    let order = Order { selector, reference: None, reason: None, plan_hash: None };
+    let order = Order { selector, reference: None, reason: None, plan_hash: None, legal_basis: None };
     let (erasure, _) = vault.order(&load.actor, order).await.unwrap();
     let (place, _) = probe.from_to.lock().unwrap().take().unwrap();
     opened.close().await;

@@ -211,8 +211,13 @@ impl Load {
         let phone = self.known.live[&id].phone.clone();
         let spelled = format!("({}) {}-{}", &phone[2..5], &phone[5..8], &phone[8..]);
         let selector = Selector { phones: vec![spelled], ..Selector::default() };
-        let order =
-            Order { selector, reference: Some("ticket".to_owned()), reason: Some("asked".to_owned()), plan_hash: None };
+        let order = Order {
+            selector,
+            reference: Some("ticket".to_owned()),
+            reason: Some("asked".to_owned()),
+            plan_hash: None,
+            legal_basis: None,
+        };
         let (purge, plan) = vault.order(&self.actor, order).await.unwrap();
         vault.wait_sealed(purge.unwrap(), Duration::from_secs(30)).await.unwrap();
         let theirs: Vec<String> =

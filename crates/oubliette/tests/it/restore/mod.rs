@@ -6,3 +6,4 @@ mod house;
 mod journal;
 mod load;
 mod program;
+mod servers;

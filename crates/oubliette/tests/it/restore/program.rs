@@ -64,7 +64,8 @@ async fn a_copy_that_was_put_back_is_refused_then_attached_and_read_then_committ
     let mut ids = Vec::new();
     for number in 0..3 {
         let body = json!({"kind": "call", "startedAt": "2026-11-20T10:00:00Z", "sessionId": format!("S-{number}")});
-        let (status, made) = told(native(client.post(format!("{url}/api/v1/interactions"))).json(&body).send().await.unwrap()).await;
+        let (status, made) =
+            told(native(client.post(format!("{url}/api/v1/interactions"))).json(&body).send().await.unwrap()).await;
         assert_eq!(status, 201, "{made}");
         ids.push(made["id"].as_str().unwrap().to_owned());
     }
@@ -113,7 +114,8 @@ async fn a_copy_that_was_put_back_is_refused_then_attached_and_read_then_committ
     place.run(&["restore", "commit", "--data", data_text]).with_code(5);
     let other = uuid::Uuid::new_v4().to_string();
     place.run(&["restore", "commit", "--data", data_text, "--confirm", &other]).with_code(5);
-    let committed = place.run(&["restore", "commit", "--data", data_text, "--confirm", &id, "--json"]).with_code(0).json();
+    let committed =
+        place.run(&["restore", "commit", "--data", data_text, "--confirm", &id, "--json"]).with_code(0).json();
     assert_eq!((&committed["committed"], &committed["interactions"]), (&json!(true), &json!(2)), "{committed}");
     place.run(&["restore", "commit", "--data", data_text, "--confirm", &id]).with_code(4);
     assert_eq!(place.run(&["restore", "attach", "--data", data_text, "--json"]).with_code(0).json()["attached"], false);
@@ -142,11 +144,16 @@ async fn changes(client: &Client, url: &str, tokens: &Tokens, id: &str) -> Vec<(
     vec![
         (client.delete(format!("{url}/api/v1/interactions/{id}")).bearer_auth(&tokens.native), "Restored, read-only"),
         (
-            client.post(format!("{url}/api/v1/interactions")).bearer_auth(&tokens.native)
+            client
+                .post(format!("{url}/api/v1/interactions"))
+                .bearer_auth(&tokens.native)
                 .json(&json!({"kind": "call", "startedAt": "2026-11-20T10:00:00Z"})),
             "Restored, read-only",
         ),
-        (client.delete(format!("{url}/v1/interactions/{id}")).header("x-api-token", &tokens.elevateai), "being restored"),
+        (
+            client.delete(format!("{url}/v1/interactions/{id}")).header("x-api-token", &tokens.elevateai),
+            "being restored",
+        ),
         (
             client.post(format!("{url}/v1/interactions")).header("x-api-token", &tokens.elevateai).json(&chat),
             "being restored",
@@ -180,9 +187,8 @@ async fn a_commit_killed_anywhere_leaves_the_copy_attached_or_committed() {
     // The first seal of a commit adds leaves, the second is the one.
     let before = ["keyforest.seal.begun:2", "keyforest.seal.verified:2", "metadata.before_commit"];
     let after = ["keyforest.seal.new_root_durable:2", "keyforest.seal.old_root_destroyed:2", "sealer.after_seal:2"];
-    let committed = |point: &str| {
-        after.contains(&point) || ["restore.sealed", "restore.marked", "restore.done"].contains(&point)
-    };
+    let committed =
+        |point: &str| after.contains(&point) || ["restore.sealed", "restore.marked", "restore.done"].contains(&point);
     for point in RESTORE_CRASH_POINTS.iter().copied().chain(before).chain(after) {
         let place = house.with_copy(&copy);
         let data = place.data();
