@@ -229,8 +229,8 @@ impl Inner {
     }
 
     /// Brings the rows of credentials and the key state into line: what one of them knows to be revoked is revoked. Over an older
-    /// copy of the database it is so in memory.
-    pub async fn settle_revoked(&self) -> Result<(), VaultError> {
+    /// copy of the database it is so in memory. The key state hears of it with a seal that nobody waits for.
+    pub async fn settle_revoked(self: &Arc<Self>) -> Result<(), VaultError> {
         let known = self.secrets.read().unwrap_or_else(PoisonError::into_inner).revoked().clone();
         let now = self.clock.now();
         let (mut taken_back, mut unknown) = (Vec::new(), Vec::new());
@@ -257,7 +257,16 @@ impl Inner {
             );
             self.apply_unchecked("credential.revoke", taken_back).await?;
         }
-        if unknown.is_empty() { Ok(()) } else { self.note_revoked(unknown.into_iter()).await }
+        if !unknown.is_empty() {
+            let work = Arc::clone(self);
+            tokio::spawn(async move {
+                if let Err(error) = work.note_revoked(unknown.into_iter()).await {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "the key state was not told of revoked credentials; the next start will");
+                }
+            });
+        }
+        Ok(())
     }
 
     /// Writes that have nothing to check.

@@ -106,7 +106,7 @@ pub async fn goes_on(vault: &Vault, load: &mut Load, high_water: u64) -> String 
     let interaction = vault.interaction(&load.actor, &made).await.unwrap();
     assert!(interaction.group.leaf(0).0 >= high_water, "a leaf is issued again");
     if let Some(old) = known.first() {
-        let bytes = format!("late content of {old}").into_bytes();
+        let bytes = format!("{old}-overdue-content ").repeat(9).into_bytes();
         let new = NewContent::unique(oubliette_core::model::ContentKind::Attachment, "text/plain");
         let content = vault.put_content(&load.actor, old, new, body_of(bytes.clone())).await.unwrap();
         assert!(content.leaf.0 >= high_water, "a restored interaction takes a leaf of its old groups");

@@ -58,6 +58,7 @@ async fn an_accepted_erasure_stays_accepted_over_a_copy_that_never_heard_of_it()
     attached.vault.wait_ready().await;
     assert_eq!(attached.vault.restore_view().await.unwrap().unwrap().due, 1);
     let is_gone = async |vault: &oubliette_core::service::Vault| {
+        vault.wait_ready().await;
         for id in [&doomed, &first] {
             assert!(matches!(vault.interaction(&load.actor, id).await.err(), Some(VaultError::Gone)));
         }
