@@ -6,9 +6,14 @@
 //!
 //! A copy's own counter goes on where the copy stood. So that it is never taken for an older one once it is committed, an
 //! offset is added to it from then on, which lies beyond everything that was pinned before.
+//!
+//! The log is told of a commit once its seal is in force: what it is to be told is noted in the step that takes the mark away,
+//! and told by the certifier before anything else ([`Untold`]).
 
 use jiff::Timestamp;
 use keyforest::Forest;
+use oubliette_proof::Seconds;
+use oubliette_proof::entry::{Body, Entry, RestoreEntry, RestoreStage};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -20,6 +25,8 @@ use crate::ports::{InstanceRow, Metadata, PortError, PortErrorKind, Transaction,
 const ATTACHED: &str = "restore.attached";
 /// Name of the value that is added to the commit counter.
 const OFFSET: &str = "restore.offset";
+/// Name of the value that the log is still to be told.
+pub const RESTORE_UNTOLD: &str = "restore.untold";
 
 /// The mark.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,8 +41,58 @@ pub struct Attachment {
     pub epoch: u64,
     /// The counter that the key state had pinned.
     pub pinned: u64,
-    /// The counter that the seal pins by which the restore is committed, once that seal is to be made.
-    pub committing: Option<u64>,
+    /// Erasures of the journal that the copy did not know.
+    #[serde(default)]
+    pub replayed: u64,
+    /// Once the seal is to be made by which the restore is committed.
+    pub committing: Option<Committing>,
+}
+
+/// The seal that commits a restore, before it is made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Committing {
+    /// The counter that it pins.
+    pub counter: u64,
+    /// Interactions that live on.
+    pub live: u64,
+    /// Rows of interactions and contents whose keys are gone.
+    pub dropped: u64,
+    /// Leaves that it punctures.
+    pub punctured: u64,
+    /// Entries in the log.
+    pub logged: u64,
+}
+
+/// What the log is to be told of a committed restore.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Untold {
+    /// When it was committed, in seconds.
+    at: i64,
+    data_epoch: u64,
+    key_epoch: u64,
+    live: u64,
+    dropped: u64,
+    replayed: u64,
+    punctured: u64,
+    /// Entries in the log before.
+    pub logged: u64,
+}
+
+impl Untold {
+    fn new(mark: &Attachment, committing: &Committing, key_epoch: u64, at: Timestamp) -> Self {
+        let Committing { live, dropped, punctured, logged, .. } = *committing;
+        let (data_epoch, replayed) = (mark.epoch, mark.replayed);
+        Self { at: at.as_second(), data_epoch, key_epoch, live, dropped, replayed, punctured, logged }
+    }
+
+    /// As an entry; `None` for a time that the log does not know.
+    pub fn entry(&self) -> Option<Entry> {
+        let Self { data_epoch, key_epoch, live, dropped, replayed, punctured, .. } = *self;
+        let stage = RestoreStage::Commit;
+        let body = RestoreEntry { stage, data_epoch, key_epoch, live, dropped, replayed, punctured };
+        let time = u64::try_from(self.at).ok().and_then(Seconds::new)?;
+        Some(Entry { time, body: Body::Restore(body) })
+    }
 }
 
 /// What a database is to a key state.
@@ -74,9 +131,9 @@ pub async fn standing(
         return refused(Mismatch::RegisterBehind { found: forest.epoch(), known: instance.epoch });
     }
     match attachment(metadata).await? {
-        Some(mark) if mark.committing == Some(pins.commit_counter) => {
+        Some(mark) if mark.committing.as_ref().is_some_and(|one| one.counter == pins.commit_counter) => {
             tracing::info!(restore = %mark.id, "the seal of a restore was made before the stop; it is committed");
-            finish(metadata, &mark, forest.epoch()).await?;
+            finish(metadata, &mark, forest.epoch(), now).await?;
             match older {
                 Older::Refuse => settled(metadata).await,
                 Older::Attach => refused(Mismatch::NotBehind),
@@ -95,29 +152,49 @@ pub async fn standing(
             if older == Older::Refuse {
                 return refused(Mismatch::DatabaseBehind { found, pinned });
             }
-            let mark =
-                Attachment { id: Uuid::new_v4(), at: now, found, epoch: instance.epoch, pinned, committing: None };
+            let (id, epoch) = (Uuid::new_v4(), instance.epoch);
+            let mark = Attachment { id, at: now, found, epoch, pinned, replayed: 0, committing: None };
             set(metadata, vec![mark_as(Some(&mark))?]).await?;
             Ok(Standing { attached: Some(mark), ..standing })
         }
     }
 }
 
-/// Notes that the seal is to be made which commits the restore. The counter it pins is beyond all that was ever pinned or
-/// counted.
-pub async fn begin_commit(metadata: &dyn Metadata, mark: &Attachment, pinned: u64) -> Result<Attachment, VaultError> {
+/// Notes that the seal is to be made which commits the restore, and what it does. The counter given is the one that is
+/// pinned; the one that the seal pins is beyond all that was ever pinned or counted.
+pub async fn begin_commit(metadata: &dyn Metadata, committing: Committing) -> Result<Attachment, VaultError> {
     let standing = settled(metadata).await?;
-    let committing = Some(standing.counter.max(pinned) + 1);
-    let mark = Attachment { committing, ..mark.clone() };
+    let Some(mark) = attachment(metadata).await? else { return Err(VaultError::Conflict("no older copy is attached")) };
+    let counter = standing.counter.max(committing.counter) + 1;
+    let mark = Attachment { committing: Some(Committing { counter, ..committing }), ..mark };
     set(metadata, vec![mark_as(Some(&mark))?]).await?;
     Ok(mark)
 }
 
-/// The seal is made: the copy is the vault's database from now on. May be repeated.
-pub async fn finish(metadata: &dyn Metadata, mark: &Attachment, epoch: u64) -> Result<(), VaultError> {
-    let offset = mark.committing.unwrap_or(mark.pinned);
-    let value = Write::PutValue(OFFSET.to_owned(), Some(offset.to_be_bytes().to_vec()));
-    set(metadata, vec![mark_as(None)?, value, Write::SetEpoch(epoch)]).await
+/// The seal is made: the copy is the vault's database from now on, and the log is to be told. May be repeated.
+pub async fn finish(metadata: &dyn Metadata, mark: &Attachment, epoch: u64, now: Timestamp) -> Result<(), VaultError> {
+    let Some(committing) = &mark.committing else { return Err(VaultError::Internal(None)) };
+    let untold = serde_json::to_vec(&Untold::new(mark, committing, epoch, now)).map_err(VaultError::internal)?;
+    let value = |name: &str, value| Write::PutValue(name.to_owned(), Some(value));
+    let writes = vec![
+        mark_as(None)?,
+        value(OFFSET, committing.counter.to_be_bytes().to_vec()),
+        value(RESTORE_UNTOLD, untold),
+        Write::SetEpoch(epoch),
+    ];
+    set(metadata, writes).await
+}
+
+/// What counts one more erasure of the journal that the copy did not know.
+pub async fn replayed(metadata: &dyn Metadata) -> Result<Write, VaultError> {
+    let mark = attachment(metadata).await?.ok_or(VaultError::Internal(None))?;
+    mark_as(Some(&Attachment { replayed: mark.replayed + 1, ..mark }))
+}
+
+/// What the log is still to be told.
+pub async fn untold(metadata: &dyn Metadata) -> Result<Option<Untold>, VaultError> {
+    let bytes = metadata.value(RESTORE_UNTOLD).await.map_err(unread)?;
+    bytes.map(|bytes| serde_json::from_slice(&bytes)).transpose().map_err(VaultError::internal)
 }
 
 async fn settled(metadata: &dyn Metadata) -> Result<Standing, VaultError> {

@@ -30,6 +30,7 @@ mod upload;
 mod vault;
 mod walk;
 
+pub use attached::RESTORE_UNTOLD;
 pub use attached::commit_offset;
 pub use certify::{LOG_PLAN, LOG_TOLD};
 pub use content_stream::{ContentStream, Loan, LoanError, LoanPlace};

@@ -164,11 +164,13 @@ async fn replay_journal(inner: &Arc<Inner>) -> Result<HashMap<Uuid, u64>, VaultE
         let known = inner.metadata.purge(record.id).await.map_err(|error| inner.port(error))?;
         if known.is_none() {
             tracing::warn!(purge = %record.id, "an accepted erasure was missing in the database; it is done again");
+            // Of what an older copy does not hold whole nothing can be stated: it is erased, without a certificate.
+            let whole = inner.attached.is_none() || super::restore::holds_whole(inner, &record).await?;
             let row = PurgeRow {
                 id: record.id,
                 tenant: Some(record.tenant),
                 credential: record.credential,
-                kind: PurgeKind::Order,
+                kind: if whole { PurgeKind::Order } else { PurgeKind::Upkeep },
                 state: PurgeState::Planned,
                 set: PurgeSet::clone(&record.set),
                 interactions: record.interactions,
@@ -184,7 +186,11 @@ async fn replay_journal(inner: &Arc<Inner>) -> Result<HashMap<Uuid, u64>, VaultE
                 place: None,
                 removal: None,
             };
-            inner.apply_unchecked("purge.replay", vec![Write::InsertPurge(row)]).await?;
+            let mut writes = vec![Write::InsertPurge(row)];
+            if inner.attached.is_some() {
+                writes.push(super::attached::replayed(&*inner.metadata).await?);
+            }
+            inner.apply_unchecked("purge.replay", writes).await?;
         }
         inner.shared.note_journal(position, record.id);
         positions.insert(record.id, position);

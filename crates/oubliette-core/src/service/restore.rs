@@ -6,6 +6,7 @@
 //! that may be repeated; after it nothing but two notes in the copy is missing, which the next start makes up for.
 
 mod survey;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,10 +16,11 @@ use keyforest::{Group, Leaf, LeafSet};
 use uuid::Uuid;
 
 use self::survey::{Gone, Survey};
+pub(in crate::service) use self::whole::holds_whole;
 use super::VaultError;
-use super::attached;
+use super::attached::{self, Committing};
 use super::recovery::hide_what_is_due;
-use super::sealer::Restore;
+use super::sealer::Pending;
 use super::vault::{Inner, Vault, lanes};
 use crate::directory::Block;
 use crate::model::TenantId;
@@ -26,8 +28,15 @@ use crate::ports::{DirectoryRow, InteractionRow, PurgeKind, PurgeRow, PurgeState
 use crate::proof::Stated;
 
 /// Named moments of a restore's commit. Apart from those a vault passes by itself.
-pub const RESTORE_CRASH_POINTS: &[&str] =
-    &["restore.rows", "restore.prepared", "restore.committing", "restore.sealed", "restore.marked", "restore.done"];
+pub const RESTORE_CRASH_POINTS: &[&str] = &[
+    "restore.rows",
+    "restore.prepared",
+    "restore.committing",
+    "restore.sealed",
+    "restore.marked",
+    "restore.done",
+    "restore.told",
+];
 
 /// Rows changed in one transaction.
 const ROWS: usize = 900;
@@ -35,6 +44,18 @@ const ROWS: usize = 900;
 const CANARIES: usize = 64;
 /// Leaves whose state is asked for at once.
 const LEAVES: u64 = 1 << 20;
+
+/// What commits a restore.
+pub struct Restore {
+    /// What the copy does not refer to, and what is due.
+    pub doomed: LeafSet,
+    /// Leaves of the copy that must open afterwards.
+    pub canaries: LeafSet,
+    /// The end of the leaves of earlier runs.
+    pub closed_below: u64,
+    /// The erasures that are due.
+    pub due: Vec<Pending>,
+}
 
 /// An older copy beside the key state as it is now. Counts; the ids are opaque.
 #[derive(Clone, Debug)]
@@ -96,16 +117,27 @@ impl Vault {
         let view = survey.view(inner, mark, doomed.len() as u64)?;
         let step = survey.referenced.len().div_ceil(CANARIES).max(1);
         let canaries = survey.referenced.iter().step_by(step).map(|leaf| Leaf(*leaf)).collect();
-        let mark = attached::begin_commit(&*inner.metadata, mark, inner.shared.forest.pins().commit_counter).await?;
+        let committing = Committing {
+            counter: inner.shared.forest.pins().commit_counter,
+            live: view.interactions,
+            dropped: view.erased_interactions + view.erased_contents,
+            punctured: view.doomed,
+            logged: inner.log.head().size,
+        };
+        let mark = attached::begin_commit(&*inner.metadata, committing).await?;
         reached("restore.committing");
-        inner.shared.note_commit(mark.committing.unwrap_or_default());
+        inner.shared.note_commit(mark.committing.as_ref().map_or(0, |committing| committing.counter));
         let closed_below = inner.shared.forest.unclosed().end;
         inner.sealer.restore(Restore { doomed, canaries, closed_below, due }).await?;
         reached("restore.sealed");
         inner.mark_unmarked().await?;
         reached("restore.marked");
-        attached::finish(&*inner.metadata, &mark, inner.shared.forest.epoch()).await?;
+        attached::finish(&*inner.metadata, &mark, inner.shared.forest.epoch(), inner.clock.now()).await?;
         reached("restore.done");
+        if let Err(error) = inner.tell_of_restore().await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "the log was not told of the restore yet; the next start tells it");
+        }
         Ok(view)
     }
 }

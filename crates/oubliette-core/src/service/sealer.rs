@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 use super::erasing::ErasingSessions;
 use super::hidden::{ActiveKeys, Hidden};
 use super::log::TransparencyLog;
+use super::restore::Restore;
 use super::{VaultError, VaultSettings};
 use crate::ports::{Clock, InstanceRow, Lease, Lenders, PurgeSet, SealRow, Write};
 use crate::proof::{SealFacts, token};
@@ -265,18 +266,6 @@ enum Job {
     Upkeep { unused: LeafSet, closed_below: u64, provision: u64, done: oneshot::Sender<Result<(), VaultError>> },
     Restore(Restore, oneshot::Sender<Result<(), VaultError>>),
     Stop(oneshot::Sender<()>),
-}
-
-/// What commits a restore.
-pub struct Restore {
-    /// What the copy does not refer to, and what is due.
-    pub doomed: LeafSet,
-    /// Leaves of the copy that must open afterwards.
-    pub canaries: LeafSet,
-    /// The end of the leaves of earlier runs.
-    pub closed_below: u64,
-    /// The erasures that are due.
-    pub due: Vec<Pending>,
 }
 
 /// The sealer's door.

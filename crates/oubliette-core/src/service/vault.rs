@@ -18,7 +18,7 @@ use super::committer::{self, Op};
 use super::credentials::CredentialCache;
 use super::erase::Unanswered;
 use super::ingest::LeafCursor;
-use super::log::{self, Beginning, TransparencyLog};
+use super::log::{self, Announced, Beginning, TransparencyLog};
 use super::receipts::Recent;
 use super::sealer::{Sealer, Shared, Unmarked};
 use super::{PublicId, Readiness, Status, VaultError, VaultParts, VaultSettings};
@@ -174,8 +174,13 @@ impl Vault {
             &parts.settings,
         ));
         let sealer = Sealer::start(Arc::clone(&shared))?;
-        let beginning =
-            Beginning { shared: &shared, sealer: &sealer, medium: parts.log, settings: parts.settings.log.clone() };
+        let beginning = Beginning {
+            shared: &shared,
+            sealer: &sealer,
+            medium: parts.log,
+            settings: parts.settings.log.clone(),
+            announced: standing.attached.as_ref().map_or(Announced::Finish, |_| Announced::Leave),
+        };
         let (log, secrets) = log::start(beginning, secrets).await?;
         let (committer, queue) = mpsc::channel(1_024);
         let inner = Arc::new(Inner {

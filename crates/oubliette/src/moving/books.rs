@@ -7,7 +7,7 @@ use std::time::Duration;
 use keyforest::{Group, Leaf};
 use oubliette_core::ports::{Certified, DirectoryRow, Metadata, PortError, PortErrorKind, PurgeRow, PurgeState, Write};
 use oubliette_core::proof::{Manifest, batch_places, purge_places, read_arrivals};
-use oubliette_core::service::{LOG_PLAN, LOG_TOLD};
+use oubliette_core::service::{LOG_PLAN, LOG_TOLD, RESTORE_UNTOLD};
 use uuid::Uuid;
 
 use super::MoveError;
@@ -131,6 +131,7 @@ impl BookCopier {
     pub async fn is_certified(&self) -> Result<bool, MoveError> {
         Ok(self.from.uncertified_purges(u64::MAX, 1).await?.is_empty()
             && self.from.seals(1).await?.is_empty()
+            && self.from.value(RESTORE_UNTOLD).await?.is_none()
             && self.from.value(LOG_PLAN).await?.is_none())
     }
 

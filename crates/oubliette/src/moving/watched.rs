@@ -16,7 +16,7 @@ use oubliette_core::ports::{
     Applied, ArrivalRow, BatchRow, BlobRef, ContentRow, CredentialRow, DirectoryRow, InstanceRow, InteractionRow,
     Lease, Metadata, PortError, PortErrorKind, PurgeRow, RemovedPurge, SealRow, Transaction, Write,
 };
-use oubliette_core::service::{LOG_PLAN, LOG_TOLD};
+use oubliette_core::service::{LOG_PLAN, LOG_TOLD, RESTORE_UNTOLD};
 use tokio::sync::RwLock;
 use uuid::Uuid;
 
@@ -178,7 +178,7 @@ fn only_marks(transaction: &Transaction) -> bool {
         | Write::InsertBatch(..)
         | Write::CertifyPurge(_)
         | Write::LogRemoval(..) => true,
-        Write::PutValue(name, _) => [LOG_TOLD, LOG_PLAN].contains(&name.as_str()),
+        Write::PutValue(name, _) => [LOG_TOLD, LOG_PLAN, RESTORE_UNTOLD].contains(&name.as_str()),
         _ => false,
     };
     transaction.checks.is_empty() && transaction.writes.iter().all(mark)

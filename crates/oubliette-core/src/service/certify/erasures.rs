@@ -52,15 +52,17 @@ impl Whole {
 pub struct Earlier {
     /// Those of the erasures of this round.
     round: LeafSet,
+    /// Those that have no key although nothing tells who erased them.
+    without_key: Arc<LeafSet>,
     /// Those of certified erasures; `None` for what is swept.
     certified: HashMap<Uuid, Option<LeafSet>>,
 }
 
 impl Earlier {
     /// Of a round over these.
-    pub fn of_round(rows: &[PurgeRow]) -> Self {
+    pub fn of_round(rows: &[PurgeRow], without_key: Arc<LeafSet>) -> Self {
         let round = rows.iter().flat_map(|row| row.set.leaves.iter()).collect();
-        Self { round, certified: HashMap::new() }
+        Self { round, without_key, certified: HashMap::new() }
     }
 
     /// Takes out the rows of contents that went by themselves.
@@ -70,7 +72,7 @@ impl Earlier {
         groups: &[Group],
         mut contents: Vec<ContentRow>,
     ) -> Result<Vec<ContentRow>, VaultError> {
-        contents.retain(|row| !self.round.contains(row.leaf));
+        contents.retain(|row| !self.round.contains(row.leaf) && !self.without_key.contains(row.leaf));
         let mut places: Vec<i64> = groups.iter().flat_map(|group| places_of(*group)).collect();
         places.sort_unstable();
         places.dedup();

@@ -49,13 +49,43 @@ impl Mark {
             _ => None,
         }
     }
+
+    /// Whether it is of a seal before this epoch.
+    fn is_before(&self, epoch: u64) -> bool {
+        matches!(self, Self::Seal(own, _) if *own < epoch)
+    }
+
+    /// Whether its entry may still be noted once something was that left it out: seals are noted in order, and what came in
+    /// and what was removed with what was settled together. What is left then (after a restore: all that the copy knows
+    /// nothing of) is noted by nobody.
+    fn may_be_noted(&self, told: Option<(u64, Hash)>) -> bool {
+        matches!(self, Self::Seal(own, _) if told.is_none_or(|(epoch, _)| *own > epoch))
+    }
 }
 
 /// See the module.
 pub struct Ledger {
     told: Told,
-    /// In the log, but not noted: number, and the state that a seal entry ends with.
-    open: HashMap<Mark, (u64, Option<(u64, Hash)>)>,
+    /// In the log, but not noted.
+    open: HashMap<Mark, Open>,
+}
+
+/// An entry that is not noted.
+struct Open {
+    number: u64,
+    /// The state that a seal entry ends with.
+    state: Option<(u64, Hash)>,
+    /// Receipts of a seal.
+    receipts: u64,
+}
+
+impl Open {
+    fn new(number: u64, body: &Body) -> Self {
+        match body {
+            Body::Seal(seal) => Self { number, state: Some((seal.epochs[1], seal.states[1])), receipts: seal.receipts },
+            _ => Self { number, state: None, receipts: 0 },
+        }
+    }
 }
 
 impl Ledger {
@@ -74,17 +104,16 @@ impl Ledger {
                 let bytes = log.entry(number)?;
                 // Entries of a newer program are none of ours.
                 let Ok(Entry { body, .. }) = Entry::decode(&bytes) else { continue };
-                found.extend(Mark::of(&body).map(|mark| (mark, number, state_of(&body))));
+                found.extend(Mark::of(&body).map(|mark| (mark, Open::new(number, &body))));
             }
             Ok::<_, crate::service::log::LogError>(found)
         };
         let found = tokio::task::spawn_blocking(read).await.map_err(VaultError::internal)?;
-        let found = found.map_err(VaultError::internal)?.into_iter();
-        Ok(Self { told, open: found.map(|(mark, number, state)| (mark, (number, state))).collect() })
+        Ok(Self { told, open: found.map_err(VaultError::internal)?.into_iter().collect() })
     }
 
     fn states(&self) -> impl Iterator<Item = (u64, Hash)> {
-        self.open.values().filter_map(|(_, state)| *state).chain(self.told.state)
+        self.open.values().filter_map(|open| open.state).chain(self.told.state)
     }
 
     /// The state that the last seal entry before this epoch ended with: one of this epoch begins there.
@@ -99,25 +128,37 @@ impl Ledger {
 
     /// The number of an entry that is in the log already.
     pub fn number(&self, body: &Body) -> Option<u64> {
-        self.open.get(&Mark::of(body)?).map(|(number, _)| *number)
+        self.open.get(&Mark::of(body)?).map(|open| open.number)
+    }
+
+    /// Whether there is an entry of an earlier seal, not noted, that has so many receipts.
+    pub fn has_before(&self, epoch: u64, receipts: u64) -> bool {
+        let of_seal = |mark: &Mark, open: &Open| matches!(mark, Mark::Seal(..)) && open.receipts == receipts;
+        self.open.iter().any(|(mark, open)| of_seal(mark, open) && mark.is_before(epoch))
+    }
+
+    /// The number of an entry of an earlier seal that has these receipts.
+    pub fn before(&self, epoch: u64, receipts: Hash) -> Option<u64> {
+        let found = self.open.iter().find(|(mark, _)| match mark {
+            Mark::Seal(_, root) => *root == receipts && mark.is_before(epoch),
+            _ => false,
+        });
+        found.map(|(_, open)| open.number)
     }
 
     /// Takes in what was appended.
     pub fn appended(&mut self, body: &Body, number: u64) {
-        self.open.extend(Mark::of(body).map(|mark| (mark, (number, state_of(body)))));
+        self.open.extend(Mark::of(body).map(|mark| (mark, Open::new(number, body))));
     }
 
     /// How far the log is accounted for once these entries are noted.
     fn told(&self, noted: &[Mark]) -> Told {
-        let open = |mark: &&Mark| !noted.contains(mark);
-        let left =
-            self.open.keys().filter(open).filter_map(|mark| self.open.get(mark)).map(|(number, _)| *number).min();
-        let last = noted.iter().filter_map(|mark| self.open.get(mark)).map(|(number, _)| number + 1).max();
-        let states = noted.iter().filter_map(|mark| self.open.get(mark)).filter_map(|(_, state)| *state);
-        Told {
-            size: left.or(last).unwrap_or(0).max(self.told.size),
-            state: states.chain(self.told.state).max_by_key(|(epoch, _)| *epoch),
-        }
+        let states = noted.iter().filter_map(|mark| self.open.get(mark)).filter_map(|open| open.state);
+        let state = states.chain(self.told.state).max_by_key(|(epoch, _)| *epoch);
+        let open = self.open.iter().filter(|(mark, _)| !noted.contains(mark) && mark.may_be_noted(state));
+        let left = open.map(|(_, open)| open.number).min();
+        let last = noted.iter().filter_map(|mark| self.open.get(mark)).map(|open| open.number + 1).max();
+        Told { size: left.or(last).unwrap_or(0).max(self.told.size), state }
     }
 
     /// What notes these entries.
@@ -129,14 +170,7 @@ impl Ledger {
     /// The transaction with [`Ledger::note`] is durable.
     pub fn noted(&mut self, noted: &[Mark]) {
         self.told = self.told(noted);
-        self.open.retain(|mark, _| !noted.contains(mark));
-    }
-}
-
-/// The state that a seal entry ends with.
-fn state_of(body: &Body) -> Option<(u64, Hash)> {
-    match body {
-        Body::Seal(seal) => Some((seal.epochs[1], seal.states[1])),
-        _ => None,
+        let state = self.told.state;
+        self.open.retain(|mark, _| !noted.contains(mark) && mark.may_be_noted(state));
     }
 }

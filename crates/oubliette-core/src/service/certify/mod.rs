@@ -14,12 +14,14 @@
 mod batches;
 mod erasures;
 mod ledger;
+mod restored;
 mod round;
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use keyforest::LeafSet;
 
 pub use erasures::Whole;
 pub use ledger::{LOG_TOLD, Ledger};
@@ -34,6 +36,8 @@ pub struct Certifier {
     ledger: Option<Ledger>,
     /// When arrivals were last told of.
     arrivals_at: Option<Timestamp>,
+    /// Contents that a restored copy has rows of and no key.
+    without_key: Option<Arc<LeafSet>>,
 }
 
 /// How eager a round is.

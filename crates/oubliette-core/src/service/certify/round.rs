@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use jiff::{SignedDuration, Timestamp};
+use keyforest::LeafSet;
 use oubliette_proof::Seconds;
 use oubliette_proof::entry::{BatchEntry, Body, Entry, Event, EventCount};
 use serde::{Deserialize, Serialize};
@@ -53,12 +54,12 @@ struct Plan {
 }
 
 /// An entry on its way into the log, and what notes it there.
-struct Made {
-    entry: Entry,
-    noted: Noted,
+pub(super) struct Made {
+    pub(super) entry: Entry,
+    pub(super) noted: Noted,
 }
 
-enum Noted {
+pub(super) enum Noted {
     Ingest { items: Vec<u8>, places: Vec<u64>, serials: Vec<u64> },
     Seal(Vec<Whole>),
     Removal(Vec<Uuid>),
@@ -78,8 +79,14 @@ impl Inner {
     async fn certify_round(self: &Arc<Self>, certifier: &mut Certifier, eager: Eagerness) -> Result<bool, VaultError> {
         let (fresh, mut ledger) = match certifier.ledger.take() {
             Some(ledger) => (false, ledger),
-            None => (true, Ledger::read(self).await?),
+            None => {
+                self.tell_of_restore().await?;
+                (true, Ledger::read(self).await?)
+            }
         };
+        if certifier.without_key.is_none() {
+            certifier.without_key = Some(Arc::new(self.contents_without_key().await?));
+        }
         let port = |error| self.port(error);
         let mut seals = self.metadata.seals(SEALS).await.map_err(port)?;
         let left = fresh && self.metadata.value(LOG_PLAN).await.map_err(port)?.is_some();
@@ -101,7 +108,8 @@ impl Inner {
         // First what came in: a certificate shows only what lies before the seal.
         made.extend(self.ingest(now, &plan, arrivals).await?);
         let seals_done = seals.last().map(|seal| seal.epoch);
-        self.seals(&mut made, &ledger, seals, erasures).await?;
+        let without_key = certifier.without_key.clone().unwrap_or_default();
+        self.seals(&mut made, &ledger, seals, (erasures, without_key)).await?;
         made.extend(self.removal(now, removals)?);
         self.shared.probe.reached("certify.built");
 
@@ -228,16 +236,17 @@ impl Inner {
 
     /// The entries of seals: one for each that punctured or erased something, spanning those before it that did not.
     ///
-    /// After a restore the log is ahead of the rows. Seals that it tells of already are recognised by their receipts; what an
-    /// older copy of the rows makes of them otherwise is stated under the next seal that the log does not know.
+    /// After a restore the log is ahead of the rows ([`super::restored`]). Seals that it tells of already are recognised by their
+    /// receipts; what an older copy of the rows makes of them otherwise is stated under the next seal that the log does not
+    /// know.
     async fn seals(
         self: &Arc<Self>,
         made: &mut Vec<Made>,
         ledger: &Ledger,
         seals: Vec<SealRow>,
-        erasures: Vec<PurgeRow>,
+        (erasures, without_key): (Vec<PurgeRow>, Arc<LeafSet>),
     ) -> Result<(), VaultError> {
-        let mut earlier = Earlier::of_round(&erasures);
+        let mut earlier = Earlier::of_round(&erasures, without_key);
         let mut erasures = erasures.into_iter().peekable();
         let (mut punctured, mut last, mut carried) = (0, None, Vec::new());
         for seal in seals {
@@ -248,6 +257,7 @@ impl Inner {
                 let manifest = self.manifest_of(&row, &mut earlier).await?;
                 whole.push(Whole::new(row, manifest)?);
             }
+            let whole = self.recognised(ledger, seal.epoch, whole, made).await?;
             if whole.is_empty() && punctured == 0 {
                 continue;
             }
@@ -263,7 +273,8 @@ impl Inner {
             let state = (seal.epoch, entry.states[1]);
             let entry = Entry { time: seconds(seal.at)?, body: Body::Seal(entry) };
             if ledger.is_past(seal.epoch) && ledger.number(&entry.body).is_none() {
-                carried = whole;
+                // Counted, or spanned, by an entry that is there.
+                (carried, punctured) = (whole, 0);
                 continue;
             }
             (punctured, last) = (0, Some(state));

@@ -45,7 +45,7 @@ use self::kept::Kept;
 use self::places::SEGMENT;
 use self::signer::Signer;
 pub use self::start::LogSettings;
-pub(in crate::service) use self::start::{Beginning, default_origin, start};
+pub(in crate::service) use self::start::{Announced, Beginning, default_origin, start};
 
 /// Named moments of the log.
 pub const CRASH_POINTS: &[&str] = &[files::WRITTEN, files::DURABLE, files::INDEXED, start::OPENED, start::ANNOUNCED];

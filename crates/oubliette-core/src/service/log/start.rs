@@ -47,6 +47,16 @@ pub(in crate::service) struct Beginning<'a> {
     pub sealer: &'a Sealer,
     pub medium: Arc<dyn Medium>,
     pub settings: LogSettings,
+    pub announced: Announced,
+}
+
+/// What to do about a change of the key that was announced and cut short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::service) enum Announced {
+    /// Bring it to its end.
+    Finish,
+    /// Leave it: nothing is appended while the vault stands on an older copy of its database.
+    Leave,
 }
 
 /// What a seal pins of a log with this head.
@@ -79,7 +89,7 @@ pub(in crate::service) async fn start(
     beginning: Beginning<'_>,
     mut secrets: Secrets,
 ) -> Result<(Arc<TransparencyLog>, Secrets), VaultError> {
-    let Beginning { shared, sealer, medium, settings } = beginning;
+    let Beginning { shared, sealer, medium, settings, announced } = beginning;
     let pin = shared.forest.pins().log_head;
     let ground = Ground { medium, probe: Arc::clone(&shared.probe), poisoned: shared.poisoned.clone() };
     let keys = secrets.log_keys_mut();
@@ -142,7 +152,7 @@ pub(in crate::service) async fn start(
         }
         true
     } else {
-        finish_rotation(&log, keys, &*shared.clock).await?
+        announced == Announced::Finish && finish_rotation(&log, keys, &*shared.clock).await?
     };
     if changed {
         sealer.attach(secrets.encode()).await?;
@@ -403,6 +413,7 @@ impl Vault {
 
     /// Gives the log another key. No actor: used on the machine itself.
     pub async fn rotate_log_key(&self) -> Result<VerifierKey, VaultError> {
+        self.inner.changeable()?;
         rotate(&self.inner).await
     }
 }

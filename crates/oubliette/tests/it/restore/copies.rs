@@ -3,13 +3,18 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use keyforest::attack::Closure;
+use oubliette::backup::{BackupView, Backups, fetch, place};
+use oubliette::config::Config;
 use oubliette_core::service::{Vault, VaultError};
+use oubliette_proof::tree::TreeHead;
 
 use super::checks::{goes_on, holds, is_read_only, surely_held};
 use super::house::{House, Tool, copy_data};
 use super::load::{Knowledge, Load};
+use super::proofs::{certificate_of, files, goes_on_from};
 use crate::attacker::{Archive, attack, copy_folder};
 
 /// Copies made.
@@ -20,6 +25,8 @@ const STEPS: usize = 8;
 const ATTACKED: [usize; 2] = [12, 40];
 /// He has every so many of the copies: more of them hold little that is new, and each takes him a while.
 const STOLEN: usize = 3;
+/// Certificates asked for after a restore, of each sort.
+const CERTIFIED: usize = 6;
 /// Vaults restored at the same time.
 const PARALLEL: usize = 4;
 
@@ -35,6 +42,8 @@ struct World {
     copies: Vec<Copy>,
     newest: Knowledge,
     load: Load,
+    /// The log's head in the end.
+    head: TreeHead,
 }
 
 impl World {
@@ -47,13 +56,16 @@ impl World {
             for _ in 0..STEPS {
                 load.step(&opened.vault).await;
             }
-            let tool = if number.is_multiple_of(2) { Tool::Files } else { Tool::VacuumInto };
             let folder = house.path().join(format!("copy-{number}"));
             // Every fourth copy is made while clients go on.
             let busy = number % 4 == 3;
             let before = load.known.clone();
             let (data, to) = (house.data(), folder.clone());
-            let mut copying = tokio::task::spawn_blocking(move || copy_data(&data, &to, tool));
+            let mut copying = match number % 3 {
+                0 => tokio::task::spawn_blocking(move || copy_data(&data, &to, Tool::Files)),
+                1 => tokio::task::spawn_blocking(move || copy_data(&data, &to, Tool::VacuumInto)),
+                _ => tokio::spawn(backup(opened.backups.clone(), house.path().join("backups"), to)),
+            };
             while busy && !copying.is_finished() {
                 load.step(&opened.vault).await;
             }
@@ -65,9 +77,10 @@ impl World {
             load.step(&opened.vault).await;
         }
         load.purge(&opened.vault).await;
+        let head = opened.vault.log().head();
         opened.close().await;
         let newest = load.known.clone();
-        Self { house, copies, newest, load }
+        Self { house, copies, newest, load, head }
     }
 
     /// Restores one copy: refused as it is, attached, read, committed, and gone on with.
@@ -77,6 +90,14 @@ impl World {
         let high_water = place.high_water();
         assert!(is_behind(&place).await, "copy {number} is served as if it were new");
 
+        // An opening begins another file of the journal and removes those that nobody needs. No seal goes without pages.
+        let is_journal = |path: &PathBuf| path.to_string_lossy().contains("journal-");
+        let keys = || {
+            let mut pages = files(&place.data().join("packs"));
+            pages.retain(|path, _| !is_journal(path));
+            pages
+        };
+        let found = keys();
         let attached = place.attach().await.unwrap();
         assert!(attached.vault.attached());
         // As the command does first: contents that were moved while the copy was made are found again.
@@ -86,6 +107,7 @@ impl World {
         assert_eq!(view.missing_contents, 0, "copy {number} lacks bytes");
         assert_eq!(view.due, 0);
         attached.close().await;
+        assert!(keys() == found, "the key state or the log was changed while copy {number} was attached");
 
         if number % 8 == 1 {
             // Nothing was lost by trying: the newest data serves as if no copy had ever been there.
@@ -111,8 +133,18 @@ impl World {
         for id in self.newest.live.keys().filter(|id| !load.known.live.contains_key(*id)) {
             let told = restored.vault.interaction(&load.actor, id).await.err();
             assert!(matches!(told, Some(VaultError::Gone)), "what the copy did not know answers {told:?}");
+            let told = restored.vault.item_certificate(&load.actor, id, None).await.err();
+            assert!(matches!(told, Some(VaultError::NoReceipt)), "what the copy did not know is certified: {told:?}");
         }
+        self.certificates(&restored.vault, &copy.held).await;
         goes_on(&restored.vault, &mut load, high_water).await;
+        let late = load.known.erased.difference(&self.newest.erased).next();
+        if let Some(id) = late {
+            assert!(
+                certificate_of(&restored.vault, &load.actor, id).await.is_some(),
+                "{id} was erased and is not certified"
+            );
+        }
         let doomed = load.known.live.keys().next().cloned();
         if let Some(id) = doomed.filter(|_| ATTACKED.contains(&number)) {
             self.attack_after(number, &place, &restored.vault, &mut load, &id).await;
@@ -120,11 +152,28 @@ impl World {
         restored.close().await;
         let restarted = place.open().await.unwrap();
         holds(&restarted.vault, &load.actor, &load.known, &load.known).await;
+        let report = goes_on_from(&restarted.vault, &self.head);
+        assert_eq!((report.kinds.get("restore"), report.unknown), (Some(&1), 0), "copy {number}: {report:?}");
         restarted.close().await;
         if number.is_multiple_of(8) {
             // The copy itself, once it was committed, is an old one again.
             let rolled_back = place.with_copy(&copy.folder);
             assert!(is_behind(&rolled_back).await, "copy {number} is not noticed after its restore");
+        }
+    }
+
+    /// What the copy knew to be erased is certified.
+    async fn certificates(&self, vault: &Vault, held: &Knowledge) {
+        let some = |ids: Vec<&String>| {
+            let step = (ids.len() / CERTIFIED).max(1);
+            ids.into_iter().rev().step_by(step).cloned().collect::<Vec<_>>()
+        };
+        for id in some(held.erased.iter().collect()) {
+            assert!(certificate_of(vault, &self.load.actor, &id).await.is_some(), "{id} was certified");
+        }
+        // Whatever is said of the others holds.
+        for id in some(self.newest.erased.difference(&held.erased).collect()) {
+            certificate_of(vault, &self.load.actor, &id).await;
         }
     }
 
@@ -160,6 +209,24 @@ impl World {
             assert!(loot.has(word), "control: {word} is live and should open");
         }
     }
+}
+
+/// `oubliette backup` and `oubliette backup fetch`.
+async fn backup(backups: Backups, copies: PathBuf, to: PathBuf) {
+    let copies = copies.to_str().unwrap().to_owned();
+    backups.start(copies.clone()).unwrap();
+    let made = loop {
+        match backups.now() {
+            BackupView::UnderWay => tokio::time::sleep(Duration::from_millis(5)).await,
+            BackupView::Done { made } => break made,
+            other => panic!("{other:?}"),
+        }
+    };
+    let fetched = tokio::task::spawn_blocking(move || {
+        std::fs::create_dir_all(&to).unwrap();
+        fetch(&place(&Config::default(), &copies).unwrap(), &made.manifest.id, &to)
+    });
+    fetched.await.unwrap().unwrap();
 }
 
 /// Whether serving this database is refused as one that is older than its key state.

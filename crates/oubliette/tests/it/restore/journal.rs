@@ -4,11 +4,15 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use keyforest::Probe;
-use oubliette_core::model::Selector;
-use oubliette_core::service::{Lookup, Order, VaultError};
+use oubliette::opening::OpenVault;
+use oubliette_core::model::{Actor, ContentKind, Selector};
+use oubliette_core::service::{Lookup, NewContent, Order, VaultError, body_of};
+use oubliette_proof::entry::Body;
+use uuid::Uuid;
 
 use super::house::{House, Tool, copy_data, copy_tree};
 use super::load::Load;
+use super::proofs::{certificate_of, entries};
 
 /// Copies the key state at the moment at which an erasure is in the journal and not sealed.
 #[derive(Default)]
@@ -28,8 +32,43 @@ impl Probe for AtTheJournal {
     }
 }
 
+/// What happens to the interaction between the copy and its erasure.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Meanwhile {
+    Nothing,
+    ItGetsAnotherContent,
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_accepted_erasure_stays_accepted_over_a_copy_that_never_heard_of_it() {
+    let restored = over_a_copy(Meanwhile::Nothing).await;
+    let (certificate, _) = certificate_of(&restored.opened.vault, &restored.actor, &restored.doomed).await.unwrap();
+    assert_eq!(certificate.erased.order.to_string(), restored.erasure.to_string());
+    restored.opened.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_an_erasure_of_more_than_the_copy_holds_nothing_is_stated() {
+    let restored = over_a_copy(Meanwhile::ItGetsAnotherContent).await;
+    let vault = &restored.opened.vault;
+    assert!(certificate_of(vault, &restored.actor, &restored.doomed).await.is_none());
+    let told = vault.certificate(&restored.actor, restored.erasure, None).await.err();
+    assert!(matches!(told, Some(VaultError::NoReceipt)), "{told:?}");
+    restored.opened.close().await;
+}
+
+/// A vault restored from a copy that never heard of an erasure that was accepted and not sealed.
+struct Restored {
+    opened: OpenVault,
+    erasure: Uuid,
+    /// What it took.
+    doomed: String,
+    actor: Actor,
+    /// Removed in the end.
+    _place: House,
+}
+
+async fn over_a_copy(meanwhile: Meanwhile) -> Restored {
     let (house, probe) = (House::new(), Arc::new(AtTheJournal::default()));
     let opened = house.probed(Arc::clone(&probe) as Arc<dyn Probe>).await.unwrap();
     let vault = opened.vault.clone();
@@ -44,6 +83,10 @@ async fn an_accepted_erasure_stays_accepted_over_a_copy_that_never_heard_of_it()
     load.erase_known(&vault, &first).await;
 
     let (doomed, item) = load.known.live.iter().next_back().map(|(id, item)| (id.clone(), item.clone())).unwrap();
+    if meanwhile == Meanwhile::ItGetsAnotherContent {
+        let new = NewContent::unique(ContentKind::Attachment, "text/plain");
+        vault.put_content(&load.actor, &doomed, new, body_of("late")).await.unwrap();
+    }
     let place = House::new();
     *probe.from_to.lock().unwrap() = Some((place, house.path().to_owned()));
     let selector = Selector { sessions: vec![item.session.clone()], ..Selector::default() };
@@ -74,7 +117,12 @@ async fn an_accepted_erasure_stays_accepted_over_a_copy_that_never_heard_of_it()
     let restored = place.open().await.unwrap();
     restored.vault.wait_ready().await;
     is_gone(&restored.vault).await;
-    let view = restored.vault.erasure(&load.actor, erasure.unwrap()).await.unwrap();
+    let erasure = erasure.unwrap();
+    let view = restored.vault.erasure(&load.actor, erasure).await.unwrap();
     assert_eq!(view.state, oubliette_core::ports::PurgeState::Sealed);
-    restored.close().await;
+    let told = entries(&restored.vault, 0);
+    let told = told.iter().find_map(|body| if let Body::Restore(told) = body { Some(told.replayed) } else { None });
+    assert_eq!(told, Some(1));
+    let actor = load.actor.clone();
+    Restored { opened: restored, erasure, doomed, actor, _place: place }
 }

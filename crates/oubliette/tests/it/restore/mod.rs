@@ -6,4 +6,5 @@ mod house;
 mod journal;
 mod load;
 mod program;
+mod proofs;
 mod servers;

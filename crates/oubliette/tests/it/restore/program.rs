@@ -187,8 +187,9 @@ async fn a_commit_killed_anywhere_leaves_the_copy_attached_or_committed() {
     // The first seal of a commit adds leaves, the second is the one.
     let before = ["keyforest.seal.begun:2", "keyforest.seal.verified:2", "metadata.before_commit"];
     let after = ["keyforest.seal.new_root_durable:2", "keyforest.seal.old_root_destroyed:2", "sealer.after_seal:2"];
-    let committed =
-        |point: &str| after.contains(&point) || ["restore.sealed", "restore.marked", "restore.done"].contains(&point);
+    let committed = |point: &str| {
+        after.contains(&point) || ["restore.sealed", "restore.marked", "restore.done", "restore.told"].contains(&point)
+    };
     for point in RESTORE_CRASH_POINTS.iter().copied().chain(before).chain(after) {
         let place = house.with_copy(&copy);
         let data = place.data();
