@@ -17,7 +17,7 @@ use crate::program::{Place, Server};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A configuration with mirrors in folders.
-fn configure(place: &Place, mirrors: &[&str]) {
+pub fn configure(place: &Place, mirrors: &[&str]) {
     let places: Vec<String> =
         mirrors.iter().map(|name| format!("\"{name}=folder:{}\"", place.join(name).display())).collect();
     let text = format!(
@@ -35,31 +35,31 @@ pub struct Client {
 }
 
 impl Client {
-    fn new(place: &Place, server: &mut Server) -> Self {
+    pub fn new(place: &Place, server: &mut Server) -> Self {
         let url = server.wait_for_endpoint();
         let arguments = ["token", "create", "--config", "oubliette.toml", "--kind", "native", "--json"];
         let token = place.run(&arguments).with_code(0).json()["secret"].as_str().unwrap().to_owned();
         Self { url, token, http: reqwest::Client::builder().no_proxy().build().unwrap() }
     }
 
-    async fn made(&self) -> String {
+    pub async fn made(&self) -> String {
         let body = json!({ "kind": "call", "startedAt": "2026-11-20T10:00:00Z" });
         let sent = self.http.post(format!("{}/api/v1/interactions", self.url)).bearer_auth(&self.token).json(&body);
         let made: Value = sent.send().await.unwrap().error_for_status().unwrap().json().await.unwrap();
         made["id"].as_str().unwrap().to_owned()
     }
 
-    async fn get(&self, id: &str) -> u16 {
+    pub async fn get(&self, id: &str) -> u16 {
         let item = format!("{}/api/v1/interactions/{id}", self.url);
         self.http.get(item).bearer_auth(&self.token).send().await.unwrap().status().as_u16()
     }
 
-    async fn delete(&self, id: &str) -> reqwest::Response {
+    pub async fn delete(&self, id: &str) -> reqwest::Response {
         let item = format!("{}/api/v1/interactions/{id}", self.url);
         self.http.delete(item).bearer_auth(&self.token).send().await.unwrap()
     }
 
-    async fn ready(&self) -> Value {
+    pub async fn ready(&self) -> Value {
         let answer = self.http.get(format!("{}/readyz", self.url)).send().await.unwrap();
         answer.json().await.unwrap()
     }
@@ -91,7 +91,7 @@ impl Client {
         }
     }
 
-    async fn until_ready(&self) {
+    pub async fn until_ready(&self) {
         let begun = Instant::now();
         while self.ready().await["ready"] != true {
             assert!(begun.elapsed() < PATIENCE, "{}", self.ready().await);

@@ -2,6 +2,7 @@
 
 mod checks;
 mod copies;
+mod disk;
 mod house;
 mod journal;
 mod load;

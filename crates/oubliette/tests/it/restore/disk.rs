@@ -1,0 +1,106 @@
+//! The disk of the data folder is lost: rows and contents come from a copy, key pages and log from a mirror.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use oubliette_proof::note::{Checkpoint, SignedNote};
+use oubliette_proof::tree::{Tile, TileKind};
+use serde_json::json;
+
+use crate::mirrors::{Client, configure};
+use crate::program::Place;
+
+/// A file of the log, as anybody gets it.
+async fn served(client: &Client, path: &str) -> Vec<u8> {
+    let answer = client.http.get(format!("{}/log/{path}", client.url)).send().await.unwrap();
+    answer.error_for_status().unwrap().bytes().await.unwrap().to_vec()
+}
+
+fn write(path: &Path, bytes: &[u8]) -> PathBuf {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, bytes).unwrap();
+    path.to_owned()
+}
+
+/// An auditor who kept an old checkpoint follows the log as it is served now.
+async fn audited(client: &Client, place: &Place, old: &[u8]) -> String {
+    let folder = place.join("log");
+    let new = served(client, "checkpoint").await;
+    let text = str::from_utf8(&new).unwrap();
+    let size = Checkpoint::parse(SignedNote::parse(text).unwrap().text()).unwrap().head.size;
+    let kinds = (0..4).map(TileKind::Hashes).chain([TileKind::Entries]);
+    for tile in kinds.flat_map(|kind| (0..).map_while(move |index| Tile::at(kind, index, size))) {
+        write(&folder.join(tile.to_string()), &served(client, &tile.to_string()).await);
+    }
+    let (old, new) = (write(&folder.join("old"), old), write(&folder.join("new"), &new));
+    let key = write(&folder.join("key"), &served(client, "key").await);
+    let verifier = Path::new(env!("CARGO_BIN_EXE_oubliette")).with_file_name("oubliette-verify");
+    let mut command = Command::new(verifier);
+    command.arg("--audit").args([old, new]).arg("--log").arg(&folder).arg("--log-key").arg(key);
+    let done = command.output().unwrap();
+    assert_eq!(done.status.code(), Some(0), "{done:?}");
+    String::from_utf8(done.stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_copy_and_a_mirror_nothing_that_the_copy_held_is_lost_with_the_disk() {
+    let place = Place::new();
+    configure(&place, &["cellar"]);
+    let run = |arguments: &[&str]| place.run(&[arguments, &["--config", "oubliette.toml"]].concat());
+    let mut server = place.serve(&["--config", "oubliette.toml"]);
+    let client = Client::new(&place, &mut server);
+    client.until_ready().await;
+    let (kept, doomed) = (client.made().await, client.made().await);
+    let copy = run(&["backup", "--to", "copies", "--json"]).with_code(0).json();
+    let copy = copy["manifest"]["id"].as_str().unwrap().to_owned();
+    assert!(client.delete(&doomed).await.status().is_success());
+    let late = client.made().await;
+    let known = served(&client, "checkpoint").await;
+    server.stop();
+
+    let lose = || {
+        fs::remove_dir_all(place.data()).unwrap();
+        run(&["backup", "fetch", "copies", &copy, "--into", "vault"]).with_code(0);
+    };
+    lose();
+    run(&["serve", "--listen", "127.0.0.1:0"]).with_code(9);
+    let attached = run(&["restore", "attach", "--json"]).with_code(0).json();
+    assert_eq!((&attached["interactions"], &attached["erasedInteractions"]), (&json!(1), &json!(1)), "{attached}");
+    let mut server = place.serve(&["--config", "oubliette.toml"]);
+    let client = Client { url: server.wait_for_endpoint(), ..client };
+    client.until_ready().await;
+    let checkpoint = served(&client, "checkpoint").await;
+    assert_eq!((client.get(&kept).await, client.get(&doomed).await, client.get(&late).await), (200, 410, 404));
+    assert_eq!(client.delete(&kept).await.status(), 503);
+    audited(&client, &place, &known).await;
+    assert_eq!(served(&client, "checkpoint").await, checkpoint, "something was appended");
+    server.stop();
+
+    run(&["restore", "commit", "--confirm", attached["restore"].as_str().unwrap()]).with_code(0);
+    let mut server = place.serve(&["--config", "oubliette.toml"]);
+    let client = Client { url: server.wait_for_endpoint(), ..client };
+    client.until_ready().await;
+    assert_eq!((client.get(&kept).await, client.get(&doomed).await, client.get(&late).await), (200, 410, 410));
+    let new = client.made().await;
+    assert!(client.delete(&kept).await.status().is_success());
+    assert_eq!((client.get(&kept).await, client.get(&new).await), (410, 200));
+    let told = audited(&client, &place, &checkpoint).await;
+    assert!(told.contains("restore"), "{told}");
+    server.stop();
+
+    // And with less than that nothing is served.
+    lose();
+    let refused = |words: &str| {
+        let refused = run(&["restore", "attach"]);
+        assert!(refused.code != 0 && refused.err.contains(words), "{} {}", refused.code, refused.err);
+    };
+    fs::rename(place.join("vault.register"), place.join("lost")).unwrap();
+    refused("its register holds no root");
+    fs::remove_dir_all(place.join("vault.register")).unwrap();
+    fs::rename(place.join("lost"), place.join("vault.register")).unwrap();
+    fs::rename(place.join("cellar"), place.join("cellar-lost")).unwrap();
+    fs::remove_dir_all(place.data()).unwrap();
+    run(&["backup", "fetch", "copies", &copy, "--into", "vault"]).with_code(0);
+    refused("key state");
+}
