@@ -8,6 +8,7 @@ use oubliette_proof::note::{Checkpoint, SignedNote};
 use oubliette_proof::tree::{Tile, TileKind};
 use serde_json::json;
 
+use crate::escrow::Rig;
 use crate::mirrors::{Client, configure};
 use crate::program::Place;
 
@@ -103,4 +104,44 @@ async fn with_a_copy_and_a_mirror_nothing_that_the_copy_held_is_lost_with_the_di
     fs::remove_dir_all(place.data()).unwrap();
     run(&["backup", "fetch", "copies", &copy, "--into", "vault"]).with_code(0);
     refused("key state");
+}
+
+#[test]
+fn all_is_lost_but_a_copy_a_mirror_two_agents_and_the_recovery_key() {
+    let mut rig = Rig::with_mirrors(3, Some("2/3"), vec!["cellar"]);
+    rig.fill(3);
+    let copy = rig.run(&["backup", "--to", "copies", "--json"]).with_code(0).json();
+    let copy = copy["manifest"]["id"].as_str().unwrap().to_owned();
+    rig.run(&["erase", "--session", "S-0", "--yes"]).with_code(0);
+    rig.fill(4);
+    fs::remove_dir_all(rig.place.join("vault")).unwrap();
+    fs::remove_dir_all(rig.place.join("vault.register")).unwrap();
+    rig.kill(1);
+    rig.configure("new.toml", "new", &rig.public(), Some("2/3"));
+    let run = |arguments: &[&str]| rig.run(&[arguments, &["--config", "new.toml"]].concat());
+    run(&["backup", "fetch", "copies", &copy, "--into", "new"]).with_code(0);
+
+    // Without the root nothing is restored; without envelopes or the key there is no root.
+    let refused = run(&["restore", "attach"]).with_code(1);
+    assert!(refused.err.contains("its register holds no root"), "{}", refused.err);
+    let root = ["recovery-key", "restore", "--key-file", "secret"];
+    let refused = run(&root).with_code(1);
+    assert!(refused.err.contains("no agent gave an envelope"), "{}", refused.err);
+    for agent in ["agent-0.toml", "agent-2.toml"] {
+        rig.run(&["agent", "release", "--config", agent]).with_code(0);
+    }
+    rig.run(&["recovery-key", "create", "--secret-file", "wrong"]).with_code(0);
+    let refused = run(&["recovery-key", "restore", "--key-file", "wrong"]).with_code(1);
+    assert!(refused.err.contains("another recovery key"), "{}", refused.err);
+    run(&root).with_code(0);
+
+    run(&["serve", "--listen", "127.0.0.1:0"]).with_code(9);
+    let attached = run(&["restore", "attach", "--json"]).with_code(0).json();
+    assert_eq!((&attached["interactions"], &attached["erasedInteractions"]), (&json!(2), &json!(1)), "{attached}");
+    assert_eq!((&attached["missingContents"], &attached["due"]), (&json!(0), &json!(0)), "{attached}");
+    run(&["restore", "commit", "--confirm", attached["restore"].as_str().unwrap()]).with_code(0);
+    let found = |session| rig.found("new.toml", session);
+    assert_eq!([found("S-0"), found("S-1"), found("S-2"), found("S-3")], [0, 1, 1, 0]);
+    run(&["erase", "--session", "S-1", "--yes"]).with_code(0);
+    assert_eq!((found("S-1"), found("S-2")), (0, 1));
 }
