@@ -76,6 +76,9 @@ pub enum BackupError {
     /// Something is not as it was written.
     #[error("{0}")]
     Damaged(String),
+    /// More contents than the list of a copy holds.
+    #[error("{0} files are more than a copy's list may name: copy the stopped vault's folders with another tool")]
+    TooMany(usize),
     /// There is no such copy.
     #[error("there is no copy {0}")]
     Absent(String),

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::fetch::Database;
 use super::files::{self, Files, Lies};
 use super::manifest::{self, FileSum, Manifest};
-use super::{BackupError, COMMITMENT, Place, list, lock, place_failed, vault_failed};
+use super::{BackupError, COMMITMENT, MOST_BYTES, Place, list, lock, place_failed, vault_failed};
 use crate::metadata::sqlite::{CopiedBlob, DatabaseCopy, copy_database};
 
 /// How often it is asked whether a content that is gone was erased.
@@ -71,6 +71,10 @@ pub fn take(source: &Source<'_>, place: &Place) -> Result<Taken, BackupError> {
     copying.all(&contents)?;
     copying.settle_missing()?;
     let list = files::text(&copying.files);
+    if list.len() as u64 > MOST_BYTES {
+        // Nobody could read it.
+        return Err(BackupError::TooMany(copying.files.len()));
+    }
     let list_name = Manifest::path(&id, "files");
     let sum = place.put(&list_name, list.as_bytes(), list.len() as u64).map_err(place_failed("writing the list"))?;
     let manifest = Manifest {

@@ -100,7 +100,7 @@ impl Config {
         let folder = folder.ok_or_else(|| wrong("folder", "a folder for the mirrored vaults' files"))?;
         let files = [&section.ca_file, &section.certificate_file, &section.key_file];
         let files = all_three("mirror_host", files)?;
-        Ok(Some(HostPlace { listen, folder, files, max_bytes: section.max_bytes }))
+        Ok(Some(HostPlace { listen, folder, files, max_bytes: section.max_bytes, max_vaults: section.max_vaults }))
     }
 }
 
@@ -115,6 +115,8 @@ pub struct HostPlace {
     pub files: NodeFiles,
     /// Bytes that one vault's mirror may take.
     pub max_bytes: u64,
+    /// Vaults that may be mirrored here.
+    pub max_vaults: usize,
 }
 
 fn all_three(section: &'static str, files: [&Option<PathBuf>; 3]) -> Result<NodeFiles, ConfigError> {

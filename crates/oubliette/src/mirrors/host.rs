@@ -1,8 +1,10 @@
 //! The other side: keeps mirrors of other vaults, each in a folder of its own.
 //!
 //! A folder belongs to the key of the client certificate that began it (its SHA-256 lies beside the files): whoever the
-//! authority signed for may begin one, and nobody reaches another's. One session at a time; a failed flush ends it, so that
-//! nothing of its open files is believed any more.
+//! authority signed for may begin one, as long as there is room, and nobody reaches another's. One session at a time; a failed
+//! flush ends it, so that nothing of its open files is believed any more.
+//!
+//! A disk that hangs holds up a few threads for each client and no more: the vault that is served beside goes on.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -38,6 +40,10 @@ use crate::nodes::NodeTls;
 const CONNECTIONS: usize = 64;
 /// A handshake, a request's head, a body.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Requests of one client that are carried out at once.
+const TURNS: usize = 2;
+/// How long a request waits for its turn, and for the disk.
+const DISK: Duration = Duration::from_secs(20);
 /// Longest list of files that is kept for a vault.
 const FILES: usize = 100_000;
 /// Beside a vault's files: whose they are.
@@ -56,7 +62,13 @@ pub async fn start(place: &HostPlace) -> Result<Host> {
     let tls = NodeTls::read_for("mirror_host", &place.files)?;
     let listener = TcpListener::bind(place.listen).await;
     let listener = listener.with_context(|| format!("mirror_host.listen: {} cannot be listened on", place.listen))?;
-    let kept = Arc::new(Kept { root: place.folder.clone(), most: place.max_bytes, vaults: Mutex::default() });
+    let kept = Arc::new(Kept {
+        root: place.folder.clone(),
+        most: place.max_bytes,
+        most_vaults: place.max_vaults,
+        vaults: Mutex::default(),
+        turns: Mutex::default(),
+    });
     let (acceptor, stop) = (TlsAcceptor::from(tls.server), CancellationToken::new());
     let (stopped, room) = (stop.clone(), Arc::new(Semaphore::new(CONNECTIONS)));
     tokio::spawn(async move {
@@ -112,11 +124,19 @@ async fn answer(request: Request<Incoming>, kept: Arc<Kept>, owner: Owner) -> Re
     let body = timeout(PATIENCE, Limited::new(request.into_body(), MOST).collect()).await;
     let Ok(Ok(body)) = body else { return told(StatusCode::BAD_REQUEST, Bytes::new()) };
     let body = body.to_bytes();
-    let done = tokio::task::spawn_blocking(move || kept.carry_out(&asked, &owner, &body)).await;
-    match done {
-        Ok(Ok(bytes)) => told(StatusCode::OK, bytes),
-        Ok(Err(refusal)) => told(refusal, Bytes::new()),
-        Err(_) => told(StatusCode::INTERNAL_SERVER_ERROR, Bytes::new()),
+    let Ok(Ok(turn)) = timeout(DISK, kept.turns(&owner).acquire_owned()).await else {
+        return told(StatusCode::SERVICE_UNAVAILABLE, Bytes::new());
+    };
+    let done = tokio::task::spawn_blocking(move || {
+        // Kept for as long as the disk keeps the thread, whoever still waits for the answer.
+        let _turn = turn;
+        kept.carry_out(&asked, &owner, &body)
+    });
+    match timeout(DISK, done).await {
+        Ok(Ok(Ok(bytes))) => told(StatusCode::OK, bytes),
+        Ok(Ok(Err(refusal))) => told(refusal, Bytes::new()),
+        Ok(Err(_)) => told(StatusCode::INTERNAL_SERVER_ERROR, Bytes::new()),
+        Err(_) => told(StatusCode::SERVICE_UNAVAILABLE, Bytes::new()),
     }
 }
 
@@ -174,7 +194,10 @@ impl Asked {
 struct Kept {
     root: PathBuf,
     most: u64,
+    most_vaults: usize,
     vaults: Mutex<HashMap<Uuid, Arc<Mutex<Vault>>>>,
+    /// By client: as many as there are keys that the authority signed for.
+    turns: Mutex<HashMap<Owner, Arc<Semaphore>>>,
 }
 
 /// One of them.
@@ -191,9 +214,31 @@ impl Kept {
         Arc::clone(vaults.entry(instance).or_default())
     }
 
+    fn turns(&self, owner: &Owner) -> Arc<Semaphore> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(turns.entry(Arc::clone(owner)).or_insert_with(|| Arc::new(Semaphore::new(TURNS))))
+    }
+
+    /// Whether another vault may be mirrored here.
+    fn has_room(&self, path: &Path) -> io::Result<bool> {
+        if path.exists() {
+            return Ok(true);
+        }
+        match std::fs::read_dir(&self.root) {
+            Ok(vaults) => Ok(vaults.count() < self.most_vaults),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(self.most_vaults > 0),
+            Err(error) => Err(error),
+        }
+    }
+
     fn carry_out(&self, asked: &Asked, owner: &str, body: &Bytes) -> Result<Bytes, StatusCode> {
         let path = self.root.join(asked.instance.to_string());
-        if !belongs(&path, owner, asked.operation == "open").map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)? {
+        let failed = |_| StatusCode::INTERNAL_SERVER_ERROR;
+        if asked.operation == "open" && !self.has_room(&path).map_err(failed)? {
+            tracing::warn!("another vault wants to be mirrored here: mirror_host.max_vaults are");
+            return Err(StatusCode::INSUFFICIENT_STORAGE);
+        }
+        if !belongs(&path, owner, asked.operation == "open").map_err(failed)? {
             return Err(StatusCode::FORBIDDEN);
         }
         let vault = self.vault(asked.instance);

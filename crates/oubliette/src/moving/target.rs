@@ -37,6 +37,13 @@ pub fn check(from: &Config, to: &Config) -> Result<(), MoveError> {
              something else",
         ));
     }
+    // The new place would be sealed to without them, and they would be gone without a decision in the log.
+    if !from.parties()?.is_empty() || !to.parties()?.is_empty() {
+        return Err(MoveError::Refused(
+            "a vault is moved without mirrors and escrow agents: let those of the old place go first (`oubliette party drop`), and name those of \
+             the new place in its configuration once it serves there",
+        ));
+    }
     let mine = from.register_folder()?;
     let stores = match to.root_place()? {
         RootOptions::MultiShare { stores, .. } => stores,

@@ -2,12 +2,17 @@
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use oubliette_store::media::PartyKind;
 use oubliette_store::roots::RootOptions;
 
 use super::Leaving;
 use crate::config::{BlobPlace, Config, ConfigError, MetadataPlace, MirrorAt, MirrorPlace};
+
+/// How long a look at a place may take.
+const LOOK_WITHIN: Duration = Duration::from_secs(5);
 
 /// Where a part of the key state is when a disk dies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,12 +84,20 @@ fn keys(pages: Elsewhere, root: Elsewhere) -> String {
 /// Whether a mirror lies on the disk of the data folder.
 pub(super) fn same_disk(data: &Path, place: &MirrorPlace) -> bool {
     let MirrorAt::Folder(path) = &place.at else { return false };
-    device(data) == device(path)
+    device(path).is_some_and(|other| device(data) == Some(other))
 }
 
-/// A folder that is not there yet lies where the one above it does.
+/// The filesystem of a folder; of one that is not there yet, that of the one above it. `None` where it cannot be seen: a place
+/// that hangs, like a share whose server is away, keeps a thread and not the start.
 fn device(path: &Path) -> Option<u64> {
-    path.ancestors().find_map(|path| Some(std::fs::metadata(path).ok()?.dev()))
+    let (answer, answered) = mpsc::channel();
+    let path = path.to_owned();
+    let look = move || {
+        let device = path.ancestors().find_map(|path| Some(std::fs::metadata(path).ok()?.dev()));
+        let _ = answer.send(device);
+    };
+    std::thread::Builder::new().name("disk-look".to_owned()).spawn(look).ok()?;
+    answered.recv_timeout(LOOK_WITHIN).ok()?
 }
 
 #[cfg(test)]

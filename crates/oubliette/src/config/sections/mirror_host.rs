@@ -19,5 +19,7 @@ section! {
         key_file: Option<PathBuf> = None,
         /// Bytes that one vault's mirror may take.
         max_bytes: u64 = 68719476736,
+        /// Vaults that may be mirrored here.
+        max_vaults: usize = 16,
     }
 }

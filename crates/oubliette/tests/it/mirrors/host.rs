@@ -42,11 +42,15 @@ fn free_port() -> u16 {
 
 /// A program that keeps mirrors.
 fn host(authority: &Authority) -> (Place, u16) {
+    host_with(authority, "")
+}
+
+fn host_with(authority: &Authority, more: &str) -> (Place, u16) {
     let (place, port) = (Place::new(), free_port());
     authority.write(&place);
     let text = format!(
         "[storage]\ndata = \"vault\"\naccept_unverified_register = true\n\
-         [mirror_host]\nlisten = \"127.0.0.1:{port}\"\nfolder = \"kept\"\n{FILES}"
+         [mirror_host]\nlisten = \"127.0.0.1:{port}\"\nfolder = \"kept\"\n{more}{FILES}"
     );
     fs::write(place.join("oubliette.toml"), text).unwrap();
     (place, port)
@@ -164,4 +168,69 @@ async fn a_vaults_place_at_a_host_is_closed_to_other_certificates_and_to_none() 
     assert_eq!(ask(&other, "open", false), "000", "no certificate");
     keeper.stop();
     assert_eq!(kept(&far), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_takes_no_more_vaults_than_it_has_room_for() {
+    let authority = Authority::new();
+    let (far, port) = host_with(&authority, "max_vaults = 1\n");
+    let keeper = far.serve(&["--config", "oubliette.toml"]);
+    let first = vault(&authority, port);
+    let mut server = first.serve(&["--config", "oubliette.toml"]);
+    let client = Client::new(&first, &mut server);
+    client.until_ready().await;
+    let second = vault(&authority, port);
+    let mut other = second.start(&["serve", "--config", "oubliette.toml", "--listen", "127.0.0.1:0"]);
+    let begun = Instant::now();
+    while !other.log().contains("the mirror far does not hold the key state: no storage space") {
+        assert!(begun.elapsed() < PATIENCE, "{}", other.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(fs::read_dir(far.join("kept")).unwrap().count(), 1);
+    assert!(keeper.log().contains("max_vaults"), "{}", keeper.log());
+    // Who is there already goes on.
+    let one = client.made().await;
+    assert!(client.delete(&one).await.status().is_success());
+    other.kill();
+    server.stop();
+    keeper.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_hangs_under_a_mirror_keeps_few_threads_of_the_host_and_not_its_own_vault() {
+    let authority = Authority::new();
+    let (far, port) = host(&authority);
+    let mut keeper = far.serve(&["--config", "oubliette.toml"]);
+    let own = Client::new(&far, &mut keeper);
+    let place = vault(&authority, port);
+    let mut server = place.serve(&["--config", "oubliette.toml"]);
+    let client = Client::new(&place, &mut server);
+    client.until_ready().await;
+    // Whoever opens a pipe that nobody writes to waits.
+    let owner = fs::read_dir(far.join("kept")).unwrap().next().unwrap().unwrap().path().join("owner");
+    let key = fs::read(&owner).unwrap();
+    fs::remove_file(&owner).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&owner).status().unwrap().success());
+    let hanging = || {
+        let threads = fs::read_dir(format!("/proc/{}/task", keeper.pid())).unwrap();
+        let waits = |path: &Path| fs::read_to_string(path.join("wchan")).is_ok_and(|at| at == "wait_for_partner");
+        threads.filter(|thread| waits(&thread.as_ref().unwrap().path())).count()
+    };
+    let one = client.made().await;
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(15) {
+        assert_eq!(client.delete(&one).await.status(), 503);
+        let (made, threads) = (own.made().await, hanging());
+        assert!(own.delete(&made).await.status().is_success(), "the host's own vault goes on");
+        assert!((1..=2).contains(&threads), "{threads} threads hang");
+    }
+    // The disk answers again.
+    let _ = fs::remove_file(&owner);
+    fs::write(&owner, key).unwrap();
+    keeper.kill();
+    let keeper = far.serve(&["--config", "oubliette.toml"]);
+    client.until_ready().await;
+    assert!(client.delete(&one).await.status().is_success());
+    server.stop();
+    keeper.stop();
 }

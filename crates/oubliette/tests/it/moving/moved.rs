@@ -111,6 +111,10 @@ fn a_place_that_holds_something_is_refused_and_left_alone() {
     )
     .unwrap();
     assert!(rig.migrate(&["--yes"]).with_code(1).err.contains("names the register of the old vault"));
+    // No place is sealed to beside what its mirrors hold.
+    let mirrored = format!("{config}\n[mirrors]\nplaces = [\"far=folder:{}\"]\n", rig.new.join("far").display());
+    std::fs::write(rig.new.join("oubliette.toml"), mirrored).unwrap();
+    assert!(rig.migrate(&["--yes"]).with_code(1).err.contains("moved without mirrors"));
     std::fs::write(rig.new.join("oubliette.toml"), "[storage]\ndata = \"vault\"\n").unwrap();
     assert!(rig.migrate(&["--yes"]).with_code(1).err.contains("PostgreSQL and a bucket"));
 }
