@@ -159,7 +159,24 @@ impl World {
             // The copy itself, once it was committed, is an old one again.
             let rolled_back = place.with_copy(&copy.folder);
             assert!(is_behind(&rolled_back).await, "copy {number} is not noticed after its restore");
+            self.restore_another(&place, &load, (number + COPIES / 2) % COPIES).await;
         }
+    }
+
+    /// Over a vault that was restored once another copy is: what both held and nobody erased is there, and the log goes on.
+    async fn restore_another(&self, place: &House, load: &Load, number: usize) {
+        let copy = &self.copies[number];
+        let place = place.with_copy(&copy.folder);
+        assert!(is_behind(&place).await, "copy {number} is served as if it were new");
+        let attached = place.attach().await.unwrap();
+        attached.vault.commit_restore().await.unwrap();
+        attached.close().await;
+        let restored = place.open().await.unwrap();
+        holds(&restored.vault, &load.actor, &copy.held, &load.known).await;
+        self.certificates(&restored.vault, &copy.held).await;
+        let report = goes_on_from(&restored.vault, &self.head);
+        assert_eq!((report.kinds.get("restore"), report.unknown), (Some(&2), 0), "copy {number}: {report:?}");
+        restored.close().await;
     }
 
     /// What the copy knew to be erased is certified.
