@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::VaultError;
 use super::blocks::{Blocks, OpenBlock, Resealed};
 use super::journal;
+use super::noting::Noting;
 use super::sealer::{Pending, Readying};
 use super::vault::{Inner, lanes};
 use crate::crypto::record::{self, Place};
@@ -411,7 +412,10 @@ async fn write(
     for insert in inserts {
         blocks_of_inserts.push(blocks.place(&insert.entry).await?);
     }
-    let writes = assemble(inner, inserts, &blocks_of_inserts, planned, rekey, &mut blocks).await?;
+    // Who notes seals at this moment notes all there are; nobody waits for that here.
+    let noting = inner.shared.try_note();
+    let seals = noting.as_ref().map_or_else(Vec::new, |noting| noting.writes(inner.settings.telling));
+    let writes = assemble(inner, inserts, &blocks_of_inserts, planned, rekey, &mut blocks, seals).await?;
     blocks.keep_newest();
     let Some((checks, writes)) = writes else { return Ok(Outcome::Done(None)) };
     let sets: Vec<&PurgeSet> =
@@ -420,7 +424,11 @@ async fn write(
     inner.shared.probe.reached("commit.before");
     let applied = inner.apply("batch", checks, writes).await?;
     inner.shared.probe.reached("commit.after");
-    Ok(if applied.is_ok() { Outcome::Done(readying) } else { Outcome::Failed })
+    if applied.is_err() {
+        return Ok(Outcome::Failed);
+    }
+    noting.into_iter().for_each(Noting::done);
+    Ok(Outcome::Done(readying))
 }
 
 /// Lists everything to check and to write; `None` when there is nothing.
@@ -431,6 +439,7 @@ async fn assemble(
     planned: &mut [Planned],
     rekey: Option<&Rekey>,
     blocks: &mut Blocks<'_>,
+    seals: Vec<Write>,
 ) -> Result<Option<(Vec<Check>, Vec<Write>)>, VaultError> {
     let Resealed { mut checks, mut writes, puncture } = blocks.reseal(planned.len()).await?;
     let mut arrivals = Vec::new();
@@ -462,9 +471,7 @@ async fn assemble(
             writes.push(Write::InsertPurge(purge_row(inner, plan, now).await?));
         }
     }
-    for seal in inner.take_unmarked() {
-        writes.extend(seal.writes(inner.settings.telling));
-    }
+    writes.extend(seals);
     Ok((!writes.is_empty()).then_some((checks, writes)))
 }
 

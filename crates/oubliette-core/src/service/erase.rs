@@ -504,10 +504,7 @@ impl Inner {
             serde_json::from_slice::<OrderText>(&bytes).ok()
         });
         let (reference, reason) = text.map_or((None, None), |text| (text.reference, text.reason));
-        let unmarked = {
-            let unmarked = self.shared.unmarked.lock().unwrap_or_else(PoisonError::into_inner);
-            unmarked.iter().find(|seal| seal.ids.contains(&row.id)).map(|seal| (seal.at, seal.epoch))
-        };
+        let unmarked = self.shared.unmarked.seal_of(row.id);
         ErasureView {
             id: row.id,
             state: if sealed { PurgeState::Sealed } else { row.state },

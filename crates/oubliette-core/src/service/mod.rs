@@ -19,6 +19,7 @@ mod inspect;
 mod journal;
 mod list;
 mod log;
+mod noting;
 mod read;
 mod receipts;
 mod recovery;

@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 use super::erasing::ErasingSessions;
 use super::hidden::{ActiveKeys, Hidden};
 use super::log::TransparencyLog;
+use super::noting::Unnoted;
 use super::restore::Restore;
 use super::{VaultError, VaultSettings};
 use crate::ports::{Clock, InstanceRow, Lease, Lenders, PurgeSet, SealRow, Write};
@@ -89,7 +90,7 @@ pub struct Shared {
     /// Waiters of erasures not sealed yet.
     pub waiting: Mutex<HashMap<Uuid, watch::Sender<bool>>>,
     /// Seals the metadata has not heard of yet.
-    pub unmarked: Mutex<Vec<Unmarked>>,
+    pub unmarked: Unnoted,
     /// Told when `unmarked` grew.
     pub sealed: tokio::sync::Notify,
     /// Recently made interactions: canaries that must open after every seal.
@@ -143,7 +144,7 @@ impl Shared {
             active: ActiveKeys::default(),
             key_gate: RwLock::new(()),
             waiting: Mutex::default(),
-            unmarked: Mutex::default(),
+            unmarked: Unnoted::default(),
             sealed: tokio::sync::Notify::new(),
             canaries: Mutex::default(),
             poisoned: watch::Sender::new(false),
@@ -610,7 +611,7 @@ fn answer(shared: &Shared, batch: &Batch, sealed: &Sealed) {
         agents: shared.agents[0],
     };
     let unmarked = Unmarked { ids, epoch: sealed.epoch, at: shared.clock.now(), facts };
-    shared.unmarked.lock().unwrap_or_else(PoisonError::into_inner).push(unmarked);
+    shared.unmarked.push(unmarked);
     if !batch.purges.is_empty() {
         for purge in &batch.purges {
             shared.hidden.remove(purge.id, &purge.set);

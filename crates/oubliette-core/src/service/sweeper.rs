@@ -51,7 +51,6 @@ pub async fn mark_seals(inner: Weak<Inner>) {
         let Some(strong) = inner.upgrade() else { return };
         if let Err(error) = strong.mark_unmarked().await {
             tracing::warn!(error = &error as &dyn std::error::Error, "noting a seal is delayed");
-            shared.sealed.notify_one();
         }
         strong.tell.notify_one();
     }
@@ -94,17 +93,13 @@ pub async fn sweep(inner: Weak<Inner>) {
 impl Inner {
     /// Notes seals that the metadata has not heard of.
     pub async fn mark_unmarked(&self) -> Result<(), VaultError> {
-        let unmarked = self.take_unmarked();
-        if unmarked.is_empty() {
-            return Ok(());
+        let noting = self.shared.note().await;
+        let writes = noting.writes(self.settings.telling);
+        if !writes.is_empty() {
+            self.apply_unchecked("purge.sealed", writes).await?;
         }
-        let told = self.settings.telling;
-        let writes = unmarked.iter().flat_map(|seal| seal.writes(told)).collect();
-        let noted = self.apply_unchecked("purge.sealed", writes).await;
-        if noted.is_err() {
-            self.shared.unmarked.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(unmarked);
-        }
-        noted.map(|_| ())
+        noting.done();
+        Ok(())
     }
 
     async fn sweep_once(&self, sweeper: &mut Sweeper) -> Result<(), VaultError> {

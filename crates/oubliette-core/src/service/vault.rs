@@ -20,7 +20,7 @@ use super::erase::Unanswered;
 use super::ingest::LeafCursor;
 use super::log::{self, Announced, Beginning, TransparencyLog};
 use super::receipts::Recent;
-use super::sealer::{Sealer, Shared, Unmarked};
+use super::sealer::{Sealer, Shared};
 use super::{PublicId, Readiness, Status, VaultError, VaultParts, VaultSettings};
 use crate::crypto::record;
 use crate::directory::LookupMap;
@@ -489,11 +489,6 @@ impl Inner {
                 Err(error) => return Err(VaultError::internal(error)),
             }
         }
-    }
-
-    /// Takes the seals that the metadata has not heard of yet.
-    pub fn take_unmarked(&self) -> Vec<Unmarked> {
-        std::mem::take(&mut *self.shared.unmarked.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

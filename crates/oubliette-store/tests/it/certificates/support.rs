@@ -8,6 +8,7 @@ use oubliette_core::model::*;
 use oubliette_core::ports::{Clock, Metadata, NoLenders, SystemClock, Unbounded};
 use oubliette_core::service::*;
 use oubliette_core::testing::blobs::JudgeBlobs;
+use oubliette_proof::Token;
 use oubliette_proof::certificate::{Certificate, Verified};
 use oubliette_proof::note::TrustedKeys;
 use oubliette_store::media::Folder;
@@ -17,6 +18,7 @@ use oubliette_store::roots::FileRegister;
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use crate::certificates::arranged::{Arranged, Faults};
 use crate::postgres::Database;
 
 /// What outlives a vault.
@@ -24,11 +26,12 @@ pub struct Base {
     root: TempDir,
     database: Option<Database>,
     pub blobs: JudgeBlobs,
+    pub faults: Arc<Faults>,
 }
 
 impl Base {
     pub fn sqlite() -> Self {
-        Self { root: tempfile::tempdir().unwrap(), database: None, blobs: JudgeBlobs::new() }
+        Self { root: tempfile::tempdir().unwrap(), database: None, blobs: JudgeBlobs::new(), faults: Arc::default() }
     }
 
     pub async fn postgres() -> Self {
@@ -63,9 +66,21 @@ impl Base {
     }
 
     pub async fn open_with(&self, probe: Arc<dyn Probe>, sweeping: bool) -> Open {
+        let settings = VaultSettings { sweeping, ..VaultSettings::default() };
+        self.open_as(probe, settings).await
+    }
+
+    /// With another log than before.
+    pub async fn reopen_log(&self) -> Open {
+        let log = LogSettings { reopen: Token::new("lost"), ..LogSettings::default() };
+        self.open_as(Arc::new(NoProbe), VaultSettings { log, ..VaultSettings::default() }).await
+    }
+
+    pub async fn open_as(&self, probe: Arc<dyn Probe>, settings: VaultSettings) -> Open {
         let fresh = !self.root.path().join("register").exists();
         let stores = self.stores().await;
-        let metadata = self.metadata().await;
+        let inner = self.metadata().await;
+        let metadata: Arc<dyn Metadata> = Arc::new(Arranged { inner, faults: Arc::clone(&self.faults) });
         let log = Arc::clone(&stores.packs);
         let forest = if fresh {
             let (attachment, pins) = genesis(metadata.instance().await.unwrap().instance).unwrap();
@@ -82,7 +97,7 @@ impl Base {
             lease: Arc::new(Unbounded),
             lenders: Arc::new(NoLenders),
             probe,
-            settings: VaultSettings { default_region: Some("US".to_owned()), sweeping, ..VaultSettings::default() },
+            settings: VaultSettings { default_region: Some("US".to_owned()), ..settings },
         };
         let vault = Vault::open(parts).await.unwrap();
         vault.wait_ready().await;
