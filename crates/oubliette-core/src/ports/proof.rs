@@ -2,7 +2,8 @@
 //! domain encodes and reads; a store keeps the bytes.
 //!
 //! Seals and arrivals are there until an entry of the log tells of them. What an entry was made from stays: without it no
-//! receipt could be given out any more.
+//! receipt could be given out any more. Entries have numbers that are given once: those of a log that took another's place come
+//! after all of that one's.
 
 use jiff::Timestamp;
 use uuid::Uuid;

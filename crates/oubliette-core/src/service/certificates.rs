@@ -58,7 +58,7 @@ impl Vault {
     ///
     /// # Errors
     /// `NotFound` for no erasure of the tenant, `Uncertified` while there is none yet, `NoReceipt` for one that was over
-    /// before there were certificates.
+    /// before there were certificates, and for one of which a log tells that is lost.
     pub async fn certificate(
         &self,
         actor: &Actor,
@@ -256,7 +256,7 @@ impl Inner {
         self.put_together(whole, place, tree, Stated { receipt, facts, index }, None, existed).await
     }
 
-    /// Batches in which an item came in before this entry, with the positions of what belongs to it.
+    /// Batches of this log in which an item came in before this entry, with the positions of what belongs to it.
     async fn arrivals_of(&self, item: Item, row: &PurgeRow, entry: u64) -> Result<Vec<Batch>, VaultError> {
         let port = |error| self.port(error);
         let group = item.interaction();
@@ -281,7 +281,8 @@ impl Inner {
         for batch in self.metadata.batches_at(&[place_of(group)]).await.map_err(port)? {
             let items = read_arrivals(&batch.items).ok_or_else(|| VaultError::internal(Drifted))?;
             let positions: Vec<usize> = (0..items.len()).filter(|at| mine(&items[*at])).collect();
-            if batch.entry < entry && !positions.is_empty() {
+            let before = batch.entry < entry && self.log.entry_in_rows(batch.entry).is_some();
+            if before && !positions.is_empty() {
                 batches.push(Batch { entry: batch.entry, items, positions });
             }
         }
@@ -372,10 +373,12 @@ struct Under<'a> {
 }
 
 impl<'a> Under<'a> {
-    /// The newest checkpoint over the entry that witnesses signed, or without one the newest of all.
+    /// The newest checkpoint over the entry that witnesses signed, or without one the newest of all. Entries are given as rows
+    /// know them, here and below.
     fn over(log: &'a TransparencyLog, entry: u64) -> Self {
         let size = |note: &String| note.lines().nth(1).and_then(|size| size.parse().ok());
-        let cosigned = log.cosigned().filter(|note| size(note).is_some_and(|size: u64| size > entry));
+        let covers = |size: u64| log.entry_in_rows(entry).is_some_and(|entry| size > entry);
+        let cosigned = log.cosigned().filter(|note| size(note).is_some_and(covers));
         Self { log, checkpoint: cosigned.unwrap_or_else(|| log.checkpoint()) }
     }
 
@@ -386,6 +389,7 @@ impl<'a> Under<'a> {
         path: Vec<Hash>,
         salt: oubliette_proof::Salt,
     ) -> Result<Receipt, VaultError> {
+        let entry = self.log.entry_in_rows(entry).ok_or_else(|| VaultError::internal(Drifted))?;
         let proof: TlogProof = self.log.inclusion(entry, &self.checkpoint).map_err(VaultError::internal)?;
         let entry = self.log.entry(entry).map_err(VaultError::internal)?;
         Ok(Receipt { entry, index, path, proof: proof.to_string(), salt })

@@ -513,7 +513,7 @@ impl Inner {
             accepted_at: row.accepted_at,
             sealed_at: row.sealed_at.or(unmarked.map(|seal| seal.0)),
             sealed_epoch: row.sealed_epoch.or(unmarked.map(|seal| seal.1)),
-            certified: row.place.is_some(),
+            certified: row.place.is_some_and(|place| self.log.entry_in_rows(place.entry).is_some()),
             removed_at: row.removed_at,
             retained_until: row.retained_until,
             reference,

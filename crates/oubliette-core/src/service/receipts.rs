@@ -30,6 +30,7 @@ const AHEAD: usize = 4;
 
 /// The tree over the receipts of one seal entry.
 pub struct EntryTree {
+    /// As rows know it.
     entry: u64,
     tree: ReceiptTree,
 }
@@ -136,8 +137,12 @@ impl Inner {
         send(piece)
     }
 
-    /// The tree of a seal entry.
+    /// The tree of a seal entry, by the number that rows know it by.
+    ///
+    /// # Errors
+    /// `NoReceipt` for one of a log before this one.
     pub(super) async fn tree_of(self: &Arc<Self>, entry: u64) -> Result<Arc<EntryTree>, VaultError> {
+        let number = self.log.entry_in_rows(entry).ok_or(VaultError::NoReceipt)?;
         if let Some(tree) = self.recent_trees.get(entry) {
             return Ok(tree);
         }
@@ -151,7 +156,7 @@ impl Inner {
             let mut commitments = Vec::new();
             inner.commitments(&all, |commitment| commitments.push(*commitment))?;
             let tree = ReceiptTree::new(commitments);
-            let bytes = inner.log.entry(entry).map_err(VaultError::internal)?;
+            let bytes = inner.log.entry(number).map_err(VaultError::internal)?;
             let Entry { body: Body::Seal(seal), .. } = Entry::decode(&bytes).map_err(VaultError::internal)? else {
                 return Err(VaultError::internal(Drifted));
             };

@@ -22,7 +22,7 @@ struct Unreadable;
 /// How far the log is accounted for. Stored as JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Told {
-    /// Entries up to this number are.
+    /// Entries up to this number (as rows know them) are.
     size: u64,
     /// Epoch and state hash that the last seal entry ended with.
     state: Option<(u64, Hash)>,
@@ -72,6 +72,7 @@ pub struct Ledger {
 
 /// An entry that is not noted.
 struct Open {
+    /// That rows are to know it by.
     number: u64,
     /// The state that a seal entry ends with.
     state: Option<(u64, Hash)>,
@@ -97,14 +98,15 @@ impl Ledger {
             None => Told::default(),
         };
         let log = Arc::clone(&inner.log);
-        let from = told.size;
+        // Of another log nothing is told yet.
+        let from = log.entry_in_rows(told.size).unwrap_or(0);
         let read = move || {
             let mut found = Vec::new();
             for number in from..log.head().size {
                 let bytes = log.entry(number)?;
                 // Entries of a newer program are none of ours.
                 let Ok(Entry { body, .. }) = Entry::decode(&bytes) else { continue };
-                found.extend(Mark::of(&body).map(|mark| (mark, Open::new(number, &body))));
+                found.extend(Mark::of(&body).map(|mark| (mark, Open::new(log.number_in_rows(number), &body))));
             }
             Ok::<_, crate::service::log::LogError>(found)
         };
@@ -126,7 +128,7 @@ impl Ledger {
         self.states().any(|(known, _)| known >= epoch)
     }
 
-    /// The number of an entry that is in the log already.
+    /// The number, as rows know it, of an entry that is in the log already.
     pub fn number(&self, body: &Body) -> Option<u64> {
         self.open.get(&Mark::of(body)?).map(|open| open.number)
     }
@@ -146,7 +148,7 @@ impl Ledger {
         found.map(|(_, open)| open.number)
     }
 
-    /// Takes in what was appended.
+    /// Takes in what was appended, with the number that rows are to know it by.
     pub fn appended(&mut self, body: &Body, number: u64) {
         self.open.extend(Mark::of(body).map(|mark| (mark, Open::new(number, body))));
     }

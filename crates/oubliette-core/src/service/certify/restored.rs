@@ -71,6 +71,7 @@ impl Inner {
             match ledger.before(epoch, head.root) {
                 Some(number) => {
                     let log = Arc::clone(&self.log);
+                    let number = log.entry_in_rows(number).ok_or(VaultError::Internal(None))?;
                     let bytes = tokio::task::spawn_blocking(move || log.entry(number)).await;
                     let bytes = bytes.map_err(VaultError::internal)?.map_err(VaultError::internal)?;
                     let entry = Entry::decode(&bytes).map_err(VaultError::internal)?;

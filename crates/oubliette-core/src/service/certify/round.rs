@@ -300,7 +300,7 @@ impl Inner {
             let first = tokio::task::spawn_blocking(move || log.append(&entries)).await;
             let first = first.map_err(VaultError::internal)?.map_err(VaultError::internal)?;
             for (entry, number) in missing.iter().zip(first..) {
-                ledger.appended(&entry.body, number);
+                ledger.appended(&entry.body, self.log.number_in_rows(number));
             }
         }
         Ok(())

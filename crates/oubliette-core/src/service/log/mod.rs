@@ -5,7 +5,7 @@
 //! was pinned, or another one, is not opened, and so nothing is ever signed that contradicts what was signed before.
 //!
 //! - `frame`, `index`: the files' bytes. `load`: reading them at a start. `files`: writing them. `places`: what is kept in
-//!   memory. `kept`: both together, to be read.
+//!   memory. `kept`: both together, to be read. `rows`: what the metadata calls its entries.
 //! - `signer`: keys and checkpoints. `start`: which log is the vault's, and how one begins.
 //!
 //! Nothing here is on the path of a delete's answer. *Absent:* what entries say (`oubliette-proof`), who appends them.
@@ -19,6 +19,7 @@ mod index;
 mod kept;
 mod load;
 mod places;
+mod rows;
 mod signer;
 mod start;
 

@@ -4,6 +4,7 @@
 mod arranged;
 mod between;
 mod crashes;
+mod reopened;
 mod shown;
 mod support;
 
