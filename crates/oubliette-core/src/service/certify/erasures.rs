@@ -46,16 +46,16 @@ impl Whole {
     }
 }
 
-/// Single contents that erasures took which are not swept yet, by erasure: their rows are still there, but belong to nobody
-/// who erases the interaction later.
+/// Single contents that erasures took, by erasure: their rows may still be there, but belong to nobody who erases the
+/// interaction later.
 #[derive(Default)]
 pub struct Earlier {
     /// Those of the erasures of this round.
     round: LeafSet,
     /// Those that have no key although nothing tells who erased them.
     without_key: Arc<LeafSet>,
-    /// Those of certified erasures; `None` for what is swept.
-    certified: HashMap<Uuid, Option<LeafSet>>,
+    /// Those of certified erasures.
+    certified: HashMap<Uuid, LeafSet>,
 }
 
 impl Earlier {
@@ -85,13 +85,11 @@ impl Earlier {
                 Some(leaves) => leaves,
                 None => {
                     let row = inner.metadata.purge(id).await.map_err(|error| inner.port(error))?;
-                    let leaves = row.filter(|row| row.removed_at.is_none()).map(|row| row.set.leaves);
-                    self.certified.entry(id).or_insert(leaves)
+                    // Swept or not: the rows of contents may have been read before they were swept.
+                    self.certified.entry(id).or_insert(row.map(|row| row.set.leaves).unwrap_or_default())
                 }
             };
-            if let Some(leaves) = leaves {
-                contents.retain(|row| !leaves.contains(row.leaf));
-            }
+            contents.retain(|row| !leaves.contains(row.leaf));
         }
         Ok(contents)
     }

@@ -5,12 +5,18 @@ use super::over_both;
 over_both! {
     a_transaction_that_comes_to_nothing_takes_no_seal_with_it
     seals_are_noted_in_the_order_in_which_they_were_made
+    a_content_that_is_swept_while_its_interaction_is_certified_is_not_counted_again
 }
 
 mod check {
+    use std::sync::Arc;
     use std::time::Duration;
 
+    use keyforest::NoProbe;
+    use oubliette_core::model::ContentKind;
+    use oubliette_core::ports::Write;
     use oubliette_core::service::VaultError;
+    use uuid::Uuid;
 
     use crate::certificates::arranged::Refused;
     use crate::certificates::support::Base;
@@ -48,5 +54,31 @@ mod check {
         for id in [one, other] {
             open.check(&open.certificate_of(&id).await);
         }
+    }
+
+    pub async fn a_content_that_is_swept_while_its_interaction_is_certified_is_not_counted_again(base: Base) {
+        let open = base.open_with(Arc::new(NoProbe), false).await;
+        let call = open.call("one", "+15125550001").await;
+        let id = call.id.to_string();
+        let transcript = open.content(&call, ContentKind::Transcript).await;
+        let content = open.vault.content_id(open.actor.tenant, &transcript).unwrap().to_string();
+        open.vault.erase_content(&open.actor, &id, transcript.leaf).await.unwrap();
+        let ask = async || open.vault.item_certificate(&open.actor, &id, Some(&content)).await;
+        let order = Uuid::from_bytes(open.once_certified(ask).await.erased.order.0);
+        // The certifier has read the contents of the interaction, and asks which of them went by themselves.
+        let swept = vec![Write::DeleteContents(vec![transcript.leaf]), Write::RemovedPurge(order, open.vault.now())];
+        base.faults.before_places(swept);
+        open.vault.erase_interaction(&open.actor, &id).await.unwrap();
+        for _ in 0..600 {
+            if base.faults.was_asked() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert!(base.faults.was_asked());
+        let whole = open.certificate_of(&id).await;
+        let kinds: Vec<_> = whole.erased.contents.iter().map(|content| content.kind.as_str()).collect();
+        assert_eq!(kinds, ["callRecording"]);
+        assert_eq!(open.check(&whole).existed.len(), 2);
     }
 }
