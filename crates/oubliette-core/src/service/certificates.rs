@@ -83,9 +83,14 @@ impl Vault {
         let inner = &self.inner;
         inner.allow(actor, &[Scope::InteractionPurge, Scope::InteractionDelete])?;
         let item = inner.item(actor.tenant, id, content)?;
-        let row = match inner.erasure_of(actor.tenant, item).await? {
-            Some(row) => row,
-            None => return Err(inner.without_record(item)?),
+        let row = match inner.look_for(actor.tenant, item).await? {
+            Search::Found(row) => *row,
+            Search::Nothing => return Err(inner.without_record(item)?),
+            Search::CutShort => {
+                // Gone, and perhaps one of those that wait for the log.
+                let error = inner.without_record(item)?;
+                return Err(if matches!(error, VaultError::NoReceipt) { VaultError::Uncertified } else { error });
+            }
         };
         let (whole, place, tree) = inner.with_tree(row).await?;
         inner.certificate_of(&whole, place, &tree, item).await
@@ -150,23 +155,35 @@ impl Inner {
         })
     }
 
-    /// The erasure that took this item, however far it is.
+    /// The erasure that took this item, however far it is; `None` when none is found.
     async fn erasure_of(&self, tenant: TenantId, item: Item) -> Result<Option<PurgeRow>, VaultError> {
+        Ok(match self.look_for(tenant, item).await? {
+            Search::Found(row) => Some(*row),
+            Search::Nothing | Search::CutShort => None,
+        })
+    }
+
+    async fn look_for(&self, tenant: TenantId, item: Item) -> Result<Search, VaultError> {
         let port = |error| self.port(error);
+        let found = |row: Option<PurgeRow>| row.map_or(Search::Nothing, |row| Search::Found(Box::new(row)));
         let own = |row: &PurgeRow| row.tenant == Some(tenant) && row.kind != PurgeKind::Upkeep;
         if let Some(id) = self.shared.hidden.covering(item.leaf()) {
             let row = self.metadata.purge(id).await.map_err(port)?;
-            return Ok(row.filter(|row| own(row) && item.in_set_of(row)));
+            return Ok(found(row.filter(|row| own(row) && item.in_set_of(row))));
         }
         if let Some(row) = self.certified_with(tenant, item).await? {
-            return Ok(Some(row));
+            return Ok(found(Some(row)));
         }
         // In the order in which an erasure goes on, so that none slips through between two questions.
         let unsealed = self.metadata.unsealed_purges().await.map_err(port)?;
         let waiting = self.metadata.uncertified_purges(u64::MAX, WAITING).await.map_err(port)?;
-        match unsealed.into_iter().chain(waiting).find(|row| own(row) && item.in_set_of(row)) {
-            Some(row) => Ok(Some(row)),
-            None => self.certified_with(tenant, item).await,
+        let all = waiting.len() < WAITING;
+        if let Some(row) = unsealed.into_iter().chain(waiting).find(|row| own(row) && item.in_set_of(row)) {
+            return Ok(found(Some(row)));
+        }
+        match self.certified_with(tenant, item).await? {
+            None if !all => Ok(Search::CutShort),
+            row => Ok(found(row)),
         }
     }
 
@@ -351,6 +368,14 @@ impl Inner {
 
 /// Erasures sealed and not certified that are looked through for an item.
 const WAITING: usize = 1_000;
+
+/// What a search for an item's erasure came to.
+enum Search {
+    Found(Box<PurgeRow>),
+    Nothing,
+    /// Not found, but not all that wait for the log were looked through.
+    CutShort,
+}
 
 /// What is certified of a subject: its receipt, facts, and place among the order's receipts.
 struct Stated {

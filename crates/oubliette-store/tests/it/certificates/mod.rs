@@ -7,6 +7,7 @@ mod crashes;
 mod reopened;
 mod shown;
 mod support;
+mod waiting;
 
 /// Makes a test of each function, over both databases.
 macro_rules! over_both {
