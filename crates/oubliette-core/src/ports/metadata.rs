@@ -360,8 +360,8 @@ pub trait Metadata: Send + Sync {
     /// Erasures not yet sealed, oldest first.
     async fn unsealed_purges(&self) -> Result<Vec<PurgeRow>, PortError>;
 
-    /// Erasures sealed whose rows and blobs are not yet removed, at most `limit`. With `due` only those whose retention (see
-    /// [`Write::RetainPurge`]) is over by then. Those never retained come first, by time of acceptance; then by the end of
+    /// Erasures sealed whose rows and blobs are not yet removed, at most `limit`. With `due` only those that may be swept then:
+    /// they have their place in the log (upkeep never will), and their retention (see [`Write::RetainPurge`]) is over. Those never retained come first, by time of acceptance; then by the end of
     /// the retention.
     async fn unswept_purges(&self, due: Option<Timestamp>, limit: usize) -> Result<Vec<PurgeRow>, PortError>;
 

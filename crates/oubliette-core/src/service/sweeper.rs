@@ -11,9 +11,7 @@ use uuid::Uuid;
 
 use super::VaultError;
 use super::vault::Inner;
-use crate::ports::{
-    BlobRef, ContentRow, LiveBlobs, PortError, PortErrorKind, PurgeKind, PurgeRow, Removal, SweepReport, Write,
-};
+use crate::ports::{BlobRef, ContentRow, LiveBlobs, PortError, PortErrorKind, PurgeRow, Removal, SweepReport, Write};
 
 /// Named moments of the sweeper.
 pub const CRASH_POINTS: &[&str] = &["sweep.blobs_removed", "sweep.rows_removed"];
@@ -30,8 +28,6 @@ const ORPHANS_EVERY: SignedDuration = SignedDuration::from_hours(24);
 const TRY_AGAIN_AFTER: SignedDuration = SignedDuration::from_secs(60);
 /// Failing erasures remembered; with more of them the blob store is down rather than they are special.
 const MAX_FAILING: usize = 2_000;
-/// Erasures without certificate that are looked past.
-const MAX_UNCERTIFIED: usize = 20_000;
 /// Erasures looked at together.
 const LOOK_AT: usize = 200;
 /// Interactions whose rows and blobs are removed in one step.
@@ -108,26 +104,17 @@ impl Inner {
             let again = self.sweep_orphans(&live).await?;
             sweeper.orphans_at = self.after(again);
         }
-        let mut uncertified = 0;
         loop {
             let now = self.clock.now();
             sweeper.failing.retain(|_, again| *again > now);
             if sweeper.failing.len() >= MAX_FAILING {
                 break;
             }
-            let limit = LOOK_AT + sweeper.failing.len() + uncertified;
-            let due = self.metadata.unswept_purges(Some(now), limit).await;
+            // What a certificate is made from is not removed before it is made: these have theirs.
+            let due = self.metadata.unswept_purges(Some(now), LOOK_AT + sweeper.failing.len()).await;
             let mut purges = due.map_err(|error| self.port(error))?;
-            // What a certificate is made from is not removed before it is made.
-            let (whole, all) = (purges.len() == limit, purges.len());
-            purges.retain(|purge| purge.place.is_some() || purge.kind == PurgeKind::Upkeep);
-            uncertified = all - purges.len();
             purges.retain(|purge| !sweeper.failing.contains_key(&purge.id));
             if purges.is_empty() {
-                // Certificates that wait for the log do not stand before others.
-                if whole && uncertified < MAX_UNCERTIFIED {
-                    continue;
-                }
                 break;
             }
             let (large, small): (Vec<_>, Vec<_>) = purges.into_iter().partition(|purge| size(purge) > STEP);

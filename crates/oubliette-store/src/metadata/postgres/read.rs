@@ -172,7 +172,7 @@ impl PostgresMetadata {
         self.all(
             "read unswept erasures",
             sql::UNSWEPT_PURGES,
-            values![bounded(limit), due.map_or(i64::MAX, to_nanos)],
+            values![bounded(limit), due.map_or(i64::MAX, to_nanos), due.is_none()],
             rows::purge,
         )
         .await

@@ -112,7 +112,8 @@ pub(super) fn unsealed_purges(connection: &Connection) -> Result<Vec<PurgeRow>> 
 
 /// Erasures not yet swept.
 pub(super) fn unswept_purges(connection: &Connection, due: Option<Timestamp>, limit: usize) -> Result<Vec<PurgeRow>> {
-    all(connection, sql::UNSWEPT_PURGES, (bounded(limit), due.map_or(i64::MAX, to_nanos)), rows::purge)
+    let values = (bounded(limit), due.map_or(i64::MAX, to_nanos), due.is_none());
+    all(connection, sql::UNSWEPT_PURGES, values, rows::purge)
 }
 
 /// One erasure.

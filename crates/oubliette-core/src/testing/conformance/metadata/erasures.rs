@@ -214,11 +214,13 @@ pub async fn unswept_erasures_come_oldest_first_up_to_the_limit<F: Fixture>() {
 pub async fn a_retained_erasure_is_due_when_its_retention_ends<F: Fixture>() {
     let fixture = F::fresh().await;
     let store = &*fixture.metadata();
-    write(store, (1..=4).map(|id| Write::InsertPurge(erasure(id, &[id as u64], &[]))).collect()).await;
+    let rows = [1, 2, 3, 4].map(|id| erasure(id, &[id as u64], &[]));
+    write(store, rows.iter().cloned().map(Write::InsertPurge).collect()).await;
     let id = Uuid::from_u128;
     refused(store, vec![Write::RetainPurge(id(1), at(50))]).await;
     refused(store, vec![Write::RetainPurge(id(9), at(50))]).await;
     write(store, vec![Write::SealPurges((1..=4).map(id).collect(), 2, at(9))]).await;
+    write(store, rows.iter().map(|row| super::log::certify(row, 1, row.id.as_u128() as u64)).collect()).await;
     write(store, vec![Write::RetainPurge(id(1), at(50)), Write::RetainPurge(id(2), at(30))]).await;
     let due = async |due| -> Vec<u128> {
         store.unswept_purges(due, 10).await.unwrap().iter().map(|row| row.id.as_u128()).collect()
@@ -232,6 +234,29 @@ pub async fn a_retained_erasure_is_due_when_its_retention_ends<F: Fixture>() {
     write(store, vec![Write::RemovedPurge(id(2), at(81))]).await;
     assert_eq!(due(None).await, [3, 4, 1]);
     assert_eq!(store.purge(id(2)).await.unwrap().unwrap().retained_until, Some(at(80)));
+}
+
+/// Nothing is swept before the log tells of it; what the log never tells of is swept as it is.
+pub async fn an_erasure_is_due_once_it_has_its_place_in_the_log<F: Fixture>() {
+    let fixture = F::fresh().await;
+    let store = &*fixture.metadata();
+    let mut rows = [1, 2, 3, 4].map(|id| erasure(id, &[id as u64], &[]));
+    rows[2].kind = PurgeKind::Upkeep;
+    rows[3].kind = PurgeKind::Replaced;
+    write(store, rows.iter().cloned().map(Write::InsertPurge).collect()).await;
+    let due = async |due, limit| -> Vec<u128> {
+        store.unswept_purges(due, limit).await.unwrap().iter().map(|row| row.id.as_u128()).collect()
+    };
+    assert!(due(Some(at(900)), 9).await.is_empty());
+    write(store, vec![Write::SealPurges((1..=4).map(Uuid::from_u128).collect(), 2, at(9))]).await;
+    assert_eq!(due(Some(at(900)), 9).await, [3]);
+    write(store, vec![super::log::certify(&rows[3], 1, 0)]).await;
+    // The first does not stand before others.
+    assert_eq!(due(Some(at(900)), 1).await, [3]);
+    assert_eq!(due(Some(at(900)), 9).await, [3, 4]);
+    assert_eq!(due(None, 9).await, [1, 2, 3, 4]);
+    write(store, vec![super::log::certify(&rows[1], 2, 0)]).await;
+    assert_eq!(due(Some(at(900)), 9).await, [2, 3, 4]);
 }
 
 /// Page by page: before (accepted time, id), also among equal times; other tenants' are not in it.

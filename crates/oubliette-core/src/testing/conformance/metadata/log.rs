@@ -23,7 +23,7 @@ fn certified(row: &PurgeRow, entry: u64, first: u64) -> Certified {
     Certified { id: row.id, place, manifest: vec![entry as u8; 300], found_at }
 }
 
-fn certify(row: &PurgeRow, entry: u64, first: u64) -> Write {
+pub(super) fn certify(row: &PurgeRow, entry: u64, first: u64) -> Write {
     Write::CertifyPurge(Box::new(certified(row, entry, first)))
 }
 

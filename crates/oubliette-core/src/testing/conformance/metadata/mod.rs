@@ -112,6 +112,7 @@ macro_rules! metadata_conformance {
             unsealed_erasures_come_oldest_first
             unswept_erasures_come_oldest_first_up_to_the_limit
             a_retained_erasure_is_due_when_its_retention_ends
+            an_erasure_is_due_once_it_has_its_place_in_the_log
             erasures_of_a_tenant_come_newest_first_in_pages
             seals_are_kept_by_epoch_until_forgotten
             arrivals_of_a_commit_lie_in_one_row
