@@ -86,9 +86,14 @@ impl Signer {
             note = self.note.clone();
         }
         let size = |note: &SignedNote| Checkpoint::parse(note.text()).map_or(0, |checkpoint| checkpoint.head.size);
-        let newer = self.cosigned.as_ref().is_none_or(|cosigned| size(cosigned) <= size(&note));
-        if added > 0 && newer {
-            self.cosigned = Some(note);
+        match &mut self.cosigned {
+            // Another witness signed the same one.
+            Some(cosigned) if cosigned.text() == note.text() => {
+                add_cosignatures(cosigned, answer, witnesses)?;
+            }
+            Some(cosigned) if size(cosigned) > size(&note) => {}
+            _ if added > 0 => self.cosigned = Some(note),
+            _ => {}
         }
         Ok(added)
     }
@@ -96,5 +101,34 @@ impl Signer {
     pub(super) fn closing_note(&self, head: TreeHead) -> Result<Option<String>, LogError> {
         let Some(key) = &self.earlier else { return Ok(None) };
         Ok(Some(closing_note(head, self.origin(), key)?.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use oubliette_proof::Hash;
+    use oubliette_proof::note::KeyKind;
+    use zeroize::Zeroizing;
+
+    use super::*;
+
+    #[test]
+    fn what_two_witnesses_sign_of_an_earlier_head_stays_together() {
+        let key = |name: &str, kind, seed| SigningKey::from_seed(name, kind, Zeroizing::new([seed; 32])).unwrap();
+        let head = |size: u8| TreeHead { size: size.into(), root: Hash([size; 32]) };
+        let mut signer = Signer::new(key("log.example", KeyKind::Note, 1), Vec::new(), None, head(1)).unwrap();
+        let handed_out = signer.note().to_string();
+        signer.sign(head(2)).unwrap();
+        let names = ["one.example", "two.example"];
+        for (name, seed) in names.into_iter().zip(2..) {
+            let witness = key(name, KeyKind::Cosigner, seed);
+            let mut note = SignedNote::parse(&handed_out).unwrap();
+            note.cosign(&witness, 1_800_000_000).unwrap();
+            let answer = format!("{}\n", note.to_string().lines().last().unwrap());
+            let keys = TrustedKeys::new(vec![witness.verifier().clone()]);
+            assert_eq!(signer.add_cosignatures(&handed_out, &answer, &keys).unwrap(), 1);
+        }
+        let cosigned = signer.cosigned().unwrap().to_string();
+        assert!(names.iter().all(|name| cosigned.contains(&format!("— {name} "))), "{cosigned}");
     }
 }
