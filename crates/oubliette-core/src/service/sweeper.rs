@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use jiff::{SignedDuration, Timestamp};
 use keyforest::{Group, Leaf};
 use uuid::Uuid;
 
@@ -23,9 +22,9 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// Segments are looked at for compaction this many sweeps apart.
 const COMPACT_EVERY: u32 = 60;
 /// Leftovers are looked for at the start and then this often.
-const ORPHANS_EVERY: SignedDuration = SignedDuration::from_hours(24);
+const ORPHANS_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// An erasure (or a look for leftovers) that failed is left alone for this long, so that it does not stand before others.
-const TRY_AGAIN_AFTER: SignedDuration = SignedDuration::from_secs(60);
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// Failing erasures remembered; with more of them the blob store is down rather than they are special.
 const MAX_FAILING: usize = 2_000;
 /// Erasures looked at together.
@@ -52,18 +51,23 @@ pub async fn mark_seals(inner: Weak<Inner>) {
     }
 }
 
-/// What the sweeper remembers from round to round.
+/// What the sweeper remembers from round to round. A clock that is set back puts nothing off.
 struct Sweeper {
     round: u32,
     /// When leftovers are looked for next.
-    orphans_at: Timestamp,
+    orphans_at: Instant,
     /// Erasures whose blobs could not be removed, and when they are tried again.
-    failing: HashMap<Uuid, Timestamp>,
+    failing: HashMap<Uuid, Instant>,
+}
+
+#[expect(clippy::disallowed_methods, reason = "measures a duration, not a date")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 /// Removes rows and blobs of sealed erasures, segments that are mostly dead, and leftovers of crashes.
 pub async fn sweep(inner: Weak<Inner>) {
-    let mut sweeper = Sweeper { round: 0, orphans_at: Timestamp::MIN, failing: HashMap::new() };
+    let mut sweeper = Sweeper { round: 0, orphans_at: now(), failing: HashMap::new() };
     loop {
         let Some(strong) = inner.upgrade() else { return };
         if *strong.closing.borrow() {
@@ -100,18 +104,18 @@ impl Inner {
 
     async fn sweep_once(&self, sweeper: &mut Sweeper) -> Result<(), VaultError> {
         let live = Live(self);
-        if sweeper.orphans_at <= self.clock.now() {
+        if sweeper.orphans_at <= now() {
             let again = self.sweep_orphans(&live).await?;
-            sweeper.orphans_at = self.after(again);
+            sweeper.orphans_at = now() + again;
         }
         loop {
-            let now = self.clock.now();
-            sweeper.failing.retain(|_, again| *again > now);
+            let before = now();
+            sweeper.failing.retain(|_, again| *again > before);
             if sweeper.failing.len() >= MAX_FAILING {
                 break;
             }
             // What a certificate is made from is not removed before it is made: these have theirs.
-            let due = self.metadata.unswept_purges(Some(now), LOOK_AT + sweeper.failing.len()).await;
+            let due = self.metadata.unswept_purges(Some(self.clock.now()), LOOK_AT + sweeper.failing.len()).await;
             let mut purges = due.map_err(|error| self.port(error))?;
             purges.retain(|purge| !sweeper.failing.contains_key(&purge.id));
             if purges.is_empty() {
@@ -137,11 +141,11 @@ impl Inner {
     }
 
     /// Looks for leftovers; tells when to look again. That they cannot be looked for holds up nothing else.
-    async fn sweep_orphans(&self, live: &Live<'_>) -> Result<SignedDuration, VaultError> {
+    async fn sweep_orphans(&self, live: &Live<'_>) -> Result<Duration, VaultError> {
         match self.blobs.sweep_orphans(live).await {
             Ok(report) => {
                 tell(&report);
-                Ok(if report.unfinished { SignedDuration::ZERO } else { ORPHANS_EVERY })
+                Ok(if report.unfinished { Duration::ZERO } else { ORPHANS_EVERY })
             }
             Err(error) => {
                 let error = self.port(error);
@@ -155,7 +159,7 @@ impl Inner {
     }
 
     /// Many small erasures in few transactions. One whose blobs cannot be removed now holds up none of the others.
-    async fn sweep_small(&self, purges: &[PurgeRow], failing: &mut HashMap<Uuid, Timestamp>) -> Result<(), VaultError> {
+    async fn sweep_small(&self, purges: &[PurgeRow], failing: &mut HashMap<Uuid, Instant>) -> Result<(), VaultError> {
         let mut from = 0;
         while from < purges.len() {
             let mut to = from;
@@ -189,7 +193,7 @@ impl Inner {
     }
 
     /// One large erasure, step by step; rows removed in an earlier step are simply not there any more.
-    async fn sweep_large(&self, purge: &PurgeRow, failing: &mut HashMap<Uuid, Timestamp>) -> Result<(), VaultError> {
+    async fn sweep_large(&self, purge: &PurgeRow, failing: &mut HashMap<Uuid, Instant>) -> Result<(), VaultError> {
         let groups: Vec<Group> = groups_of(purge).collect();
         let leaves: Vec<Leaf> = purge.set.leaves.iter().collect();
         let of_groups = groups.chunks(STEP).map(|groups| (groups, &[] as &[Leaf]));
@@ -212,21 +216,17 @@ impl Inner {
         }
     }
 
-    fn after(&self, wait: SignedDuration) -> Timestamp {
-        self.clock.now().checked_add(wait).unwrap_or(Timestamp::MAX)
-    }
-
     /// What is to be written of an erasure whose blobs came out like this; one that failed is tried again later.
-    fn settle(&self, id: Uuid, outcome: Removal, failing: &mut HashMap<Uuid, Timestamp>) -> Option<Write> {
-        let now = self.clock.now();
+    fn settle(&self, id: Uuid, outcome: Removal, failing: &mut HashMap<Uuid, Instant>) -> Option<Write> {
+        let at = self.clock.now();
         match outcome {
-            Removal::Removed => return Some(Write::RemovedPurge(id, now)),
-            Removal::Retained { until } if until > now => return Some(Write::RetainPurge(id, until)),
+            Removal::Removed => return Some(Write::RemovedPurge(id, at)),
+            Removal::Retained { until } if until > at => return Some(Write::RetainPurge(id, until)),
             // Over by this clock, not yet by the backend's.
             Removal::Retained { .. } => {}
             Removal::Failed(why) => tracing::warn!(why, "blobs of an erasure could not be removed yet"),
         }
-        failing.insert(id, self.after(TRY_AGAIN_AFTER));
+        failing.insert(id, now() + TRY_AGAIN_AFTER);
         None
     }
 
