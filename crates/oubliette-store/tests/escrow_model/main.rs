@@ -23,7 +23,7 @@ enum Wrong {
 
 /// Three agents already make more states than can be waited for with one seal more.
 fn setup(variant: Variant, quorum: Quorum, mirrors: usize) -> Setup {
-    Setup { variant, quorum, mirrors, last: if quorum.agents() > 2 { 2 } else { 3 }, crashes: 2 }
+    Setup { variant, quorum, left: None, mirrors, last: if quorum.agents() > 2 { 2 } else { 3 }, crashes: 2 }
 }
 
 /// Every state that can be reached, or the first one that is wrong.
@@ -85,6 +85,24 @@ fn two_mirrors_and_four_agents_hold_as_well_with_one_crash_less() {
         let setup = Setup { last: 2, crashes: 1, ..setup(Variant::Correct, quorum, mirrors) };
         assert!(explore(&setup).is_ok(), "{quorum:?}");
     }
+}
+
+/// One agent is let go at some time.
+fn with_one_let_go(variant: Variant, before: Quorum, left: Quorum) -> Setup {
+    Setup { left: Some(left), last: 3, crashes: 1, ..setup(variant, before, 1) }
+}
+
+#[test]
+fn an_agent_that_is_let_go_at_any_time_adds_nothing_to_what_others_forget_late() {
+    let (two, three) = (Quorum::shares(2, 2).unwrap(), Quorum::shares(2, 3).unwrap());
+    let plain = |agents| Quorum::plain(agents).unwrap();
+    for (before, left) in [(three, two), (plain(2), plain(1))] {
+        let setup = with_one_let_go(Variant::Correct, before, left);
+        let seen = explore(&setup).unwrap_or_else(|wrong| panic!("{before:?}: {wrong:?}"));
+        assert!(seen.iter().any(|world| world.gone && world.is_done(&setup)), "{before:?}: it never ends without it");
+    }
+    let at_once = with_one_let_go(Variant::QuorumAtOnce, three, two);
+    assert_eq!(explore(&at_once).err(), Some(Wrong::Forgets));
 }
 
 #[test]

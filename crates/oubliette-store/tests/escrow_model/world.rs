@@ -36,6 +36,8 @@ pub enum Variant {
     RecoveryForgetsAgents,
     /// An agent does what an old message says.
     LateMessagesCount,
+    /// After an agent was let go, the quorum of those that are left counts at once.
+    QuorumAtOnce,
 }
 
 /// How much there is of everything.
@@ -43,6 +45,8 @@ pub enum Variant {
 pub struct Setup {
     pub variant: Variant,
     pub quorum: Quorum,
+    /// The quorum of those that are left when the first agent is let go, which happens once at most; without it, never.
+    pub left: Option<Quorum>,
     pub mirrors: usize,
     /// The last epoch that is sealed.
     pub last: u8,
@@ -82,6 +86,12 @@ pub struct World {
     /// The newest root that was told to be sealed: all that are older must be gone.
     pub sealed: u8,
     crashes: u8,
+    /// The first agent was let go: it keeps what it has, and nobody asks it for anything.
+    pub gone: bool,
+    /// Since then: not all that are left have confirmed a seal.
+    mixed: bool,
+    /// Since then: enough of those that are left were given the root in force.
+    given: bool,
     // The process.
     pub phase: Phase,
     in_force: u8,
@@ -104,6 +114,9 @@ impl World {
             drawn: 1,
             sealed: 0,
             crashes: 0,
+            gone: false,
+            mixed: false,
+            given: false,
             phase: Phase::OpenPut,
             in_force: 1,
             fresh: NONE,
@@ -122,8 +135,21 @@ impl World {
 
     /// I2: no root that is older than the newest sealed one can be had from anywhere.
     pub fn forgets(&self, setup: &Setup) -> bool {
-        (1..self.sealed)
-            .all(|root| !self.register.contains(&root) && self.holders(root, setup) < setup.quorum.restore())
+        (1..self.sealed).all(|root| {
+            // One that was let go counts where it has a share. Where it has the whole root there is nothing to be done.
+            let first = usize::from(self.gone && !setup.quorum.is_shared());
+            !self.register.contains(&root) && self.holders(root, setup, first) < setup.quorum.restore()
+        })
+    }
+
+    /// How many agents are enough, of those that are asked.
+    fn quorum(&self, setup: &Setup) -> Quorum {
+        setup.left.filter(|_| self.gone).unwrap_or(setup.quorum)
+    }
+
+    /// The agents that are asked.
+    fn asked(&self, setup: &Setup) -> std::ops::Range<usize> {
+        usize::from(self.gone)..setup.quorum.agents()
     }
 
     /// I1: the root that a start would take is always the one that brings everything back when the machine burns: its pages are
@@ -131,12 +157,13 @@ impl World {
     pub fn survives(&self, setup: &Setup) -> bool {
         let root = self.highest();
         let mirrored = self.mirrors[..setup.mirrors].iter().all(|has| has & (1 << root) != 0);
-        let back = mirrored && self.holders(root, setup) >= setup.quorum.restore();
+        // Who lets an agent go takes its part with it, until those that are left have the root in force.
+        let back = mirrored && self.holders(root, setup, usize::from(self.given)) >= setup.quorum.restore();
         root != NONE && (self.sealed == 0 || back)
     }
 
-    fn holders(&self, root: u8, setup: &Setup) -> usize {
-        self.agents[..setup.quorum.agents()].iter().filter(|held| held.contains(&root)).count()
+    fn holders(&self, root: u8, setup: &Setup, first: usize) -> usize {
+        self.agents[first..setup.quorum.agents()].iter().filter(|held| held.contains(&root)).count()
     }
 
     /// The root that a start takes: the highest epoch of the register.
@@ -156,6 +183,9 @@ impl World {
         }
         if self.crashes < setup.crashes {
             found.push(self.crashed());
+            if setup.left.is_some() && !self.gone {
+                found.push(World { gone: true, mixed: true, ..self.crashed() });
+            }
             if self.phase == Phase::Write {
                 // The block was torn, or it arrived and nobody heard.
                 let mut torn = *self;
@@ -185,7 +215,7 @@ impl World {
             _ => None,
         };
         if let Some(message) = request {
-            for agent in (0..agents).filter(|agent| reach & (1 << agent) != 0) {
+            for agent in self.asked(setup).filter(|agent| reach & (1 << agent) != 0) {
                 if self.confirmed & (1 << agent) == 0 {
                     let (mut world, mut torn) = (*self, Vec::new());
                     world.agent(agent, message, variant, &mut torn);
@@ -224,10 +254,15 @@ impl World {
 
     /// The step that needs nobody else, where its condition is met.
     fn advance(&self, setup: &Setup, reach: u8, found: &mut Vec<World>) {
-        let (quorum, variant) = (setup.quorum, setup.variant);
+        let (quorum, variant) = (self.quorum(setup), setup.variant);
         let confirmed = self.confirmed.count_ones() as usize;
         let put = quorum.put() - usize::from(variant == Variant::PutQuorumOffByOne);
-        let destroy = quorum.destroy() - usize::from(variant == Variant::DestroyQuorumOffByOne);
+        let destroy = match variant {
+            Variant::DestroyQuorumOffByOne => quorum.destroy() - 1,
+            Variant::QuorumAtOnce => quorum.destroy(),
+            _ if self.mixed => quorum.agents(),
+            _ => quorum.destroy(),
+        };
         let mirrored = |root: u8| self.mirrors[..setup.mirrors].iter().all(|has| has & (1 << root) != 0);
         let to = |phase| World { phase, confirmed: 0, ..*self };
         let sealed = |root: u8| World {
@@ -242,9 +277,9 @@ impl World {
             Phase::OpenPut => {
                 // A mirror that fell behind catches up when it can be reached. A start waits for it only when there was no
                 // seal yet: later it has the root in force, for that was not written before.
-                let mut world = to(Phase::OpenDestroy);
+                let mut world = World { given: self.gone, ..to(Phase::OpenDestroy) };
                 for mirror in 0..setup.mirrors {
-                    if reach & (1 << (quorum.agents() + mirror)) != 0 {
+                    if reach & (1 << (setup.quorum.agents() + mirror)) != 0 {
                         world.mirrors[mirror] |= 1 << self.in_force;
                     }
                 }
@@ -307,7 +342,7 @@ impl World {
             }
             Phase::Keep => {
                 if confirmed >= destroy {
-                    found.push(sealed(self.fresh));
+                    found.push(World { mixed: false, ..sealed(self.fresh) });
                 }
             }
         }
