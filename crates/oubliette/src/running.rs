@@ -133,6 +133,7 @@ impl Served {
                 certificates: certificates(config)?,
             }),
             mirrors: embedded.mirrors.clone(),
+            escrow: embedded.escrow.clone(),
         };
         match &node {
             Some(node) => telemetry::node_role(&node.name, "holder"),

@@ -87,8 +87,10 @@ pub enum EscrowError {
 pub struct AgentReport {
     /// Its name.
     pub name: String,
-    /// It holds the root in force, and nothing else.
+    /// It holds the root in force, and nothing else. Not known while a seal is under way.
     pub current: bool,
+    /// No seal is under way, and it does not.
+    pub lags: bool,
     /// What the vault knows of it.
     pub state: AgentState,
 }
@@ -108,6 +110,8 @@ struct Inner {
     patience: Duration,
     probe: Arc<dyn Probe>,
     turn: Mutex<Turn>,
+    /// The slot in force, while no change is under way. Changed only by who has the turn.
+    settled: Mutex<Option<(usize, Root)>>,
     /// Agents may hold what was dealt in another way.
     mixed: AtomicBool,
     closed: AtomicBool,
@@ -119,8 +123,6 @@ struct Inner {
 struct Turn {
     /// The envelopes that were made last: a repeated call puts the same.
     made: Option<(Root, Vec<Envelope>)>,
-    /// The slot in force, while no change is under way.
-    settled: Option<(usize, Root)>,
     /// The epoch that the start found in force.
     found: Option<u64>,
 }
@@ -153,6 +155,7 @@ impl Escrowed {
             patience,
             probe,
             turn: Mutex::default(),
+            settled: Mutex::default(),
             mixed: AtomicBool::new(before == Before::Other),
             closed: AtomicBool::new(false),
             wake: Condvar::new(),
@@ -173,13 +176,14 @@ impl Escrowed {
         self.inner.mixed.load(Ordering::Acquire)
     }
 
-    /// What is known of every agent, in order.
+    /// What is known of every agent, in order. Waits for none of them.
     pub fn agents(&self) -> Vec<AgentReport> {
-        let in_force = self.inner.turn().settled.map(|(_, root)| root);
+        let in_force = self.inner.settled().map(|(_, root)| root);
         let report = |agent: &Agent| {
             let state = agent.state().clone();
-            let current = in_force.is_some_and(|root| state.confirmed == Some(self.inner.label(agent, root)));
-            AgentReport { name: agent.name.clone(), current, state }
+            let confirmed = in_force.map(|root| state.confirmed == Some(self.inner.label(agent, root)));
+            let (current, lags) = (confirmed == Some(true), confirmed == Some(false));
+            AgentReport { name: agent.name.clone(), current, lags, state }
         };
         self.inner.agents.iter().map(report).collect()
     }
@@ -206,7 +210,7 @@ impl SlotDevice for Escrowed {
         let inner = &self.inner;
         let mut turn = inner.turn();
         if let Some(root) = Root::of(block) {
-            turn.settled = None;
+            *inner.settled() = None;
             let in_force = inner.root(1 - slot.min(1))?;
             inner.put(&mut turn, block, root, in_force)?;
             inner.probe.reached(ROOT_PUT);
@@ -218,7 +222,7 @@ impl SlotDevice for Escrowed {
     fn rewrite_slot(&self, slot: usize, block: &[u8; SLOT_BYTES]) -> Result<(), SlotError> {
         let mut turn = self.inner.turn();
         if let Some(root) = Root::of(block) {
-            turn.settled = None;
+            *self.inner.settled() = None;
             self.inner.put(&mut turn, block, root, Some(root))?;
         }
         self.inner.register.rewrite_slot(slot, block)
@@ -229,7 +233,7 @@ impl SlotDevice for Escrowed {
     fn destroy_slot(&self, slot: usize) -> Result<(), SlotError> {
         let inner = &self.inner;
         let mut turn = inner.turn();
-        turn.settled = None;
+        *inner.settled() = None;
         let Some(successor) = inner.root(1 - slot.min(1))? else {
             if let Some(last) = inner.root(slot)? {
                 let keep = Keep::NothingUpTo(last.epoch);
@@ -241,7 +245,7 @@ impl SlotDevice for Escrowed {
         inner.probe.reached(REGISTER_DESTROYED);
         let only = |agent: &Agent| Goal::Keep(Keep::Only(inner.label(agent, successor)));
         inner.ask(inner.destroy(), "confirmed the old root destroyed", only)?;
-        turn.settled = Some((1 - slot, successor));
+        *inner.settled() = Some((1 - slot, successor));
         // Whoever was let go may have a part of the root that the start found, but of no later one.
         if *turn.found.get_or_insert(successor.epoch) < successor.epoch {
             inner.mixed.store(false, Ordering::Release);
@@ -253,6 +257,10 @@ impl SlotDevice for Escrowed {
 impl Inner {
     fn turn(&self) -> MutexGuard<'_, Turn> {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn settled(&self) -> MutexGuard<'_, Option<(usize, Root)>> {
+        self.settled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn root(&self, slot: usize) -> Result<Option<Root>, SlotError> {
@@ -332,8 +340,8 @@ impl Inner {
 
     /// Brings agents in line that are not, while no seal is under way. Waits for none of them.
     fn tend(&self) {
-        let turn = self.turn();
-        let Some((slot, root)) = turn.settled else { return };
+        let _turn = self.turn();
+        let Some((slot, root)) = *self.settled() else { return };
         let lagging = |agent: &&Agent| {
             let state = agent.state();
             state.pending == 0 && state.confirmed != Some(self.label(agent, root))

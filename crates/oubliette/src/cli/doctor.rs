@@ -135,6 +135,9 @@ async fn vault(config: &crate::config::Config, findings: &mut Findings) {
                     Some(cause) => findings.complain("mirror", &format!("{} ({}): {cause}", mirror.name, mirror.kind)),
                 }
             }
+            for agent in status.agents.iter().filter(|agent| agent.answers) {
+                findings.fine("escrow agent", &format!("{} does as it is asked", agent.name));
+            }
             if !status.sealing {
                 findings.complain("sealing", "seals are not being made; deletions stay due");
             } else if status.deletion_lag_seconds > 60 {

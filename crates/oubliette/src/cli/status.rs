@@ -55,6 +55,14 @@ pub async fn run(args: Args) -> Result<u8> {
         };
         println!("mirror          {} ({}): {standing}", mirror.name, mirror.kind);
     }
+    for agent in &status.agents {
+        let standing = match (agent.answers, agent.confirmed) {
+            (true, Some(epoch)) => format!("confirmed the root of epoch {epoch} and no other"),
+            (true, None) => "has confirmed nothing yet".to_owned(),
+            (false, _) => "AWAY, or it refuses".to_owned(),
+        };
+        println!("escrow agent    {}: {standing}", agent.name);
+    }
     for warning in &status.warnings {
         println!("warning         {warning}");
     }

@@ -11,8 +11,8 @@ use oubliette_store::media::Mirrored;
 use uuid::Uuid;
 
 use super::{
-    AsNode, Ask, AskOrder, CredentialView, ErasureProgress, Failure, LogView, MirrorView, PlanLine, PlanView,
-    StatusView, TenantView, Told,
+    AgentView, AsNode, Ask, AskOrder, CredentialView, ErasureProgress, Failure, LogView, MirrorView, PlanLine,
+    PlanView, StatusView, TenantView, Told,
 };
 use crate::backup::Backups;
 use crate::cli::exit;
@@ -208,6 +208,7 @@ async fn status(vault: &Vault, around: &Surroundings) -> Result<StatusView, Vaul
         lookups_ready: status.readiness.lookups,
         sealing: status.readiness.sealing,
         mirrors: MirrorView::all(around.mirrors.as_deref()),
+        agents: AgentView::all(around.escrow.as_deref()),
         node: around.node.as_ref().map(|node| node.name.clone()),
         fronts: around.node.as_ref().map_or_else(Vec::new, |node| (node.fronts)()),
     })

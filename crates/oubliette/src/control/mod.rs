@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use oubliette_core::model::Selector;
+use oubliette_store::escrow::{AgentReport, Escrowed};
 use oubliette_store::media::{MirrorStatus, Mirrored, Standing};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -266,6 +267,30 @@ impl MirrorView {
     }
 }
 
+/// An escrow agent.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentView {
+    /// Its name.
+    pub name: String,
+    /// It did what it was last asked.
+    pub answers: bool,
+    /// The epoch of the root that it last confirmed to hold, and no other.
+    pub confirmed: Option<u64>,
+}
+
+impl AgentView {
+    /// All agents as they are now.
+    pub fn all(escrow: Option<&Escrowed>) -> Vec<Self> {
+        let view = |agent: AgentReport| Self {
+            name: agent.name,
+            answers: agent.state.trouble.is_none(),
+            confirmed: agent.state.confirmed.map(|label| label.root.epoch),
+        };
+        escrow.map(Escrowed::agents).unwrap_or_default().into_iter().map(view).collect()
+    }
+}
+
 /// Figures of the vault.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -314,6 +339,9 @@ pub struct StatusView {
     /// The key state's mirrors.
     #[serde(default)]
     pub mirrors: Vec<MirrorView>,
+    /// The agents that hold the root in escrow.
+    #[serde(default)]
+    pub agents: Vec<AgentView>,
     /// The node that serves it, where several stand side by side.
     #[serde(default)]
     pub node: Option<String>,

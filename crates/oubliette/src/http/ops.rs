@@ -9,6 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use oubliette_core::service::Vault;
+use oubliette_store::escrow::Escrowed;
 use oubliette_store::media::Mirrored;
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -31,6 +32,8 @@ pub struct Ops {
     pub serving: Arc<Serving>,
     /// The key state's mirrors.
     pub mirrors: Option<Arc<Mirrored>>,
+    /// The agents that hold the root in escrow.
+    pub escrow: Option<Arc<Escrowed>>,
 }
 
 /// `/healthz`, `/readyz`, `/metrics`.
@@ -79,6 +82,7 @@ async fn vault_figures(State(ops): State<Ops>, headers: HeaderMap) -> Response {
     telemetry::record_readiness(&ops.vault.readiness());
     ops.serving.record();
     telemetry::record_mirrors(&MirrorView::all(ops.mirrors.as_deref()));
+    telemetry::record_agents(&ops.escrow.as_deref().map(Escrowed::agents).unwrap_or_default());
     figures(ops.metrics_token.as_deref(), &headers)
 }
 

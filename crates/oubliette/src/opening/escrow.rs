@@ -148,7 +148,7 @@ pub fn troubles(escrow: &Escrowed) -> Vec<String> {
         let name = &agent.name;
         if let Some(trouble) = &agent.state.trouble {
             texts.push(format!("escrow agent {name}: {trouble}"));
-        } else if !agent.current {
+        } else if agent.lags {
             texts.push(format!(
                 "escrow agent {name} has not confirmed yet that it holds the root in force and no other"
             ));

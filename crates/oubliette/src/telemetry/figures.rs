@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use jiff::Timestamp;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use oubliette_core::service::{Readiness, Status};
+use oubliette_store::escrow::AgentReport;
 
 use super::table::{FIGURES, Kind};
 use crate::control::MirrorView;
@@ -110,6 +111,15 @@ pub fn record_readiness(ready: &Readiness) {
         [("lease", ready.leased), ("lookups", ready.lookups), ("sealing", ready.sealing), ("flushes", !ready.poisoned)];
     for (part, fine) in parts {
         metrics::gauge!("oubliette_ready", "part" => part).set(truth(fine));
+    }
+}
+
+/// Copies how the escrow agents stand into the recorder.
+pub fn record_agents(agents: &[AgentReport]) {
+    for agent in agents {
+        let name = agent.name.clone();
+        metrics::gauge!("oubliette_agent_answers", "agent" => name.clone()).set(truth(agent.state.trouble.is_none()));
+        metrics::gauge!("oubliette_agent_went_back", "agent" => name).set(agent.state.went_back as f64);
     }
 }
 

@@ -8,7 +8,7 @@ mod register;
 mod table;
 
 pub use certificate::expires;
-pub use figures::{Serving, node_role, record_mirrors, record_readiness, record_status, recorder};
+pub use figures::{Serving, node_role, record_agents, record_mirrors, record_readiness, record_status, recorder};
 pub use logs::init_logs;
 pub use probes::SealTimer;
 pub use register::WatchedRegister;

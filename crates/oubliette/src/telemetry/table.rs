@@ -99,6 +99,18 @@ pub const FIGURES: &[Figure] = &[
         "1 when this mirror of the key state holds all of it; at 0 nothing is sealed",
     ),
     figure("oubliette_mirror_behind_seconds", Kind::Gauge, &["mirror"], "for how long it has not; 0 when it does"),
+    figure(
+        "oubliette_agent_answers",
+        Kind::Gauge,
+        &["agent"],
+        "1 when this escrow agent did what it was last asked; with too few of them at 1 nothing is sealed",
+    ),
+    figure(
+        "oubliette_agent_went_back",
+        Kind::Gauge,
+        &["agent"],
+        "how often it held a root again that it had destroyed: a copy of its register exists",
+    ),
     figure("oubliette_deletion_lag_seconds", Kind::Gauge, &[], "age of the oldest erasure that is not sealed yet"),
     figure("oubliette_erasures_unsealed", Kind::Gauge, &[], "erasures accepted and not sealed yet"),
     figure(

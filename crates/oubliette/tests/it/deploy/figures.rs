@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use oubliette::telemetry::{FIGURES, Kind, reference};
 use oubliette_proof::note::{KeyKind, SigningKey};
 
-use crate::program::{Place, assert_current, repository};
+use crate::escrow::Rig;
+use crate::program::{assert_current, repository};
 
 #[test]
 fn the_page_of_figures_is_current() {
@@ -34,24 +35,21 @@ fn told(answer: &str) -> BTreeMap<String, BTreeSet<String>> {
 
 #[tokio::test]
 async fn a_vault_at_work_gives_out_exactly_the_figures_of_the_table() {
-    let place = Place::new();
+    // With a mirror and an agent.
+    let rig = tokio::task::spawn_blocking(|| Rig::with_mirrors(1, None, vec!["cellar"])).await.unwrap();
+    let place = &rig.place;
     let key = rcgen::KeyPair::generate().unwrap();
     let certificate = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
     std::fs::write(place.join("cert.pem"), certificate.pem()).unwrap();
     let witness = SigningKey::generate("witness.example", KeyKind::Cosigner).unwrap();
     std::fs::write(place.join("key.pem"), key.serialize_pem()).unwrap();
-    std::fs::write(
-        place.join("oubliette.toml"),
-        format!(
-            "[storage]\ndata = \"vault\"\naccept_unverified_register = true\n\
-             [tls]\ncertificate_file = \"cert.pem\"\nkey_file = \"key.pem\"\n\
-             [mirrors]\nplaces = [\"cellar=folder:{}\"]\n\
-             [transparency]\nwitnesses = [\"http://127.0.0.1:9/ {}\"]\n",
-            place.join("cellar").display(),
-            witness.verifier(),
-        ),
-    )
-    .unwrap();
+    let mut config = std::fs::read_to_string(place.join("oubliette.toml")).unwrap();
+    config += &format!(
+        "[tls]\ncertificate_file = \"cert.pem\"\nkey_file = \"key.pem\"\n\
+         [transparency]\nwitnesses = [\"http://127.0.0.1:9/ {}\"]\n",
+        witness.verifier(),
+    );
+    std::fs::write(place.join("oubliette.toml"), config).unwrap();
     let mut server = place.serve(&["--config", "oubliette.toml"]);
     let url = server.wait_for_endpoint().replace("127.0.0.1", "localhost");
     let arguments = ["token", "create", "--config", "oubliette.toml", "--kind", "native", "--json"];
@@ -86,6 +84,8 @@ async fn a_vault_at_work_gives_out_exactly_the_figures_of_the_table() {
     }
     assert_eq!(value("oubliette_figures_fresh "), 1.0);
     assert_eq!(value("oubliette_root_store_reachable "), 1.0);
+    assert_eq!(value("oubliette_agent_answers{agent=\"agent-0\"} "), 1.0);
+    assert_eq!(value("oubliette_agent_went_back{agent=\"agent-0\"} "), 0.0);
     assert!(value("oubliette_seals_total ") >= 1.0);
     assert!(value("oubliette_data_free_bytes ") > 0.0);
     assert!(value("oubliette_data_free_bytes ") <= value("oubliette_data_size_bytes "));

@@ -106,7 +106,7 @@ impl TestVault {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let serving = Arc::default();
-        let ops = Ops { vault, log: true, metrics: false, metrics_token: None, serving, mirrors: None };
+        let ops = Ops { vault, log: true, metrics: false, metrics_token: None, serving, mirrors: None, escrow: None };
         let router = service(app.clone(), ops, Arc::new(|| panic!("the vault is poisoned")));
         let stop = CancellationToken::new();
         let until = stop.clone().cancelled_owned();
