@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 
 use super::depot::Keep;
 use super::envelope::{self, Envelope, Label, is_name};
-use super::link::{Agent, AgentLink, AgentState, Goal};
+use super::link::{Agent, AgentLink, AgentState, Dealings, Goal};
 use super::recovery_key::KeyId;
 use super::{PublicKey, Quorum, Root};
 
@@ -62,6 +62,9 @@ pub struct EscrowOptions {
     pub agents: Vec<(String, Box<dyn AgentLink>)>,
     /// How the root lay with them before.
     pub before: Before,
+    /// The last epoch that an agent of this name confirmed to hold alone, as far as an earlier process noted it: one that shows
+    /// an older root was set back to a copy.
+    pub confirmed: Vec<(String, u64)>,
     /// How long a call waits for enough of them before it says [`SlotError::Again`].
     pub patience: Duration,
     /// Told of named moments.
@@ -130,7 +133,7 @@ struct Turn {
 impl Escrowed {
     /// Puts agents beside a register. Asks nothing of anybody yet.
     pub fn new(register: Arc<dyn SlotDevice>, options: EscrowOptions) -> Result<Self, EscrowError> {
-        let EscrowOptions { instance, fence, key, quorum, agents, before, patience, probe } = options;
+        let EscrowOptions { instance, fence, key, quorum, agents, before, confirmed, patience, probe } = options;
         let distinct = agents.iter().enumerate().all(|(at, (name, _))| {
             is_name(name) && !agents[..at].iter().any(|(other, _)| other.eq_ignore_ascii_case(name))
         });
@@ -141,7 +144,9 @@ impl Escrowed {
             return Err(EscrowError::Quorum);
         }
         let start = |(at, (name, link)): (usize, (String, Box<dyn AgentLink>))| {
-            Agent::start(name, at as u8 + 1, instance, fence, link).map_err(EscrowError::Thread)
+            let confirmed = confirmed.iter().find(|(known, _)| *known == name).map_or(0, |(_, epoch)| *epoch);
+            let of = Dealings { number: at as u8 + 1, instance, fence, confirmed };
+            Agent::start(name, of, link).map_err(EscrowError::Thread)
         };
         let agents = agents.into_iter().enumerate().map(start).collect::<Result<_, _>>()?;
         let key_id = key.id();

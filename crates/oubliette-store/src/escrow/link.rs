@@ -67,18 +67,22 @@ pub(super) struct Agent {
     jobs: Sender<Job>,
 }
 
+/// What an agent is to this vault.
+pub(super) struct Dealings {
+    pub(super) number: u8,
+    pub(super) instance: [u8; 16],
+    pub(super) fence: u64,
+    /// The highest epoch that it ever confirmed to be the only one it holds.
+    pub(super) confirmed: u64,
+}
+
 impl Agent {
-    pub(super) fn start(
-        name: String,
-        number: u8,
-        instance: [u8; 16],
-        fence: u64,
-        link: Box<dyn AgentLink>,
-    ) -> io::Result<Self> {
+    pub(super) fn start(name: String, of: Dealings, link: Box<dyn AgentLink>) -> io::Result<Self> {
+        let Dealings { number, instance, fence, confirmed: highest } = of;
         let state = Arc::new(Mutex::new(AgentState::default()));
         let (jobs, queue) = channel();
         let mut talk =
-            Talk { name: name.clone(), instance, fence, link, session: None, highest: 0, state: Arc::clone(&state) };
+            Talk { name: name.clone(), instance, fence, link, session: None, highest, state: Arc::clone(&state) };
         std::thread::Builder::new().name(format!("agent {name}")).spawn(move || talk.run(&queue))?;
         Ok(Self { name, number, state, jobs })
     }

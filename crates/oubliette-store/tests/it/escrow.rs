@@ -99,6 +99,7 @@ struct Keys {
     key: PublicKey,
     fence: u64,
     before: Before,
+    confirmed: Vec<(String, u64)>,
 }
 
 fn config() -> ForestConfig {
@@ -111,7 +112,7 @@ impl Keys {
         let agents = (0..quorum.agents()).map(|_| TestAgent::new()).collect();
         let key = secret.public().unwrap();
         let (folder, register, before) = (tempfile::tempdir().unwrap(), Arc::default(), Before::Same);
-        (Self { folder, register, agents, quorum, key, fence: 0, before }, secret)
+        (Self { folder, register, agents, quorum, key, fence: 0, before, confirmed: Vec::new() }, secret)
     }
 
     fn escrowed(&self) -> Arc<Escrowed> {
@@ -124,6 +125,7 @@ impl Keys {
             quorum: self.quorum,
             agents: agents.collect(),
             before: self.before,
+            confirmed: self.confirmed.clone(),
             patience: Duration::from_secs(10),
             probe: Arc::new(NoProbe),
         };
@@ -286,6 +288,25 @@ fn an_agent_that_comes_back_with_an_old_register_is_noticed_and_forgets_again() 
     seal(&forest).unwrap();
     soon("noticed", || register.agents()[1].state.went_back == 1);
     soon("forgotten again", || keys.agents[1].epochs() == [3]);
+}
+
+#[test]
+fn a_register_that_was_set_back_while_no_vault_ran_is_noticed_by_the_next_process() {
+    let (mut keys, _) = Keys::new(shared());
+    let (forest, register) = keys.create();
+    soon("all in line", || register.agents().iter().all(|agent| agent.current));
+    let copy = *keys.agents[1].slots.lock().unwrap();
+    seal(&forest).unwrap();
+    soon("one root everywhere", || register.agents().iter().all(|agent| agent.current));
+    let confirmed = register.agents().into_iter().map(|agent| (agent.name, agent.state.confirmed.unwrap().root.epoch));
+    keys.confirmed = confirmed.collect();
+    drop((forest, register));
+    *keys.agents[1].slots.lock().unwrap() = copy;
+    keys.agents[1].start_anew();
+    let (_forest, register) = keys.open().unwrap();
+    soon("forgotten again", || keys.agents[1].epochs() == [2]);
+    let went_back: Vec<u64> = register.agents().iter().map(|agent| agent.state.went_back).collect();
+    assert_eq!(went_back, [0, 1, 0]);
 }
 
 #[test]

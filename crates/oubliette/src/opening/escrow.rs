@@ -47,7 +47,8 @@ pub(super) fn beside(config: &Config, leaving: &[String], ground: Ground) -> Res
     let Ground { register, key_state, mirrored, instance, fence, probe } = ground;
     let agents = place.agents.iter().map(|(name, _)| name.clone()).collect();
     let dealt = Dealt::As(Arrangement { restore: place.quorum.restore(), agents });
-    let before = note_before(&key_state, mirrored.as_deref(), &dealt, keyforest::newest_epoch(&*register)?)?;
+    let (before, confirmed) =
+        note_before(&key_state, mirrored.as_deref(), &dealt, keyforest::newest_epoch(&*register)?)?;
     let EscrowPlace { key, agents, quorum, files } = place;
     let link = |(name, url): (String, String)| {
         let link = HttpsAgent::new(&url, &files);
@@ -58,26 +59,29 @@ pub(super) fn beside(config: &Config, leaving: &[String], ground: Ground) -> Res
     // Two requests to one agent may follow each other before its answer is missed.
     let patience = files.timeout * 2;
     let instance = instance.into_bytes();
-    let options = EscrowOptions { instance, fence, key, quorum, agents, before, patience, probe };
+    let options = EscrowOptions { instance, fence, key, quorum, agents, before, confirmed, patience, probe };
     let escrow = Escrowed::new(register, options).map_err(|error| OpenError::Escrow(io::Error::other(error)))?;
     Ok(Some(Held { escrow: Arc::new(escrow), key_state, dealt }))
 }
 
 /// Notes who is about to be given roots, and how, durably and before it happens. From now on none of them leaves without a
-/// word.
+/// word. What they confirmed to earlier processes comes back.
 fn note_before(
     key_state: &Arc<dyn Medium>,
     mirrored: Option<&Mirrored>,
     dealt: &Dealt,
     epoch: Option<u64>,
-) -> Result<Before, OpenError> {
-    let Dealt::As(Arrangement { agents, .. }) = dealt else { return Ok(Before::Other) };
+) -> Result<(Before, Vec<(String, u64)>), OpenError> {
+    let Dealt::As(Arrangement { agents, .. }) = dealt else { return Ok((Before::Other, Vec::new())) };
     let state = || mirrored.map_or_else(|| Uuid::new_v4().into_bytes(), Mirrored::state);
-    let mut before = Before::Same;
+    let (mut before, mut confirmed) = (Before::Same, Vec::new());
     let noted = Parties::change(key_state, state, |parties| {
         let mut news = false;
         for agent in agents {
             news |= parties.join(PartyKind::Agent, agent, epoch.unwrap_or_default());
+            // Who joins has confirmed nothing yet.
+            let known = parties.get(PartyKind::Agent, agent).filter(|known| known.confirmed > known.joined);
+            confirmed.extend(known.map(|known| (agent.clone(), known.confirmed)));
         }
         if *parties.dealt() == Dealt::Nothing {
             news |= parties.deal(dealt.clone());
@@ -88,7 +92,7 @@ fn note_before(
         news
     });
     noted.map_err(OpenError::KeyPages)?;
-    Ok(before)
+    Ok((before, confirmed))
 }
 
 impl Held {
