@@ -18,8 +18,6 @@ pub async fn finish(from: &Config, to: &Config) -> Result<Figures, MoveError> {
     let probe = opening::program_probe();
     let _lock = opening::lock_data(from)?;
     let old = opening::embedded(from, &probe, None).await?;
-    // Agents forget the old root with the register.
-    let old = opening::with_agents(from, old, &probe).await?;
     let done = finish_from(&old, to, &probe).await;
     old.metadata.close().await;
     done

@@ -462,27 +462,6 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     tokio::task::spawn_blocking(work).await.map_err(|_| OpenError::Torn("opening the vault was cut short"))
 }
 
-/// Puts the agents beside the register of an embedded vault that is not opened as a whole.
-pub(crate) async fn with_agents(
-    config: &Config,
-    engines: Engines,
-    probe: &Arc<dyn Probe>,
-) -> Result<Engines, OpenError> {
-    let ground = escrow::Ground {
-        register: Arc::clone(&engines.register),
-        key_state: Arc::clone(&engines.packs) as Arc<dyn Medium>,
-        mirrored: None,
-        instance: engines.metadata.instance().await?.instance,
-        fence: 0,
-        probe: Arc::clone(probe),
-    };
-    let config = config.clone();
-    Ok(match blocking(move || escrow::beside(&config, &[], ground)).await?? {
-        Some(held) => Engines { register: held.escrow, ..engines },
-        None => engines,
-    })
-}
-
 /// The limits of the key state that the configuration gives.
 pub(crate) fn forest_limits(config: &Config) -> ForestConfig {
     ForestConfig {
