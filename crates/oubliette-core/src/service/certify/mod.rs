@@ -36,6 +36,10 @@ pub struct Certifier {
     ledger: Option<Ledger>,
     /// When arrivals were last told of.
     arrivals_at: Option<Timestamp>,
+    /// More of them are there than one entry took.
+    arrivals_left: bool,
+    /// Rounds in which seals waited for those, one after the other.
+    rounds_of_arrivals: u32,
     /// Contents that a restored copy has rows of and no key.
     without_key: Option<Arc<LeafSet>>,
 }
@@ -53,6 +57,9 @@ pub enum Eagerness {
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What failed is tried again after this, and then ever later.
 const AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];
+
+/// Rounds at a clean stop: some hundred thousand items.
+const ROUNDS_AT_A_STOP: u32 = 64;
 
 /// Works until the vault closes.
 pub async fn work(inner: Weak<Inner>) {
@@ -93,11 +100,18 @@ impl Inner {
         if self.shared.is_poisoned() {
             return;
         }
-        if let Err(error) = self.certify(&mut *self.certifier.lock().await, Eagerness::All).await {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "the log was not told everything; the next start will"
-            );
+        for _ in 0..ROUNDS_AT_A_STOP {
+            match self.certify(&mut *self.certifier.lock().await, Eagerness::All).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the log was not told everything; the next start will"
+                    );
+                    return;
+                }
+            }
         }
     }
 }

@@ -31,6 +31,8 @@ const ARRIVALS_EVERY: SignedDuration = SignedDuration::from_secs(60);
 const ITEMS: usize = 16_384;
 /// Rows of arrivals looked at in one round.
 const ARRIVAL_ROWS: usize = 4_096;
+/// Rounds that seals wait for what came in before them.
+const ROUNDS_OF_ARRIVALS: u32 = 256;
 /// Seals told of in one round.
 const SEALS: usize = 1_000;
 /// Erasures looked at in one round; more only when one seal made more.
@@ -57,6 +59,16 @@ struct Plan {
 pub(super) struct Made {
     pub(super) entry: Entry,
     pub(super) noted: Noted,
+}
+
+impl Made {
+    /// Items that came in.
+    fn arrivals(&self) -> u64 {
+        match &self.entry.body {
+            Body::Ingest(batch) => batch.count,
+            _ => 0,
+        }
+    }
 }
 
 pub(super) enum Noted {
@@ -94,11 +106,20 @@ impl Inner {
             // First what an earlier run settled: what came in since belongs before the seals that come next.
             seals.clear();
         }
-        let (erasures, cut) = self.erasures_of(&mut seals).await?;
-        let more = left || cut || seals.len() == SEALS;
+        let (mut erasures, cut) = self.erasures_of(&mut seals).await?;
+        let mut more = left || cut || seals.len() == SEALS;
 
         let eager = if erasures.is_empty() { eager } else { Eagerness::All };
         let (plan, arrivals, removals) = self.settle_plan(certifier, fresh, eager).await?;
+        more |= certifier.arrivals_left;
+        if certifier.arrivals_left && !erasures.is_empty() && certifier.rounds_of_arrivals < ROUNDS_OF_ARRIVALS {
+            // What is erased may be among those.
+            certifier.rounds_of_arrivals += 1;
+            seals.clear();
+            erasures.clear();
+        } else {
+            certifier.rounds_of_arrivals = 0;
+        }
         if seals.is_empty() && plan.arrivals.is_empty() && plan.removals.is_empty() {
             certifier.ledger = Some(ledger);
             return Ok(false);
@@ -116,7 +137,7 @@ impl Inner {
         self.append(&mut ledger, &made).await?;
         let noted: Vec<Mark> = made.iter().filter_map(|made| Mark::of(&made.entry.body)).collect();
         self.shared.probe.reached("certify.appended");
-        let told_of_arrivals = made.iter().any(|made| matches!(made.noted, Noted::Ingest { .. }));
+        let told_of_arrivals: u64 = made.iter().map(Made::arrivals).sum();
         let mut writes = notes(&ledger, made)?;
         writes.extend(seals_done.map(Write::DeleteSeals));
         writes.push(ledger.note(&noted));
@@ -126,8 +147,9 @@ impl Inner {
         self.apply_unchecked("log.noted", writes).await?;
         ledger.noted(&noted);
         self.shared.probe.reached("certify.noted");
-        if told_of_arrivals {
-            self.arrived.store(0, Ordering::Relaxed);
+        if told_of_arrivals > 0 {
+            let left = |arrived: u64| Some(arrived.saturating_sub(told_of_arrivals));
+            let _ = self.arrived.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left);
             certifier.arrivals_at = Some(now);
         }
         certifier.ledger = Some(ledger);
@@ -177,6 +199,7 @@ impl Inner {
         let now = self.clock.now();
         let last = *certifier.arrivals_at.get_or_insert(now);
         let due = eager == Eagerness::All
+            || std::mem::take(&mut certifier.arrivals_left)
             || self.arrived.load(Ordering::Relaxed) >= ITEMS as u64
             || now.duration_since(last) >= ARRIVALS_EVERY
             || now < last;
@@ -191,6 +214,7 @@ impl Inner {
                 items <= ITEMS
             });
             let fits = fits.count().max(1);
+            certifier.arrivals_left = arrivals.len() > fits || arrivals.len() == ARRIVAL_ROWS;
             arrivals.truncate(fits);
         }
         let removals = self.metadata.removals_due(REMOVALS).await.map_err(port)?;
