@@ -16,7 +16,7 @@ use crate::probe::{Broken, Probe, broken};
 use crate::readback::{self, PageError};
 use crate::root::RootPage;
 use crate::secret::{Key, KeySource};
-use crate::state::{Chunk, Delta, Group, State, height, pages_at};
+use crate::state::{Chunk, Delta, Group, State, Stored, height, pages_at};
 use crate::{Change, ForestError, SealError};
 
 /// Bits of a leaf number below the number of its level-1 page.
@@ -126,7 +126,7 @@ pub(crate) fn build(plan: &Plan<'_>, writer: &mut Writer<'_>) -> Result<Built, S
     let groups = climb(plan, buckets, moved, writer, &mut keys, &mut free)?;
     let (attachment_ref, attachment) = attach(plan, writer, &mut keys, &mut free)?;
     let head = groups_head(state, &groups, height(buckets));
-    free(state.root_at.0, state.root_at.1);
+    free(state.root_at.pack, state.root_at.bytes());
     let root = Box::new(RootPage {
         epoch: state.root.epoch + 1,
         pins: plan.change.pins,
@@ -143,14 +143,7 @@ pub(crate) fn build(plan: &Plan<'_>, writer: &mut Writer<'_>) -> Result<Built, S
     });
     let root_ref = Box::new(writer.place(&root.seal(keys.fresh().map_err(SealError::NotDone)?))?);
     writer.hand_over()?;
-    let delta = Delta {
-        root,
-        root_hash: root_ref.hash,
-        root_at: (root_ref.pack, root_ref.stored()),
-        attachment,
-        chunks,
-        groups,
-    };
+    let delta = Delta { root, root_hash: root_ref.hash, root_at: Stored::from(&*root_ref), attachment, chunks, groups };
     Ok(Built { delta, root: root_ref, punctured, freed, rebuilt })
 }
 

@@ -19,7 +19,7 @@ use crate::probe::{
 };
 use crate::readback::{PageError, ReadBack, read};
 use crate::root::{Block, RootPage, Slot};
-use crate::state::{Chunk, Group, State, height, pages_at};
+use crate::state::{Chunk, Group, State, Stored, height, pages_at};
 use crate::verify::Check;
 use crate::{Change, ForestConfig, ForestError, OpenReport, Pins, SealError, Stores, packs};
 
@@ -175,7 +175,8 @@ pub(crate) fn read_slot(register: &dyn SlotDevice, slot: usize) -> Result<Block,
     register.read_slot(slot).map(Block).map_err(io("reading the register"))
 }
 
-/// Loads every page above the bucket pages. What the last seal wrote is read from the device, bucket pages included.
+/// Loads every page above the bucket pages. What the last seal wrote is read from the device, bucket pages included. Older
+/// bucket pages are not read, but their packs are there and long enough to hold them.
 fn load(medium: &Arc<dyn Medium>, slot: Option<&Slot>) -> Result<State, ForestError> {
     let Some(slot) = slot else { return Err(ForestError::NoRoot) };
     let epoch = slot.epoch;
@@ -199,15 +200,14 @@ fn load(medium: &Arc<dyn Medium>, slot: Option<&Slot>) -> Result<State, ForestEr
     }
 
     // From where the last seal began: that is what a flush that lied could have lost.
-    let lengths = medium.list().map_err(io("listing the packs"))?;
-    let spans =
-        lengths.into_iter().filter_map(|(name, len)| Some((packs::number(&name)?, len))).filter_map(|(pack, len)| {
-            match pack.cmp(&root.from_pack) {
-                std::cmp::Ordering::Less => None,
-                std::cmp::Ordering::Equal => Some((pack, (root.from_offset.min(len), len))),
-                std::cmp::Ordering::Greater => Some((pack, (0, len))),
-            }
-        });
+    let found = medium.list().map_err(io("listing the packs"))?;
+    let lengths: BTreeMap<u32, u64> =
+        found.into_iter().filter_map(|(name, len)| Some((packs::number(&name)?, len))).collect();
+    let spans = lengths.iter().filter_map(|(&pack, &len)| match pack.cmp(&root.from_pack) {
+        std::cmp::Ordering::Less => None,
+        std::cmp::Ordering::Equal => Some((pack, (root.from_offset.min(len), len))),
+        std::cmp::Ordering::Greater => Some((pack, (0, len))),
+    });
     let mut device = ReadBack::new(medium.clone(), Arc::new(spans.collect()));
     let mut page = |reference: &PageRef, level: u8, index: u64, what: &'static str| {
         if device.spans(reference) {
@@ -270,14 +270,23 @@ fn load(medium: &Arc<dyn Medium>, slot: Option<&Slot>) -> Result<State, ForestEr
         None => Vec::new(),
         Some(reference) => page(reference, LEVEL_ATTACHMENT, 0, "the attachment")?[1..].to_vec(),
     };
-    Ok(State {
+    let state = State {
         root_hash: slot.page.hash,
-        root_at: (slot.page.pack, slot.page.stored()),
+        root_at: Stored::from(&slot.page),
         root,
         attachment: Arc::new(Zeroizing::new(attachment)),
         chunks,
         groups,
-    })
+    };
+    // Whoever serves without them seals without them, and then every other copy of them is let go as well.
+    for page in state.pages() {
+        match lengths.get(&page.pack) {
+            None => return Err(stop("a pack is missing")),
+            Some(len) if *len < page.end() => return Err(stop("a pack is cut short")),
+            Some(_) => {}
+        }
+    }
+    Ok(state)
 }
 
 fn find(groups: &[Vec<Arc<Group>>], level: u8, index: u64) -> Option<&PageRef> {

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::Pins;
 use crate::ggm::BUCKET;
-use crate::page::{Entry, EntryView, FAN_OUT, PageRef};
+use crate::page::{Entry, EntryView, FAN_OUT, FRAME_HEAD, PageRef};
 use crate::root::RootPage;
 use crate::secret::Key;
 
@@ -78,12 +78,41 @@ pub(crate) struct Group {
     pub(crate) refs: Vec<Option<PageRef>>,
 }
 
+/// Where a page lies and what its ciphertext must hash to, without its key.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Stored {
+    pub(crate) pack: u32,
+    /// Length of the ciphertext.
+    pub(crate) len: u32,
+    /// Offset of the frame.
+    pub(crate) offset: u64,
+    pub(crate) hash: [u8; 32],
+}
+
+impl Stored {
+    /// Bytes the page takes in its pack.
+    pub(crate) fn bytes(&self) -> u64 {
+        u64::from(self.len) + FRAME_HEAD as u64
+    }
+
+    /// Where the page ends in its pack.
+    pub(crate) fn end(&self) -> u64 {
+        self.offset.saturating_add(self.bytes())
+    }
+}
+
+impl From<&PageRef> for Stored {
+    fn from(page: &PageRef) -> Self {
+        Self { pack: page.pack, len: page.len, offset: page.offset, hash: page.hash }
+    }
+}
+
 /// Everything a seal changes, built aside.
 pub(crate) struct Delta {
     /// In a place of its own, as in [`State`]: what is moved leaves a copy behind, and this holds keys.
     pub(crate) root: Box<RootPage>,
     pub(crate) root_hash: [u8; 32],
-    pub(crate) root_at: (u32, u64),
+    pub(crate) root_at: Stored,
     pub(crate) attachment: Option<Arc<Zeroizing<Vec<u8>>>>,
     /// By page number of level 1; `None`: nothing is left of it.
     pub(crate) chunks: Vec<(usize, Option<Arc<Chunk>>)>,
@@ -104,8 +133,8 @@ pub(crate) struct Retired {
 pub(crate) struct State {
     pub(crate) root: Box<RootPage>,
     pub(crate) root_hash: [u8; 32],
-    /// Pack of the root page and the bytes it takes there.
-    pub(crate) root_at: (u32, u64),
+    /// Where the root page lies.
+    pub(crate) root_at: Stored,
     pub(crate) attachment: Arc<Zeroizing<Vec<u8>>>,
     pub(crate) chunks: Vec<Option<Arc<Chunk>>>,
     /// `groups[h]` refers to the pages of level `h + 1`, 64 to a group; the last one holds the tree head alone.
@@ -132,7 +161,7 @@ impl State {
         Self {
             root,
             root_hash: [0; 32],
-            root_at: (0, 0),
+            root_at: Stored::default(),
             attachment: Arc::default(),
             chunks: Vec::new(),
             groups: Vec::new(),
@@ -162,15 +191,19 @@ impl State {
         group.refs.get((index % FAN_OUT) as usize)?.as_ref()
     }
 
+    /// Where every page lies that this state needs, its root page among them.
+    pub(crate) fn pages(&self) -> impl Iterator<Item = Stored> + '_ {
+        let groups = self.groups.iter().flatten().flat_map(|group| group.refs.iter().flatten());
+        let buckets = self.chunks.iter().flatten().flat_map(|chunk| chunk.pages());
+        let below = groups.chain(buckets).chain(&self.root.attachment);
+        std::iter::once(self.root_at).chain(below.map(Stored::from))
+    }
+
     /// Bytes in use by pack.
     pub(crate) fn live_bytes(&self) -> BTreeMap<u32, u64> {
         let mut live = BTreeMap::new();
-        let mut add = |pack: u32, bytes: u64| *live.entry(pack).or_default() += bytes;
-        add(self.root_at.0, self.root_at.1);
-        let groups = self.groups.iter().flatten().flat_map(|group| group.refs.iter().flatten());
-        let buckets = self.chunks.iter().flatten().flat_map(|chunk| chunk.pages());
-        for reference in groups.chain(buckets).chain(&self.root.attachment) {
-            add(reference.pack, reference.stored());
+        for page in self.pages() {
+            *live.entry(page.pack).or_default() += page.bytes();
         }
         live
     }

@@ -1,5 +1,6 @@
 //! Single faults at chosen places, and what must follow.
 
+use keyforest::media::Medium;
 use keyforest::{Broken, Change, Forest, ForestConfig, ForestError, Leaf, LeafSet, LeafStatus, Pins, SealError};
 
 use crate::history::config;
@@ -243,7 +244,6 @@ fn a_journal_with_a_hole_is_noticed() {
         forest.journal_append(&vec![n; 200_000]).unwrap();
     }
     drop(forest);
-    use keyforest::media::Medium;
     let first = sim.files().into_iter().find(|(name, _)| name.starts_with("journal-")).unwrap().0;
     sim.remove(&first).unwrap();
     assert!(matches!(Forest::open(sim.stores(), config()), Err(ForestError::JournalGap { position: 1 })));
@@ -295,4 +295,37 @@ fn a_journal_record_that_is_put_off_leaves_its_position_to_the_next() {
     let (forest, _) = Forest::open(sim.stores(), config()).unwrap();
     assert_eq!(forest.journal().unwrap(), [(1, b"one".to_vec()), (2, b"two".to_vec())]);
     assert_eq!(forest.journal_append(b"three").unwrap(), 3);
+}
+
+/// A forest whose oldest pack the last seal did not touch, though pages of it are needed.
+fn of_many_packs(sim: &Sim) -> Forest {
+    let forest = Forest::create(sim.stores(), ForestConfig { provision_buckets: 40, ..config() }, b"", Pins::default());
+    let forest = forest.unwrap();
+    let puncture = (0..40).map(|bucket| Leaf(bucket * 1024 + 7)).collect();
+    forest.seal(&Change { puncture, ..Change::default() }).unwrap();
+    for leaf in 1..7 {
+        forest.seal(&Change { attachment: Some(vec![1; 10]), ..erase(leaf) }).unwrap();
+    }
+    forest
+}
+
+#[test]
+fn an_older_pack_that_is_missing_or_too_short_stops_the_vault_and_nothing_is_overwritten() {
+    for keep in [None, Some(9000)] {
+        let sim = Sim::new(17);
+        drop(of_many_packs(&sim));
+        let first = sim.files().into_iter().find(|(name, _)| name.starts_with("pack-")).unwrap().0;
+        match keep {
+            None => sim.remove(&first).unwrap(),
+            Some(len) => sim.truncate(&first, len).unwrap(),
+        }
+        let register = sim.register();
+        let reason = if keep.is_none() { "a pack is missing" } else { "a pack is cut short" };
+        let opened = Forest::open(sim.stores(), config()).map(drop);
+        assert!(
+            matches!(opened, Err(ForestError::PagesDoNotOpen { epoch: 8, reason: told }) if told == reason),
+            "{opened:?}"
+        );
+        assert_eq!(sim.register(), register);
+    }
 }
