@@ -32,6 +32,7 @@ mod secret;
 mod state;
 mod types;
 mod verify;
+mod vouch;
 
 #[cfg(test)]
 mod golden_tests;

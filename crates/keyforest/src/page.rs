@@ -109,12 +109,18 @@ pub(crate) fn seal_page(key: Key, level: u8, index: u64, len: usize, fill: impl 
 
 /// Opens a frame read from a pack, checking length, hash, position in the tree and tag. `None` when anything is off.
 pub(crate) fn open_page(reference: &PageRef, level: u8, index: u64, frame: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    let (head, ciphertext) = frame.split_at_checked(FRAME_HEAD)?;
-    let framed = head.starts_with(FRAME_MAGIC) && head[4..] == reference.len.to_le_bytes();
-    if !framed || ciphertext.len() != reference.len as usize || sha256(ciphertext) != reference.hash {
+    if !is_frame(frame, reference.len, &reference.hash) {
         return None;
     }
-    open_ciphertext(&reference.key, level, index, ciphertext)
+    open_ciphertext(&reference.key, level, index, &frame[FRAME_HEAD..])
+}
+
+/// Whether these bytes are the frame of a ciphertext of this length and hash.
+pub(crate) fn is_frame(frame: &[u8], len: u32, hash: &[u8; 32]) -> bool {
+    frame.split_at_checked(FRAME_HEAD).is_some_and(|(head, ciphertext)| {
+        let framed = head.starts_with(FRAME_MAGIC) && head[4..] == len.to_le_bytes();
+        framed && ciphertext.len() == len as usize && sha256(ciphertext) == *hash
+    })
 }
 
 /// Opens a ciphertext without knowing its hash.

@@ -22,7 +22,9 @@ mod twin;
 pub(crate) mod worker;
 
 pub use folder::Folder;
-pub use mirrored::{Contact, Looked, MirrorError, MirrorSpec, MirrorStatus, Mirrored, OpenPlace, Refill, Standing};
+pub use mirrored::{
+    Contact, Looked, MirrorError, MirrorSpec, MirrorStatus, Mirrored, OpenPlace, Refill, Standing, Vouch,
+};
 pub use objects::{Objects, ObjectsOptions};
 pub use parties::{Arrangement, Dealt, Parties, Party, PartyKind};
 pub use place::Place;

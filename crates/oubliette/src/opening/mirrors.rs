@@ -6,7 +6,7 @@ use std::time::Duration;
 use keyforest::Forest;
 use keyforest::media::SlotDevice;
 use oubliette_store::media::{
-    Contact, Folder, MirrorSpec, Mirrored, Objects, ObjectsOptions, Parties, PartyKind, Place, Refill, Standing,
+    Contact, Folder, MirrorSpec, Mirrored, Objects, ObjectsOptions, Parties, PartyKind, Place, Refill, Standing, Vouch,
 };
 use uuid::Uuid;
 
@@ -79,8 +79,14 @@ pub(super) fn attach(
 }
 
 /// Fills the mirrors and keeps them told. Blocks.
-pub(super) fn begin(mirrored: &Arc<Mirrored>, epoch: u64) -> Result<(), OpenError> {
-    mirrored.begin(epoch, FILLED_WITHIN).map_err(OpenError::KeyPages)?;
+pub(super) fn begin(mirrored: &Arc<Mirrored>, forest: &Arc<Forest>) -> Result<(), OpenError> {
+    // The forest has the mirrors, so they must not keep it alive.
+    let vouching = Arc::downgrade(forest);
+    let vouch: Vouch = Arc::new(move |primary, name, range| {
+        let forest = vouching.upgrade().ok_or_else(|| std::io::Error::other("the vault is closed"))?;
+        forest.vouch(primary, name, range).map_err(std::io::Error::other)
+    });
+    mirrored.begin(forest.epoch(), vouch, FILLED_WITHIN).map_err(OpenError::KeyPages)?;
     for mirror in mirrored.status() {
         if let Standing::Behind { cause, .. } = mirror.standing {
             let name = mirror.name;

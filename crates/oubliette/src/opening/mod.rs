@@ -324,8 +324,8 @@ impl OpenVault {
         let stores = Stores { packs, register: Arc::clone(&register), probe: Arc::clone(&probe) };
         let forest = Arc::new(open_forest(config, stores, &*metadata, &opening, &mut report).await?);
         if let Some(mirrored) = &mirrors {
-            let (mirrored, epoch) = (Arc::clone(mirrored), forest.epoch());
-            blocking(move || mirrors::begin(&mirrored, epoch)).await??;
+            let (mirrored, forest) = (Arc::clone(mirrored), Arc::clone(&forest));
+            blocking(move || mirrors::begin(&mirrored, &forest)).await??;
         }
 
         let mut settings =

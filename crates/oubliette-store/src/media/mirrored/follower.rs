@@ -1,18 +1,18 @@
 //! The thread behind one mirror: does what it is told in order, and when its place fails, opens it anew until it holds what
 //! the primary holds.
 
+mod mending;
+
 use std::collections::BTreeMap;
 use std::io;
-use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::mark::{Mark, NAME, REPLACE};
-use super::{CHUNK, Contact, Mirror, MirrorSpec, Pieces, Refill, Shared, Standing, State, is_shared};
+use super::{Contact, Mirror, MirrorSpec, Pieces, Refill, Shared, Standing, State, Vouch};
 use crate::media::Place;
-use crate::media::place::{difference, joined};
 
 /// How often the mark follows the epoch in force.
 const MARK_EVERY: Duration = Duration::from_secs(5);
@@ -21,8 +21,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(5);
 /// How often a mirror that stays behind is spoken of.
 const REMIND: Duration = Duration::from_secs(60);
-/// The end of each file that is compared byte by byte whenever a place is opened.
-const TAIL: u64 = 1 << 20;
 
 /// An answer.
 pub(super) type Reply = io::Result<Vec<u8>>;
@@ -42,7 +40,9 @@ pub(super) enum Order {
     Mark(SyncSender<Reply>),
     /// The place as it was looked at.
     Place(SyncSender<io::Result<Arc<dyn Place>>>),
-    /// From now on it is to hold what the primary holds; time to try, if it does not.
+    /// From now on it is to hold what the primary holds; who says what of it may be overwritten.
+    Begin(Vouch),
+    /// Time to try, if it does not.
     Heal,
 }
 
@@ -97,7 +97,7 @@ pub(super) fn start(
                 primary,
                 mark,
                 place,
-                begun: false,
+                vouch: None,
                 pause: FIRST_PAUSE,
                 tried: None,
                 marked: (0, Instant::now()),
@@ -123,7 +123,8 @@ struct Follower {
     primary: Arc<dyn Place>,
     mark: Mark,
     place: Option<Arc<dyn Place>>,
-    begun: bool,
+    /// Once it has begun.
+    vouch: Option<Vouch>,
     pause: Duration,
     tried: Option<Instant>,
     /// The epoch of the mark, and when it was looked at.
@@ -142,7 +143,7 @@ impl Follower {
             if let Some(order) = order {
                 self.follow(order);
             }
-            if !self.begun {
+            if self.vouch.is_none() {
                 continue;
             }
             if !self.holds() {
@@ -160,8 +161,8 @@ impl Follower {
 
     fn follow(&mut self, order: Order) {
         match order {
-            Order::Follow(..) => {}
-            Order::Heal => self.begun = true,
+            Order::Follow(..) | Order::Heal => {}
+            Order::Begin(vouch) => self.vouch = Some(vouch),
             Order::Create(name) => self.carry_out(|place| match place.create(&name, 0) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
                 made => made,
@@ -317,84 +318,5 @@ impl Follower {
                 if told { place.remove(REPLACE) } else { Ok(()) }
             }
         }
-    }
-
-    /// Makes files, lengths and ends the same as those of the primary.
-    fn alike(&self, place: &dyn Place) -> io::Result<u64> {
-        let shared = |files: Vec<(String, u64)>| -> BTreeMap<String, u64> {
-            files.into_iter().filter(|(name, _)| is_shared(name)).collect()
-        };
-        let (here, there) = (shared(self.primary.list()?), shared(place.list()?));
-        let mut copied = 0;
-        for (name, len) in &here {
-            match there.get(name) {
-                None => place.create(name, 0)?,
-                Some(longer) if longer > len => {
-                    place.truncate(name, *len)?;
-                    place.flush(name)?;
-                }
-                Some(_) => {}
-            }
-            let mut due = difference(&self.primary.held(name)?, &place.held(name)?);
-            due.extend(self.different_end(place, name, *len)?);
-            due.sort_by_key(|range| range.start);
-            copied += self.copy(place, name, &joined(due))?;
-        }
-        // Last: what was carried over to a new file is there by now.
-        for name in there.keys().filter(|name| !here.contains_key(*name)) {
-            place.remove(name)?;
-        }
-        Ok(copied)
-    }
-
-    /// The end of a file, if both hold it and it differs.
-    fn different_end(&self, place: &dyn Place, name: &str, len: u64) -> io::Result<Option<Range<u64>>> {
-        let held = place.held(name)?.last().map_or(0, |range| range.end).min(len);
-        let from = held.saturating_sub(TAIL);
-        if from == held {
-            return Ok(None);
-        }
-        let size = (held - from) as usize;
-        let same = self.primary.read_at(name, from, size)? == place.read_back(name, from, size)?;
-        Ok((!same).then_some(from..held))
-    }
-
-    /// Writes everything from an offset on again, and believes only what it reads back.
-    fn rewrite(&self, place: &dyn Place, name: &str, from: u64) -> io::Result<u64> {
-        let Some((_, len)) = self.primary.list()?.into_iter().find(|(file, _)| file == name) else {
-            return match place.remove(name) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                _ => Ok(0),
-            };
-        };
-        match place.create(name, 0) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
-        if place.list()?.iter().any(|(file, longer)| file == name && *longer > len) {
-            place.truncate(name, len)?;
-        }
-        let copied = if from < len { self.copy(place, name, std::slice::from_ref(&(from..len)))? } else { 0 };
-        place.flush(name)?;
-        Ok(copied)
-    }
-
-    fn copy(&self, place: &dyn Place, name: &str, ranges: &[Range<u64>]) -> io::Result<u64> {
-        let mut copied = 0;
-        for range in ranges {
-            let mut at = range.start;
-            while at < range.end {
-                let len = (range.end - at).min(CHUNK) as usize;
-                let bytes = self.primary.read_at(name, at, len)?;
-                place.write_at(name, at, &bytes)?;
-                place.flush(name)?;
-                if place.read_back(name, at, len)? != bytes {
-                    return Err(io::Error::other("it gives other bytes back than were written"));
-                }
-                at += len as u64;
-                copied += len as u64;
-            }
-        }
-        Ok(copied)
     }
 }

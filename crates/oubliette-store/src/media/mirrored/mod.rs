@@ -21,6 +21,7 @@ mod mark;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -93,6 +94,11 @@ pub enum Contact {
     /// It must be there.
     Again,
 }
+
+/// Says whether a medium holds whole what the key state in force needs of a range of a file. Asked before other bytes of a
+/// mirror are overwritten, cut or removed because the primary does not have them: what the primary has lost or damaged may be
+/// whole there and nowhere else.
+pub type Vouch = Arc<dyn Fn(&dyn Medium, &str, &Range<u64>) -> io::Result<()> + Send + Sync>;
 
 /// Opens a mirror's place with nothing kept of an earlier opening.
 pub type OpenPlace = Box<dyn Fn(Contact) -> io::Result<Arc<dyn Place>> + Send>;
@@ -370,15 +376,15 @@ impl Mirrored {
 
     /// From now on mirrors are written as well, and nothing is sealed without them. Waits up to `wait` for all of them to
     /// hold what the primary holds, or to turn out to be away, and notes in the key state those that hold it for the first
-    /// time. Call when the forest is open, with the epoch in force.
+    /// time. Call when the forest is open, with the epoch in force. A mirror loses nothing that `vouch` does not stand in for.
     ///
     /// # Errors
     /// The primary failed. That a mirror is behind is no error: [`Mirrored::status`] says so.
-    pub fn begin(self: &Arc<Self>, epoch: u64, wait: Duration) -> io::Result<()> {
+    pub fn begin(self: &Arc<Self>, epoch: u64, vouch: Vouch, wait: Duration) -> io::Result<()> {
         self.epoch.store(epoch, Ordering::Release);
         self.begun.store(true, Ordering::Release);
         for mirror in &self.mirrors {
-            let _ = mirror.orders.send(Order::Heal);
+            let _ = mirror.orders.send(Order::Begin(Arc::clone(&vouch)));
         }
         let until = Instant::now() + wait;
         while !self.mirrors.iter().all(Mirror::is_settled) && Instant::now() < until {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use keyforest::media::{Medium, is_not_done};
 use keyforest::{Change, Forest, Leaf, LeafStatus, Pins, SealError, newest_epoch};
 use oubliette_store::media::{
-    Contact, Folder, Looked, MirrorError, MirrorSpec, Mirrored, Parties, PartyKind, Place, Refill, Standing,
+    Contact, Folder, Looked, MirrorError, MirrorSpec, Mirrored, Parties, PartyKind, Place, Refill, Standing, Vouch,
 };
 use oubliette_store::roots::FileRegister;
 use tempfile::TempDir;
@@ -20,7 +20,7 @@ use super::setup::{config, erase, objects, prefix, register, seal_in_the_end, st
 const VAULT: [u8; 16] = [7; 16];
 const LIMIT: Duration = Duration::from_millis(700);
 
-const HONEST: u8 = 0;
+pub const HONEST: u8 = 0;
 /// Says that it wrote, and does not.
 const FORGETS: u8 = 1;
 /// Writes something else.
@@ -30,7 +30,7 @@ const LOSES: u8 = 3;
 /// Does not answer.
 const HANGS: u8 = 4;
 /// Is not there.
-const AWAY: u8 = 5;
+pub const AWAY: u8 = 5;
 
 /// A folder that can be told to fail.
 struct Frail {
@@ -110,7 +110,7 @@ impl Medium for Frail {
 
 impl Place for Frail {}
 
-fn spec(home: &Path, name: &str, how: &Arc<AtomicU8>) -> MirrorSpec {
+pub fn spec(home: &Path, name: &str, how: &Arc<AtomicU8>) -> MirrorSpec {
     let (path, how) = (home.join(name), Arc::clone(how));
     let open = move |contact| match contact {
         Contact::Again if !path.exists() => Err(io::Error::from(io::ErrorKind::NotFound)),
@@ -119,7 +119,7 @@ fn spec(home: &Path, name: &str, how: &Arc<AtomicU8>) -> MirrorSpec {
     MirrorSpec { name: name.to_owned(), kind: "folder", refill: Refill::WhenTold, open: Box::new(open) }
 }
 
-fn honest(home: &Path, names: &[&str]) -> Vec<MirrorSpec> {
+pub fn honest(home: &Path, names: &[&str]) -> Vec<MirrorSpec> {
     names.iter().map(|name| spec(home, name, &Arc::default())).collect()
 }
 
@@ -127,12 +127,12 @@ fn primary(home: &Path) -> Arc<dyn Place> {
     Arc::new(Folder::open(home.join("packs")).unwrap())
 }
 
-fn look(home: &Path, specs: Vec<MirrorSpec>) -> Result<(Arc<Mirrored>, Looked), MirrorError> {
+pub fn look(home: &Path, specs: Vec<MirrorSpec>) -> Result<(Arc<Mirrored>, Looked), MirrorError> {
     Mirrored::open(primary(home), VAULT, specs, LIMIT).map(|(mirrored, looked)| (Arc::new(mirrored), looked))
 }
 
 /// Opens or makes a forest on mirrored pages, as the program does.
-fn open(home: &Path, specs: Vec<MirrorSpec>) -> (Forest, Arc<Mirrored>) {
+pub fn open(home: &Path, specs: Vec<MirrorSpec>) -> (Arc<Forest>, Arc<Mirrored>) {
     let (mirrored, _) = look(home, specs).unwrap();
     mirrored.pull().unwrap();
     let stores = || stores(mirrored.clone(), home);
@@ -140,18 +140,29 @@ fn open(home: &Path, specs: Vec<MirrorSpec>) -> (Forest, Arc<Mirrored>) {
         Err(keyforest::ForestError::NoRoot) => Forest::create(stores(), config(), b"", Pins::default()).unwrap(),
         opened => opened.unwrap().0,
     };
-    mirrored.begin(forest.epoch(), Duration::from_secs(5)).unwrap();
+    let forest = Arc::new(forest);
+    begin(&forest, &mirrored, Duration::from_secs(5));
     mirrored.serve();
     (forest, mirrored)
 }
 
-fn close(forest: Forest, mirrored: Arc<Mirrored>) {
+/// Fills the mirrors, with the forest's word for what they may lose.
+pub fn begin(forest: &Arc<Forest>, mirrored: &Arc<Mirrored>, wait: Duration) {
+    let vouching = Arc::downgrade(forest);
+    let vouch: Vouch = Arc::new(move |primary, name, range| {
+        let forest = vouching.upgrade().ok_or_else(|| io::Error::other("the forest is closed"))?;
+        forest.vouch(primary, name, range).map_err(io::Error::other)
+    });
+    mirrored.begin(forest.epoch(), vouch, wait).unwrap();
+}
+
+pub fn close(forest: Arc<Forest>, mirrored: Arc<Mirrored>) {
     let epoch = forest.epoch();
     drop(forest);
     mirrored.settle(epoch, Duration::from_secs(5));
 }
 
-fn holding(mirrored: &Mirrored) {
+pub fn holding(mirrored: &Mirrored) {
     let until = Instant::now() + Duration::from_secs(20);
     while !mirrored.all_hold() {
         let late = Instant::now() > until;
@@ -160,7 +171,7 @@ fn holding(mirrored: &Mirrored) {
     }
 }
 
-fn files(home: &Path, place: &str) -> Vec<(String, Vec<u8>)> {
+pub fn files(home: &Path, place: &str) -> Vec<(String, Vec<u8>)> {
     let entries = fs::read_dir(home.join(place)).unwrap().map(|entry| entry.unwrap());
     let mut files: Vec<_> = entries
         .map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap()))
@@ -240,7 +251,8 @@ fn a_vault_opens_while_a_mirror_is_away_and_seals_when_it_is_back() {
     let (mirrored, looked) = look(home.path(), vec![spec(home.path(), "cellar", &frail)]).unwrap();
     assert_eq!(looked.unreachable.len(), 1);
     let (forest, _) = Forest::open(stores(mirrored.clone(), home.path()), config()).unwrap();
-    mirrored.begin(forest.epoch(), Duration::from_millis(100)).unwrap();
+    let forest = Arc::new(forest);
+    begin(&forest, &mirrored, Duration::from_millis(100));
     assert_eq!(forest.journal().unwrap().len(), 1);
     assert!(matches!(forest.seal(&erase(9)), Err(SealError::NotDone(_))));
     frail.store(HONEST, Ordering::SeqCst);
@@ -370,7 +382,8 @@ fn an_empty_folder_where_a_disk_should_be_is_not_filled_unless_it_is_told_to_be(
     let (forest, mirrored) = {
         let (mirrored, _) = look(home.path(), honest(home.path(), &["cellar"])).unwrap();
         let (forest, _) = Forest::open(stores(mirrored.clone(), home.path()), config()).unwrap();
-        mirrored.begin(forest.epoch(), Duration::from_millis(300)).unwrap();
+        let forest = Arc::new(forest);
+        begin(&forest, &mirrored, Duration::from_millis(300));
         (forest, mirrored)
     };
     assert!(matches!(forest.seal(&erase(2)), Err(SealError::NotDone(_))));

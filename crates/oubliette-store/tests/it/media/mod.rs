@@ -6,6 +6,7 @@ mod fence;
 mod figures;
 mod folder;
 mod lives;
+mod mending;
 mod mirrored;
 mod objects;
 mod proxy;

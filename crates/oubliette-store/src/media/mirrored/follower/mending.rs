@@ -1,0 +1,122 @@
+//! Making a mirror's place hold what the primary holds. Two rules:
+//!
+//! - *Compared.* Lengths and the end of every file; what is copied is read back.
+//! - *Nothing is lost that the primary does not have.* Before bytes of the place are overwritten, cut or removed, somebody who
+//!   knows the state in force reads from the primary whatever it needs of that range ([`super::Vouch`]).
+
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::Range;
+
+use super::super::{CHUNK, is_shared};
+use super::Follower;
+use crate::media::Place;
+use crate::media::place::{difference, joined};
+
+/// The end of each file that is compared byte by byte whenever a place is opened.
+const TAIL: u64 = 1 << 20;
+
+impl Follower {
+    /// Makes files, lengths and ends the same as those of the primary.
+    pub(super) fn alike(&self, place: &dyn Place) -> io::Result<u64> {
+        let shared = |files: Vec<(String, u64)>| -> BTreeMap<String, u64> {
+            files.into_iter().filter(|(name, _)| is_shared(name)).collect()
+        };
+        let (here, there) = (shared(self.primary.list()?), shared(place.list()?));
+        let mut copied = 0;
+        for (name, len) in &here {
+            match there.get(name) {
+                None => place.create(name, 0)?,
+                Some(found) => {
+                    if found > len {
+                        self.vouched(name, &(*len..*found))?;
+                        place.truncate(name, *len)?;
+                        place.flush(name)?;
+                    }
+                }
+            }
+            let held = place.held(name)?;
+            let mut due = difference(&self.primary.held(name)?, &held);
+            let end = held.last().map_or(0, |range| range.end);
+            if let Some(differs) = self.different_end(place, name, end.min(*len))? {
+                self.vouched(name, &differs)?;
+                due.push(differs);
+            }
+            due.sort_by_key(|range| range.start);
+            copied += self.copy(place, name, &joined(due))?;
+        }
+        // Last: what was carried over to a new file is there by now.
+        for (name, len) in there.iter().filter(|(name, _)| !here.contains_key(*name)) {
+            self.vouched(name, &(0..*len))?;
+            place.remove(name)?;
+        }
+        Ok(copied)
+    }
+
+    /// Whether what the place has in this range may go.
+    fn vouched(&self, name: &str, range: &Range<u64>) -> io::Result<()> {
+        let vouch = self.vouch.as_ref().ok_or_else(|| io::Error::other("the key state is not open yet"))?;
+        vouch(&*self.primary, name, range).map_err(|error| {
+            let cause = super::super::chain(&error);
+            io::Error::other(format!(
+                "the key state's own place does not hold what is needed of {name} ({cause}), and this mirror may: nothing of \
+                 it was changed. Stop the server, move that file out of the key state's place and start again: it is taken \
+                 over from the mirror"
+            ))
+        })
+    }
+
+    /// The end of what both hold of a file, up to `held`, if it differs.
+    fn different_end(&self, place: &dyn Place, name: &str, held: u64) -> io::Result<Option<Range<u64>>> {
+        let from = held.saturating_sub(TAIL);
+        if from == held {
+            return Ok(None);
+        }
+        let size = (held - from) as usize;
+        let same = self.primary.read_at(name, from, size)? == place.read_back(name, from, size)?;
+        Ok((!same).then_some(from..held))
+    }
+
+    /// Writes everything from an offset on again, and believes only what it reads back.
+    pub(super) fn rewrite(&self, place: &dyn Place, name: &str, from: u64) -> io::Result<u64> {
+        let there = place.list()?.into_iter().find(|(file, _)| file == name).map(|(_, len)| len);
+        if let Some(found) = there {
+            self.vouched(name, &(from..found))?;
+        }
+        let Some((_, len)) = self.primary.list()?.into_iter().find(|(file, _)| file == name) else {
+            return match place.remove(name) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(0),
+            };
+        };
+        match place.create(name, 0) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        if there.is_some_and(|found| found > len) {
+            place.truncate(name, len)?;
+        }
+        let copied = if from < len { self.copy(place, name, std::slice::from_ref(&(from..len)))? } else { 0 };
+        place.flush(name)?;
+        Ok(copied)
+    }
+
+    fn copy(&self, place: &dyn Place, name: &str, ranges: &[Range<u64>]) -> io::Result<u64> {
+        let mut copied = 0;
+        for range in ranges {
+            let mut at = range.start;
+            while at < range.end {
+                let len = (range.end - at).min(CHUNK) as usize;
+                let bytes = self.primary.read_at(name, at, len)?;
+                place.write_at(name, at, &bytes)?;
+                place.flush(name)?;
+                if place.read_back(name, at, len)? != bytes {
+                    return Err(io::Error::other("it gives other bytes back than were written"));
+                }
+                at += len as u64;
+                copied += len as u64;
+            }
+        }
+        Ok(copied)
+    }
+}

@@ -1,0 +1,137 @@
+//! What of a mirror is never overwritten: faults of the primary that it could make good.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+use keyforest::{Change, Forest, ForestError, Leaf};
+use oubliette_store::media::{Mirrored, Standing};
+use tempfile::TempDir;
+
+use super::mirrored::{AWAY, HONEST, begin, close, files, holding, honest, look, open, spec};
+use super::setup::{config, erase, stores};
+
+/// Waits until a mirror is behind for a cause that contains `words`.
+fn behind(mirrored: &Mirrored, words: &str) -> String {
+    let until = Instant::now() + Duration::from_secs(20);
+    loop {
+        let status = mirrored.status();
+        match &status[0].standing {
+            Standing::Behind { cause, .. } if cause.contains(words) => return cause.clone(),
+            _ => assert!(Instant::now() < until, "{status:?}"),
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A vault with one mirror whose oldest pack holds pages that the last seals did not touch; that pack's name.
+fn of_many_packs(home: &Path) -> String {
+    let (forest, mirrored) = open(home, honest(home, &["attic"]));
+    forest.seal(&Change { provision: 40, ..Change::default() }).unwrap();
+    let puncture = (0..40).map(|bucket| Leaf(bucket * 1024 + 7)).collect();
+    forest.seal(&Change { puncture, ..Change::default() }).unwrap();
+    for leaf in 1..7 {
+        forest.seal(&Change { attachment: Some(vec![1; 10]), ..erase(leaf) }).unwrap();
+    }
+    close(forest, mirrored);
+    let packs: Vec<String> = files(home, "packs").into_iter().map(|(name, _)| name).collect();
+    assert!(packs.iter().filter(|name| name.starts_with("pack-")).count() > 1, "{packs:?}");
+    packs.into_iter().find(|name| name.starts_with("pack-")).unwrap()
+}
+
+fn reads_all(forest: &Forest) {
+    for bucket in 0..40 {
+        forest.key(Leaf(bucket * 1024 + 8)).unwrap();
+    }
+}
+
+#[test]
+fn a_vault_that_lost_an_older_pack_does_not_open_without_the_mirror_that_has_it() {
+    let home = TempDir::new().unwrap();
+    let pack = of_many_packs(home.path());
+    for cut in [false, true] {
+        let there = home.path().join("packs").join(&pack);
+        if cut {
+            fs::OpenOptions::new().write(true).open(&there).unwrap().set_len(9000).unwrap();
+        } else {
+            fs::remove_file(&there).unwrap();
+        }
+        let frail = Arc::new(AtomicU8::new(AWAY));
+        let (mirrored, _) = look(home.path(), vec![spec(home.path(), "attic", &frail)]).unwrap();
+        assert_eq!(mirrored.pull().unwrap(), 0);
+        let opened = Forest::open(stores(mirrored, home.path()), config()).map(drop);
+        assert!(matches!(opened, Err(ForestError::PagesDoNotOpen { .. })), "{opened:?}");
+
+        let (forest, mirrored) = open(home.path(), honest(home.path(), &["attic"]));
+        holding(&mirrored);
+        reads_all(&forest);
+        close(forest, mirrored);
+        assert!(files(home.path(), "packs") == files(home.path(), "attic"));
+    }
+}
+
+#[test]
+fn what_a_running_vault_lost_of_an_older_pack_is_not_taken_from_the_mirror_as_well() {
+    let home = TempDir::new().unwrap();
+    let pack = of_many_packs(home.path());
+    for cut in [false, true] {
+        let frail = Arc::new(AtomicU8::new(HONEST));
+        let (forest, mirrored) = open(home.path(), vec![spec(home.path(), "attic", &frail)]);
+        frail.store(AWAY, Ordering::SeqCst);
+        forest.seal(&erase(9)).unwrap_err();
+        let there = home.path().join("packs").join(&pack);
+        if cut {
+            fs::OpenOptions::new().write(true).open(&there).unwrap().set_len(9000).unwrap();
+        } else {
+            fs::remove_file(&there).unwrap();
+        }
+        frail.store(HONEST, Ordering::SeqCst);
+        behind(&mirrored, &pack);
+        forest.seal(&erase(9)).unwrap_err();
+        close(forest, mirrored);
+
+        let (forest, mirrored) = open(home.path(), honest(home.path(), &["attic"]));
+        holding(&mirrored);
+        reads_all(&forest);
+        close(forest, mirrored);
+    }
+}
+
+#[test]
+fn damaged_pages_are_not_copied_over_the_good_ones_of_a_mirror() {
+    let home = TempDir::new().unwrap();
+    let pack = of_many_packs(home.path());
+    let (here, there) = (home.path().join("packs").join(&pack), home.path().join("attic").join(&pack));
+    let good = fs::read(&here).unwrap();
+    let mut damaged = good.clone();
+    damaged[9000..12000].iter_mut().for_each(|byte| *byte ^= 1);
+    fs::write(&here, &damaged).unwrap();
+
+    // The last seal touched none of it, so the vault opens; nothing is sealed.
+    let (mirrored, _) = look(home.path(), honest(home.path(), &["attic"])).unwrap();
+    assert_eq!(mirrored.pull().unwrap(), 0);
+    let forest = Arc::new(Forest::open(stores(mirrored.clone(), home.path()), config()).unwrap().0);
+    begin(&forest, &mirrored, Duration::from_millis(300));
+    mirrored.serve();
+    behind(&mirrored, &pack);
+    forest.seal(&erase(9)).unwrap_err();
+    close(forest, mirrored);
+    assert!(fs::read(&there).unwrap() == good, "the only good pages were overwritten");
+
+    // As the cause says.
+    fs::remove_file(&here).unwrap();
+    let (forest, mirrored) = open(home.path(), honest(home.path(), &["attic"]));
+    holding(&mirrored);
+    reads_all(&forest);
+    close(forest, mirrored);
+    assert!(fs::read(&here).unwrap() == good);
+
+    // The other way round the mirror is mended.
+    fs::write(&there, &damaged).unwrap();
+    let (forest, mirrored) = open(home.path(), honest(home.path(), &["attic"]));
+    holding(&mirrored);
+    close(forest, mirrored);
+    assert!(fs::read(&there).unwrap() == good);
+}
