@@ -98,6 +98,7 @@ pub(super) fn start(
                 mark,
                 place,
                 vouch: None,
+                doubted: BTreeMap::new(),
                 pause: FIRST_PAUSE,
                 tried: None,
                 marked: (0, Instant::now()),
@@ -125,6 +126,8 @@ struct Follower {
     place: Option<Arc<dyn Place>>,
     /// Once it has begun.
     vouch: Option<Vouch>,
+    /// By file, from where on nothing of the place is believed, whatever it reads: a flush may have failed there.
+    doubted: BTreeMap<String, u64>,
     pause: Duration,
     tried: Option<Instant>,
     /// The epoch of the mark, and when it was looked at.

@@ -1,4 +1,5 @@
-//! What of a mirror is never overwritten: faults of the primary that it could make good.
+//! What a mirror is believed, and what of it is never overwritten: faults of the mirror while it is mended, and faults of the
+//! primary that a mirror could make good.
 
 use std::fs;
 use std::path::Path;
@@ -6,12 +7,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
+use keyforest::media::Medium;
 use keyforest::{Change, Forest, ForestError, Leaf};
 use oubliette_store::media::{Mirrored, Standing};
 use tempfile::TempDir;
 
-use super::mirrored::{AWAY, HONEST, begin, close, files, holding, honest, look, open, spec};
+use super::mirrored::{AWAY, HONEST, TEARS, begin, close, files, holding, honest, look, open, spec};
 use super::setup::{config, erase, stores};
+
+/// More than is copied at once.
+const LONG: usize = 6 << 20;
+
+fn notes() -> Vec<u8> {
+    (0..LONG).map(|at| (at / 4096) as u8 | 1).collect()
+}
 
 /// Waits until a mirror is behind for a cause that contains `words`.
 fn behind(mirrored: &Mirrored, words: &str) -> String {
@@ -24,6 +33,43 @@ fn behind(mirrored: &Mirrored, words: &str) -> String {
         }
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+#[test]
+fn a_flush_that_fails_while_a_mirror_is_filled_is_made_good_from_before_the_failure() {
+    let home = TempDir::new().unwrap();
+    let frail = Arc::new(AtomicU8::new(HONEST));
+    let (forest, mirrored) = open(home.path(), vec![spec(home.path(), "attic", &frail)]);
+    mirrored.create("notes", 0).unwrap();
+    mirrored.write_at("notes", 0, &notes()).unwrap();
+    mirrored.flush("notes").unwrap();
+    frail.store(AWAY, Ordering::SeqCst);
+    mirrored.flush("notes").unwrap_err();
+    fs::remove_file(home.path().join("attic/notes")).unwrap();
+    frail.store(TEARS, Ordering::SeqCst);
+    behind(&mirrored, "input or output");
+    frail.store(HONEST, Ordering::SeqCst);
+    holding(&mirrored);
+    close(forest, mirrored);
+    assert!(files(home.path(), "packs") == files(home.path(), "attic"), "a failed flush was believed");
+}
+
+#[test]
+fn what_an_earlier_process_wrote_to_a_mirror_is_flushed_before_it_is_believed() {
+    let home = TempDir::new().unwrap();
+    let (forest, mirrored) = open(home.path(), honest(home.path(), &["attic"]));
+    mirrored.create("notes", 0).unwrap();
+    mirrored.write_at("notes", 0, &notes()).unwrap();
+    mirrored.flush("notes").unwrap();
+    close(forest, mirrored);
+    // The system never wrote it out: the next flush is the first to hear of it.
+    let frail = Arc::new(AtomicU8::new(TEARS));
+    let (forest, mirrored) = open(home.path(), vec![spec(home.path(), "attic", &frail)]);
+    behind(&mirrored, "input or output");
+    frail.store(HONEST, Ordering::SeqCst);
+    holding(&mirrored);
+    close(forest, mirrored);
+    assert!(files(home.path(), "packs") == files(home.path(), "attic"), "a failed flush was believed");
 }
 
 /// A vault with one mirror whose oldest pack holds pages that the last seals did not touch; that pack's name.

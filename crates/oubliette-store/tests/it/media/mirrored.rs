@@ -31,6 +31,8 @@ const LOSES: u8 = 3;
 const HANGS: u8 = 4;
 /// Is not there.
 pub const AWAY: u8 = 5;
+/// Its flush of `notes` fails, and the beginning of that file is gone.
+pub const TEARS: u8 = 6;
 
 /// A folder that can be told to fail.
 struct Frail {
@@ -77,7 +79,12 @@ impl Medium for Frail {
     }
 
     fn flush(&self, name: &str) -> io::Result<()> {
-        if self.now()? == LOSES {
+        let how = self.now()?;
+        if how == TEARS && name == "notes" {
+            self.inner.write_at(name, 0, &[0; 4096])?;
+            return Err(io::Error::other("input or output"));
+        }
+        if how == LOSES {
             // As a page cache after a failed flush: the length stays, and later flushes are content.
             let len = fs::metadata(self.inner.path().join(name))?.len();
             self.inner.truncate(name, len / 2)?;

@@ -1,5 +1,7 @@
-//! Making a mirror's place hold what the primary holds. Two rules:
+//! Making a mirror's place hold what the primary holds. Three rules:
 //!
+//! - *Flushed before believed.* Every file is flushed once whenever the place is opened. Where a flush may have failed, the
+//!   file is in doubt from there on until it was written again: a page cache says what the disk never got.
 //! - *Compared.* Lengths and the end of every file; what is copied is read back.
 //! - *Nothing is lost that the primary does not have.* Before bytes of the place are overwritten, cut or removed, somebody who
 //!   knows the state in force reads from the primary whatever it needs of that range ([`super::Vouch`]).
@@ -13,12 +15,13 @@ use super::Follower;
 use crate::media::Place;
 use crate::media::place::{difference, joined};
 
-/// The end of each file that is compared byte by byte whenever a place is opened.
-const TAIL: u64 = 1 << 20;
+/// The end of each file that is compared byte by byte whenever a place is opened: all that a process which ended amid copying
+/// may have left there unflushed.
+const TAIL: u64 = CHUNK;
 
 impl Follower {
     /// Makes files, lengths and ends the same as those of the primary.
-    pub(super) fn alike(&self, place: &dyn Place) -> io::Result<u64> {
+    pub(super) fn alike(&mut self, place: &dyn Place) -> io::Result<u64> {
         let shared = |files: Vec<(String, u64)>| -> BTreeMap<String, u64> {
             files.into_iter().filter(|(name, _)| is_shared(name)).collect()
         };
@@ -31,16 +34,17 @@ impl Follower {
                     if found > len {
                         self.vouched(name, &(*len..*found))?;
                         place.truncate(name, *len)?;
-                        place.flush(name)?;
                     }
+                    self.flush_first(place, name)?;
                 }
             }
             let held = place.held(name)?;
             let mut due = difference(&self.primary.held(name)?, &held);
             let end = held.last().map_or(0, |range| range.end);
-            if let Some(differs) = self.different_end(place, name, end.min(*len))? {
-                self.vouched(name, &differs)?;
-                due.push(differs);
+            let doubted = self.doubted.get(name).map(|from| *from..*len);
+            for again in self.different_end(place, name, end.min(*len))?.into_iter().chain(doubted) {
+                self.vouched(name, &(again.start..again.end.min(end)))?;
+                due.push(again);
             }
             due.sort_by_key(|range| range.start);
             copied += self.copy(place, name, &joined(due))?;
@@ -49,8 +53,21 @@ impl Follower {
         for (name, len) in there.iter().filter(|(name, _)| !here.contains_key(*name)) {
             self.vouched(name, &(0..*len))?;
             place.remove(name)?;
+            self.doubted.remove(name);
         }
         Ok(copied)
+    }
+
+    /// Flushes what an earlier process, or an earlier opening, left to the system's leisure. When that fails nobody knows what
+    /// of the file was lost.
+    fn flush_first(&mut self, place: &dyn Place, name: &str) -> io::Result<()> {
+        let before = self.doubted.insert(name.to_owned(), 0);
+        place.flush(name)?;
+        match before {
+            Some(from) => self.doubted.insert(name.to_owned(), from),
+            None => self.doubted.remove(name),
+        };
+        Ok(())
     }
 
     /// Whether what the place has in this range may go.
@@ -78,7 +95,7 @@ impl Follower {
     }
 
     /// Writes everything from an offset on again, and believes only what it reads back.
-    pub(super) fn rewrite(&self, place: &dyn Place, name: &str, from: u64) -> io::Result<u64> {
+    pub(super) fn rewrite(&mut self, place: &dyn Place, name: &str, from: u64) -> io::Result<u64> {
         let there = place.list()?.into_iter().find(|(file, _)| file == name).map(|(_, len)| len);
         if let Some(found) = there {
             self.vouched(name, &(from..found))?;
@@ -101,13 +118,15 @@ impl Follower {
         Ok(copied)
     }
 
-    fn copy(&self, place: &dyn Place, name: &str, ranges: &[Range<u64>]) -> io::Result<u64> {
+    fn copy(&mut self, place: &dyn Place, name: &str, ranges: &[Range<u64>]) -> io::Result<u64> {
         let mut copied = 0;
         for range in ranges {
             let mut at = range.start;
             while at < range.end {
                 let len = (range.end - at).min(CHUNK) as usize;
                 let bytes = self.primary.read_at(name, at, len)?;
+                let doubted = self.doubted.entry(name.to_owned()).or_insert(at);
+                *doubted = at.min(*doubted);
                 place.write_at(name, at, &bytes)?;
                 place.flush(name)?;
                 if place.read_back(name, at, len)? != bytes {
@@ -117,6 +136,8 @@ impl Follower {
                 copied += len as u64;
             }
         }
+        // All that was in doubt was among the ranges.
+        self.doubted.remove(name);
         Ok(copied)
     }
 }
