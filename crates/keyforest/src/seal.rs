@@ -56,8 +56,16 @@ pub(crate) fn seal(forest: &Forest, sealer: &mut Sealer, change: &Change) -> Res
     finish(forest, sealer, prepared)
 }
 
-/// The part before the register.
+/// The part before the register. Of a seal that did not come about no pack stays behind: it may be tried again for hours.
 pub(crate) fn prepare(forest: &Forest, sealer: &mut Sealer, change: &Change) -> Result<Unfinished, SealError> {
+    let prepared = write_out(forest, sealer, change);
+    if matches!(prepared, Err(SealError::NotDone(_))) {
+        sealer.packs.sweep();
+    }
+    prepared
+}
+
+fn write_out(forest: &Forest, sealer: &mut Sealer, change: &Change) -> Result<Unfinished, SealError> {
     let probe = &*forest.stores.probe;
     probe.reached(SEAL_BEGUN);
     refuse_nonsense(forest, change).map_err(SealError::NotDone)?;

@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::mark::{Mark, NAME, REPLACE};
-use super::{Contact, Mirror, MirrorSpec, Pieces, Refill, Shared, Standing, State, Vouch};
+use super::standing::{Shared, Standing, State, chain};
+use super::{Contact, Mirror, MirrorSpec, Pieces, Refill, Vouch};
 use crate::media::Place;
 
 /// How often the mark follows the epoch in force.
@@ -64,6 +65,7 @@ pub(super) fn start(
         standing: Standing::Behind { cause, since: Instant::now() },
         unconfirmed: BTreeMap::new(),
         serial: 0,
+        healing: false,
         in_vain: 0,
     };
     let shared = Arc::new(Shared {
@@ -235,7 +237,10 @@ impl Follower {
         if self.tried.is_some_and(|tried| tried.elapsed() < self.pause) {
             return;
         }
-        match self.heal() {
+        self.shared.lock().healing = true;
+        let healed = self.heal();
+        self.shared.lock().healing = false;
+        match healed {
             Ok(copied) => {
                 tracing::info!(mirror = self.shared.name, bytes = copied, "a mirror holds the key state");
                 self.pause = FIRST_PAUSE;
@@ -248,7 +253,7 @@ impl Follower {
                 self.pause = (self.pause * 2).min(LAST_PAUSE);
                 if self.reminded.elapsed() >= REMIND {
                     self.reminded = Instant::now();
-                    let cause = super::chain(&error);
+                    let cause = chain(&error);
                     tracing::error!(mirror = self.shared.name, cause, "a mirror still does not hold the key state");
                 }
             }
@@ -284,6 +289,7 @@ impl Follower {
                 self.place = Some(place);
                 // Under the same lock as the last look: what is written from here on is told by orders.
                 state.standing = Standing::Holding;
+                state.healing = false;
                 state.in_vain = 0;
                 break;
             }

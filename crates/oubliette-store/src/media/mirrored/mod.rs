@@ -17,6 +17,7 @@
 
 mod follower;
 mod mark;
+mod standing;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,16 +25,18 @@ use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use bytes::Bytes;
-use keyforest::media::{Medium, not_done};
+use keyforest::media::Medium;
 use thiserror::Error;
 
 use self::follower::{Order, Reply, Seen};
 use self::mark::Mark;
+pub use self::standing::Standing;
+use self::standing::{Shared, chain};
 use super::parties::{Parties, PartyKind};
 use super::place::{Place, difference};
 
@@ -115,20 +118,6 @@ pub struct MirrorSpec {
     pub open: OpenPlace,
 }
 
-/// Whether a mirror holds the key state.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// It holds everything that was flushed.
-    Holding,
-    /// It does not, or it is not known. Nothing is sealed.
-    Behind {
-        /// Why, for people.
-        cause: String,
-        /// Since when.
-        since: Instant,
-    },
-}
-
 /// A mirror as it is now.
 #[derive(Clone, Debug)]
 pub struct MirrorStatus {
@@ -151,79 +140,6 @@ pub struct Looked {
     pub unreachable: Vec<(String, String)>,
     /// The primary holds no key state while a mirror does.
     pub primary_lost: bool,
-}
-
-/// What is not confirmed of a file: everything from here on.
-#[derive(Clone, Copy)]
-struct Unconfirmed {
-    from: u64,
-    /// The newest write.
-    serial: u64,
-}
-
-/// What the vault's threads and a follower share.
-struct Shared {
-    name: String,
-    kind: &'static str,
-    state: Mutex<State>,
-    copied: AtomicU64,
-}
-
-struct State {
-    standing: Standing,
-    unconfirmed: BTreeMap<String, Unconfirmed>,
-    serial: u64,
-    /// Attempts in vain to make it hold the key state, since it last did.
-    in_vain: u32,
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// It is not believed any more. Told loudly once.
-    fn falls_behind(&self, error: &io::Error) {
-        let mut state = self.lock();
-        let cause = chain(error);
-        match &mut state.standing {
-            Standing::Behind { cause: known, .. } => *known = cause,
-            standing @ Standing::Holding => {
-                tracing::error!(mirror = self.name, cause, "a mirror does not answer: nothing is sealed until it does");
-                *standing = Standing::Behind { cause, since: Instant::now() };
-            }
-        }
-    }
-
-    fn refusal(&self) -> io::Error {
-        let cause = match &self.lock().standing {
-            Standing::Behind { cause, .. } => cause.clone(),
-            Standing::Holding => "it has fallen behind just now".to_owned(),
-        };
-        not_done(Waits { mirror: self.name.clone(), cause })
-    }
-}
-
-/// What a flush answers while a mirror is behind.
-#[derive(Debug, Error)]
-#[error("the mirror {mirror} does not hold the key state: {cause}")]
-struct Waits {
-    mirror: String,
-    cause: String,
-}
-
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let more = cause.to_string();
-        if !text.ends_with(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        source = cause.source();
-    }
-    text
 }
 
 struct Mirror {
@@ -526,13 +442,18 @@ impl Mirror {
         }
     }
 
+    /// Nothing of a file needs to be confirmed any more, but that it is not there. After it was removed from the primary.
+    fn removed(&self, name: &str) {
+        let mut state = self.shared.lock();
+        state.unconfirmed.remove(name);
+        if state.healing {
+            state.unconfirmed_from(name, 0);
+        }
+    }
+
     /// Notes that a file is not confirmed from an offset on. After the primary was written.
     fn wrote(&self, name: &str, from: u64) {
-        let mut state = self.shared.lock();
-        state.serial += 1;
-        let serial = state.serial;
-        let entry = state.unconfirmed.entry(name.to_owned()).or_insert(Unconfirmed { from, serial });
-        *entry = Unconfirmed { from: entry.from.min(from), serial };
+        self.shared.lock().unconfirmed_from(name, from);
     }
 }
 
@@ -630,7 +551,7 @@ impl Medium for Mirrored {
         if self.is_mirrored(name) {
             self.pieces.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
             for mirror in &self.mirrors {
-                mirror.shared.lock().unconfirmed.remove(name);
+                mirror.removed(name);
                 mirror.tell(|| Order::Remove(name.to_owned()));
             }
         }

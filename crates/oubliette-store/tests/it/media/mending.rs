@@ -13,7 +13,7 @@ use oubliette_store::media::{Mirrored, Standing};
 use tempfile::TempDir;
 
 use super::mirrored::{AWAY, HONEST, TEARS, begin, close, files, holding, honest, look, open, spec};
-use super::setup::{config, erase, stores};
+use super::setup::{config, erase, seal_in_the_end, stores};
 
 /// More than is copied at once.
 const LONG: usize = 6 << 20;
@@ -180,4 +180,25 @@ fn damaged_pages_are_not_copied_over_the_good_ones_of_a_mirror() {
     holding(&mirrored);
     close(forest, mirrored);
     assert!(fs::read(&there).unwrap() == good);
+}
+
+#[test]
+fn a_seal_that_is_tried_again_while_a_mirror_is_away_leaves_no_packs_behind() {
+    let home = TempDir::new().unwrap();
+    let frail = Arc::new(AtomicU8::new(HONEST));
+    let (forest, mirrored) = open(home.path(), vec![spec(home.path(), "attic", &frail)]);
+    let packs = |place| files(home.path(), place).into_iter().filter(|(name, _)| name.starts_with("pack-")).count();
+    let before = packs("packs");
+    frail.store(AWAY, Ordering::SeqCst);
+    // More than what is left of a pack.
+    let change = Change { provision: 1500, ..Change::default() };
+    for _ in 0..5 {
+        forest.seal(&change).unwrap_err();
+        assert_eq!(packs("packs"), before);
+    }
+    frail.store(HONEST, Ordering::SeqCst);
+    seal_in_the_end(&forest, &change);
+    assert!(packs("packs") > before);
+    close(forest, mirrored);
+    assert!(files(home.path(), "packs") == files(home.path(), "attic"));
 }

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 
+use super::super::standing::chain;
 use super::super::{CHUNK, is_shared};
 use super::Follower;
 use crate::media::Place;
@@ -74,7 +75,7 @@ impl Follower {
     fn vouched(&self, name: &str, range: &Range<u64>) -> io::Result<()> {
         let vouch = self.vouch.as_ref().ok_or_else(|| io::Error::other("the key state is not open yet"))?;
         vouch(&*self.primary, name, range).map_err(|error| {
-            let cause = super::super::chain(&error);
+            let cause = chain(&error);
             io::Error::other(format!(
                 "the key state's own place does not hold what is needed of {name} ({cause}), and this mirror may: nothing of \
                  it was changed. Stop the server, move that file out of the key state's place and start again: it is taken \

@@ -1,0 +1,109 @@
+//! Whether a mirror holds the key state, and what of it is not confirmed: what its thread and the vault's threads share.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use keyforest::media::not_done;
+use thiserror::Error;
+
+/// Whether a mirror holds the key state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It holds everything that was flushed.
+    Holding,
+    /// It does not, or it is not known. Nothing is sealed.
+    Behind {
+        /// Why, for people.
+        cause: String,
+        /// Since when.
+        since: Instant,
+    },
+}
+
+/// What is not confirmed of a file: everything from here on.
+#[derive(Clone, Copy)]
+pub(super) struct Unconfirmed {
+    pub(super) from: u64,
+    /// The newest write.
+    pub(super) serial: u64,
+}
+
+/// What the vault's threads and a follower share.
+pub(super) struct Shared {
+    pub(super) name: String,
+    pub(super) kind: &'static str,
+    pub(super) state: Mutex<State>,
+    pub(super) copied: AtomicU64,
+}
+
+pub(super) struct State {
+    pub(super) standing: Standing,
+    pub(super) unconfirmed: BTreeMap<String, Unconfirmed>,
+    pub(super) serial: u64,
+    /// It is being made to hold the key state: it may have been given files that are removed meanwhile.
+    pub(super) healing: bool,
+    /// Attempts in vain to make it hold the key state, since it last did.
+    pub(super) in_vain: u32,
+}
+
+impl State {
+    /// Nothing of a file is confirmed from an offset on.
+    pub(super) fn unconfirmed_from(&mut self, name: &str, from: u64) {
+        self.serial += 1;
+        let serial = self.serial;
+        let entry = self.unconfirmed.entry(name.to_owned()).or_insert(Unconfirmed { from, serial });
+        *entry = Unconfirmed { from: entry.from.min(from), serial };
+    }
+}
+
+impl Shared {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It is not believed any more. Told loudly once.
+    pub(super) fn falls_behind(&self, error: &io::Error) {
+        let mut state = self.lock();
+        let cause = chain(error);
+        match &mut state.standing {
+            Standing::Behind { cause: known, .. } => *known = cause,
+            standing @ Standing::Holding => {
+                tracing::error!(mirror = self.name, cause, "a mirror does not answer: nothing is sealed until it does");
+                *standing = Standing::Behind { cause, since: Instant::now() };
+            }
+        }
+    }
+
+    pub(super) fn refusal(&self) -> io::Error {
+        let cause = match &self.lock().standing {
+            Standing::Behind { cause, .. } => cause.clone(),
+            Standing::Holding => "it has fallen behind just now".to_owned(),
+        };
+        not_done(Waits { mirror: self.name.clone(), cause })
+    }
+}
+
+/// What a flush answers while a mirror is behind.
+#[derive(Debug, Error)]
+#[error("the mirror {mirror} does not hold the key state: {cause}")]
+struct Waits {
+    mirror: String,
+    cause: String,
+}
+
+pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let more = cause.to_string();
+        if !text.ends_with(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        source = cause.source();
+    }
+    text
+}
