@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::mark::{Mark, NAME, REPLACE};
 use super::standing::{Shared, Standing, State, chain};
-use super::{Contact, Mirror, MirrorSpec, Pieces, Refill, Vouch};
+use super::{AHEAD, Contact, Mirror, MirrorSpec, Pieces, Refill, Vouch};
 use crate::media::Place;
 
 /// How often the mark follows the epoch in force.
@@ -73,6 +73,7 @@ pub(super) fn start(
         kind: spec.kind,
         state: Mutex::new(state),
         copied: AtomicU64::new(0),
+        moved: Mutex::new(Instant::now()),
     });
     let (orders, queue) = channel();
     let (looked, seen) = sync_channel(1);
@@ -173,7 +174,16 @@ impl Follower {
                 made => made,
             }),
             Order::Write(name, pieces) => {
-                self.carry_out(|place| pieces.iter().try_for_each(|(at, bytes)| place.write_at(&name, *at, bytes)));
+                let shared = Arc::clone(&self.shared);
+                self.carry_out(|place| {
+                    for (at, bytes) in &pieces {
+                        place.write_at(&name, *at, bytes)?;
+                        shared.moves();
+                    }
+                    // So that a flush of much that was written does not take a slow place longer than it may.
+                    let ahead = pieces.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() >= AHEAD;
+                    if ahead { place.flush(&name) } else { Ok(()) }
+                });
             }
             Order::Truncate(name, len) => self.carry_out(|place| place.truncate(&name, len)),
             Order::Remove(name) => self.carry_out(|place| match place.remove(&name) {
@@ -213,6 +223,7 @@ impl Follower {
             return Err(io::Error::other("the mirror is behind"));
         };
         let done = work(&**place);
+        self.shared.moves();
         if let Err(error) = &done {
             self.shared.falls_behind(error);
             // Nothing of it is believed any more, its open files least of all.

@@ -24,7 +24,7 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -40,7 +40,7 @@ use self::standing::{Shared, chain};
 use super::parties::{Parties, PartyKind};
 use super::place::{Place, difference};
 
-/// Bytes of unflushed writes that are handed to the mirrors before a flush asks for it.
+/// Bytes of unflushed writes that are handed to the mirrors, and flushed there, before a flush asks for it.
 const AHEAD: usize = 8 << 20;
 /// Copied at once.
 const CHUNK: u64 = 4 << 20;
@@ -383,9 +383,9 @@ impl Mirrored {
         self.begun.load(Ordering::Acquire) && is_shared(name)
     }
 
-    /// Waits for the mirrors' answers; the first that is not there in time, or is a refusal, counts.
+    /// Waits for the mirrors' answers for as long as they get on; the first that does not, or is a refusal, counts.
     fn gather(&self, answers: Vec<(&Mirror, Option<Receiver<Reply>>)>) -> io::Result<Vec<Vec<u8>>> {
-        let until = Instant::now() + self.limit;
+        let asked = Instant::now();
         let mut got = Vec::new();
         let mut failed = None;
         for (mirror, answer) in answers {
@@ -393,10 +393,10 @@ impl Mirrored {
                 failed = failed.or_else(|| Some(mirror.shared.refusal()));
                 continue;
             };
-            match answer.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(Ok(bytes)) => got.push(bytes),
-                Ok(Err(_)) => failed = failed.or_else(|| Some(mirror.shared.refusal())),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+            match mirror.shared.answer(&answer, asked, self.limit) {
+                Some(Ok(bytes)) => got.push(bytes),
+                Some(Err(_)) => failed = failed.or_else(|| Some(mirror.shared.refusal())),
+                None => {
                     mirror.shared.falls_behind(&io::Error::new(io::ErrorKind::TimedOut, "it did not answer in time"));
                     failed = failed.or_else(|| Some(mirror.shared.refusal()));
                 }

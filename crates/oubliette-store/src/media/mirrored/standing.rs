@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::AtomicU64;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use keyforest::media::not_done;
 use thiserror::Error;
@@ -37,6 +38,8 @@ pub(super) struct Shared {
     pub(super) kind: &'static str,
     pub(super) state: Mutex<State>,
     pub(super) copied: AtomicU64,
+    /// When the place last did something that it was told.
+    pub(super) moved: Mutex<Instant>,
 }
 
 pub(super) struct State {
@@ -62,6 +65,25 @@ impl State {
 impl Shared {
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The place did something.
+    pub(super) fn moves(&self) {
+        *self.moved.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Waits for an answer until the place has done nothing for `limit`, all of it since `asked`. `None`: it does not answer.
+    /// A place that is slow at much work is not away: whoever gave it up would have it do the same work again, for ever.
+    pub(super) fn answer<T>(&self, answer: &Receiver<T>, asked: Instant, limit: Duration) -> Option<T> {
+        loop {
+            let moved = *self.moved.lock().unwrap_or_else(PoisonError::into_inner);
+            let left = (moved.max(asked) + limit).saturating_duration_since(Instant::now());
+            match answer.recv_timeout(left) {
+                Ok(answer) => return Some(answer),
+                Err(RecvTimeoutError::Timeout) if !left.is_zero() => {}
+                Err(_) => return None,
+            }
+        }
     }
 
     /// It is not believed any more. Told loudly once.

@@ -12,7 +12,7 @@ use keyforest::{Change, Forest, ForestError, Leaf};
 use oubliette_store::media::{Mirrored, Standing};
 use tempfile::TempDir;
 
-use super::mirrored::{AWAY, HONEST, TEARS, begin, close, files, holding, honest, look, open, spec};
+use super::mirrored::{AWAY, HONEST, LIMIT, SLOW, TEARS, begin, close, files, holding, honest, look, open, spec};
 use super::setup::{config, erase, seal_in_the_end, stores};
 
 /// More than is copied at once.
@@ -199,6 +199,21 @@ fn a_seal_that_is_tried_again_while_a_mirror_is_away_leaves_no_packs_behind() {
     frail.store(HONEST, Ordering::SeqCst);
     seal_in_the_end(&forest, &change);
     assert!(packs("packs") > before);
+    close(forest, mirrored);
+    assert!(files(home.path(), "packs") == files(home.path(), "attic"));
+}
+
+#[test]
+fn a_mirror_that_gets_on_slowly_with_much_work_is_waited_for() {
+    let home = TempDir::new().unwrap();
+    let frail = Arc::new(AtomicU8::new(HONEST));
+    let (forest, mirrored) = open(home.path(), vec![spec(home.path(), "attic", &frail)]);
+    frail.store(SLOW, Ordering::SeqCst);
+    let begun = Instant::now();
+    // Several packs: the first flush waits for all of their creations and writes.
+    forest.seal(&Change { provision: 1500, ..Change::default() }).unwrap();
+    assert!(begun.elapsed() > 2 * LIMIT, "{:?}", begun.elapsed());
+    frail.store(HONEST, Ordering::SeqCst);
     close(forest, mirrored);
     assert!(files(home.path(), "packs") == files(home.path(), "attic"));
 }

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use super::setup::{config, erase, objects, prefix, register, seal_in_the_end, stores};
 
 const VAULT: [u8; 16] = [7; 16];
-const LIMIT: Duration = Duration::from_millis(700);
+pub const LIMIT: Duration = Duration::from_millis(700);
 
 pub const HONEST: u8 = 0;
 /// Says that it wrote, and does not.
@@ -33,6 +33,8 @@ const HANGS: u8 = 4;
 pub const AWAY: u8 = 5;
 /// Its flush of `notes` fails, and the beginning of that file is gone.
 pub const TEARS: u8 = 6;
+/// Takes its time for each thing it is told, but less than it has.
+pub const SLOW: u8 = 7;
 
 /// A folder that can be told to fail.
 struct Frail {
@@ -54,6 +56,10 @@ impl Frail {
             AWAY => Err(io::Error::other("the disk went away")),
             HANGS => {
                 std::thread::sleep(2 * LIMIT);
+                Ok(HONEST)
+            }
+            SLOW => {
+                std::thread::sleep(LIMIT / 2);
                 Ok(HONEST)
             }
             how => Ok(how),
