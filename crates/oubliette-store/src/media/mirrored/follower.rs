@@ -5,7 +5,7 @@ mod mending;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -74,6 +74,8 @@ pub(super) fn start(
         state: Mutex::new(state),
         copied: AtomicU64::new(0),
         moved: Mutex::new(Instant::now()),
+        queued: AtomicU64::new(0),
+        nudged: AtomicBool::new(false),
     });
     let (orders, queue) = channel();
     let (looked, seen) = sync_channel(1);
@@ -167,7 +169,8 @@ impl Follower {
 
     fn follow(&mut self, order: Order) {
         match order {
-            Order::Follow(..) | Order::Heal => {}
+            Order::Follow(..) => {}
+            Order::Heal => self.shared.nudged.store(false, Ordering::Release),
             Order::Begin(vouch) => self.vouch = Some(vouch),
             Order::Create(name) => self.carry_out(|place| match place.create(&name, 0) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -175,6 +178,7 @@ impl Follower {
             }),
             Order::Write(name, pieces) => {
                 let shared = Arc::clone(&self.shared);
+                let bytes = pieces.iter().map(|(_, bytes)| bytes.len() as u64).sum();
                 self.carry_out(|place| {
                     for (at, bytes) in &pieces {
                         place.write_at(&name, *at, bytes)?;
@@ -184,6 +188,7 @@ impl Follower {
                     let ahead = pieces.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() >= AHEAD;
                     if ahead { place.flush(&name) } else { Ok(()) }
                 });
+                self.shared.queued.fetch_sub(bytes, Ordering::AcqRel);
             }
             Order::Truncate(name, len) => self.carry_out(|place| place.truncate(&name, len)),
             Order::Remove(name) => self.carry_out(|place| match place.remove(&name) {

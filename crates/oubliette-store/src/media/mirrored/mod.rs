@@ -42,6 +42,8 @@ use super::place::{Place, difference};
 
 /// Bytes of unflushed writes that are handed to the mirrors, and flushed there, before a flush asks for it.
 const AHEAD: usize = 8 << 20;
+/// Most bytes that wait for a mirror: who writes more waits with them.
+const QUEUED: u64 = 64 << 20;
 /// Copied at once.
 const CHUNK: u64 = 4 << 20;
 /// After so many attempts in vain a start no longer waits for a mirror.
@@ -129,6 +131,8 @@ pub struct MirrorStatus {
     pub standing: Standing,
     /// Bytes copied to it since the vault was opened, beside what was sealed meanwhile.
     pub copied: u64,
+    /// Bytes that wait to be written to it.
+    pub queued: u64,
 }
 
 /// What looking at the mirrors found.
@@ -364,6 +368,7 @@ impl Mirrored {
             kind: mirror.shared.kind,
             standing: mirror.shared.lock().standing.clone(),
             copied: mirror.shared.copied.load(Ordering::Relaxed),
+            queued: mirror.shared.queued.load(Ordering::Acquire),
         };
         self.mirrors.iter().map(status).collect()
     }
@@ -374,8 +379,13 @@ impl Mirrored {
         if pieces.is_empty() {
             return;
         }
+        let bytes = pieces.iter().map(|(_, bytes)| bytes.len() as u64).sum();
         for mirror in &self.mirrors {
-            mirror.tell(|| Order::Write(name.to_owned(), pieces.clone()));
+            mirror.shared.make_room(QUEUED, POLL, self.limit);
+            mirror.tell(|| {
+                mirror.shared.queued.fetch_add(bytes, Ordering::AcqRel);
+                Order::Write(name.to_owned(), pieces.clone())
+            });
         }
     }
 
@@ -428,7 +438,9 @@ impl Mirror {
         let state = self.shared.lock();
         if state.standing != Standing::Holding {
             drop(state);
-            let _ = self.orders.send(Order::Heal);
+            if !self.shared.nudged.swap(true, Ordering::AcqRel) {
+                let _ = self.orders.send(Order::Heal);
+            }
             return None;
         }
         let (reply, answer) = sync_channel(1);

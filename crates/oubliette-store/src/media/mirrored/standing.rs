@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -40,6 +40,10 @@ pub(super) struct Shared {
     pub(super) copied: AtomicU64,
     /// When the place last did something that it was told.
     pub(super) moved: Mutex<Instant>,
+    /// Bytes that it was told to write and has not.
+    pub(super) queued: AtomicU64,
+    /// It was told to try, and has not heard it yet.
+    pub(super) nudged: AtomicBool,
 }
 
 pub(super) struct State {
@@ -83,6 +87,18 @@ impl Shared {
                 Err(RecvTimeoutError::Timeout) if !left.is_zero() => {}
                 Err(_) => return None,
             }
+        }
+    }
+
+    /// Waits until no more than `most` bytes are queued for the place; it falls behind if it finishes nothing for `limit`.
+    pub(super) fn make_room(&self, most: u64, pause: Duration, limit: Duration) {
+        let asked = Instant::now();
+        while self.queued.load(Ordering::Acquire) > most && self.lock().standing == Standing::Holding {
+            let moved = *self.moved.lock().unwrap_or_else(PoisonError::into_inner);
+            if moved.max(asked).elapsed() >= limit {
+                self.falls_behind(&io::Error::new(io::ErrorKind::TimedOut, "it did not answer in time"));
+            }
+            std::thread::sleep(pause);
         }
     }
 

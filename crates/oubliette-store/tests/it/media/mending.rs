@@ -12,7 +12,9 @@ use keyforest::{Change, Forest, ForestError, Leaf};
 use oubliette_store::media::{Mirrored, Standing};
 use tempfile::TempDir;
 
-use super::mirrored::{AWAY, HONEST, LIMIT, SLOW, TEARS, begin, close, files, holding, honest, look, open, spec};
+use super::mirrored::{
+    AWAY, HANGS, HONEST, LIMIT, SLOW, TEARS, begin, close, files, holding, honest, look, open, spec,
+};
 use super::setup::{config, erase, seal_in_the_end, stores};
 
 /// More than is copied at once.
@@ -214,6 +216,34 @@ fn a_mirror_that_gets_on_slowly_with_much_work_is_waited_for() {
     forest.seal(&Change { provision: 1500, ..Change::default() }).unwrap();
     assert!(begun.elapsed() > 2 * LIMIT, "{:?}", begun.elapsed());
     frail.store(HONEST, Ordering::SeqCst);
+    close(forest, mirrored);
+    assert!(files(home.path(), "packs") == files(home.path(), "attic"));
+}
+
+#[test]
+fn what_waits_for_a_mirror_that_does_not_answer_is_bounded() {
+    let home = TempDir::new().unwrap();
+    let frail = Arc::new(AtomicU8::new(HONEST));
+    let (forest, mirrored) = open(home.path(), vec![spec(home.path(), "attic", &frail)]);
+    mirrored.create("notes", 0).unwrap();
+    mirrored.flush("notes").unwrap();
+    frail.store(HANGS, Ordering::SeqCst);
+    let piece = vec![7; 8 << 20];
+    let begun = Instant::now();
+    let mut most = 0;
+    for at in 0..12 {
+        mirrored.write_at("notes", at << 23, &piece).unwrap();
+        most = most.max(mirrored.status()[0].queued);
+    }
+    assert!(most > 0 && most <= (64 << 20) + (8 << 20), "{most}");
+    // It was waited for once, and given up.
+    assert!(begun.elapsed() > LIMIT, "{:?}", begun.elapsed());
+    behind(&mirrored, "in time");
+    mirrored.flush("notes").unwrap_err();
+    frail.store(HONEST, Ordering::SeqCst);
+    holding(&mirrored);
+    mirrored.flush("notes").unwrap();
+    assert_eq!(mirrored.status()[0].queued, 0, "the flush came after all of it");
     close(forest, mirrored);
     assert!(files(home.path(), "packs") == files(home.path(), "attic"));
 }

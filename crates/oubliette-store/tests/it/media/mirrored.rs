@@ -28,7 +28,7 @@ const SPOILS: u8 = 2;
 /// Its flush fails, and what was not flushed is gone.
 const LOSES: u8 = 3;
 /// Does not answer.
-const HANGS: u8 = 4;
+pub const HANGS: u8 = 4;
 /// Is not there.
 pub const AWAY: u8 = 5;
 /// Its flush of `notes` fails, and the beginning of that file is gone.
