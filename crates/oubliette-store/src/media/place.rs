@@ -16,6 +16,23 @@ pub trait Place: Medium {
         let found = self.list()?.into_iter().find(|(file, len)| file == name && *len > 0);
         Ok(found.map(|(_, len)| 0..len).into_iter().collect())
     }
+
+    /// Makes sure that no other process has taken this place over, where that can be. Whoever changes another place after it
+    /// asks before: this one refuses what is written to it, but its lists are this process's memory of it.
+    ///
+    /// # Errors
+    /// Another process has, or it cannot be found out now.
+    fn confirm(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// A number of this process's above `floor`, for the writers of a place that follows this one.
+    ///
+    /// # Errors
+    /// As of [`Place::confirm`].
+    fn number_above(&self, floor: u64) -> io::Result<u64> {
+        Ok(floor.saturating_add(1))
+    }
 }
 
 impl Place for Folder {}
@@ -24,11 +41,27 @@ impl Place for Twin {
     fn held(&self, name: &str) -> io::Result<Vec<Range<u64>>> {
         self.first().held(name)
     }
+
+    fn confirm(&self) -> io::Result<()> {
+        self.first().confirm()
+    }
+
+    fn number_above(&self, floor: u64) -> io::Result<u64> {
+        self.first().number_above(floor)
+    }
 }
 
 impl Place for StandbyPages {
     fn held(&self, name: &str) -> io::Result<Vec<Range<u64>>> {
         self.pages().held(name)
+    }
+
+    fn confirm(&self) -> io::Result<()> {
+        self.pages().confirm()
+    }
+
+    fn number_above(&self, floor: u64) -> io::Result<u64> {
+        self.pages().number_above(floor)
     }
 }
 

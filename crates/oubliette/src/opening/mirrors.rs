@@ -43,7 +43,7 @@ pub(super) fn attach(
     let mirrored = if places.is_empty() {
         None
     } else {
-        let specs = places.into_iter().map(|place| spec(config, instance, place)).collect();
+        let specs = places.into_iter().map(|place| spec(config, instance, place, &primary)).collect();
         let (mirrored, looked) =
             Mirrored::open(Arc::clone(&primary), instance.into_bytes(), specs, config.mirror_limit())?;
         if let (Some((known, mirror)), Some(found)) = (&looked.newest, keyforest::newest_epoch(register)?)
@@ -121,8 +121,8 @@ pub(super) fn settle(mirrored: &Mirrored, epoch: u64) {
     mirrored.settle(epoch, SETTLED_WITHIN);
 }
 
-fn spec(config: &Config, instance: Uuid, place: MirrorPlace) -> MirrorSpec {
-    let limit = config.mirror_limit();
+fn spec(config: &Config, instance: Uuid, place: MirrorPlace, primary: &Arc<dyn Place>) -> MirrorSpec {
+    let (limit, primary) = (config.mirror_limit(), Arc::clone(primary));
     match place.at {
         MirrorAt::Folder(path) => MirrorSpec {
             name: place.name,
@@ -146,7 +146,7 @@ fn spec(config: &Config, instance: Uuid, place: MirrorPlace) -> MirrorSpec {
                 let options = ObjectsOptions { prefix: bucket.prefix.clone(), limit };
                 let store = bucket.object_store().map_err(std::io::Error::other)?;
                 // Who else writes there has another mark, or is passed over by the higher generation.
-                Ok(Arc::new(Objects::open(store, &options, |newest| Ok(newest + 1))?))
+                Ok(Arc::new(Objects::open(store, &options, |newest| primary.number_above(newest))?))
             }),
         },
         MirrorAt::Host(host, files) => MirrorSpec {

@@ -280,6 +280,8 @@ impl Follower {
     /// Opens the place and makes it hold what the primary holds. The bytes that were copied.
     fn heal(&mut self) -> io::Result<u64> {
         // The one that was looked at when the vault was opened serves once. Let go before another is opened: it may be locked.
+        // A process that was superseded has an old list of the primary's files, and the mirror is another's by now.
+        self.primary.confirm()?;
         let looked_at = self.place.take().filter(|_| self.tried.is_none());
         let place = match looked_at {
             Some(place) => place,

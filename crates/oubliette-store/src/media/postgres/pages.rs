@@ -231,6 +231,14 @@ impl Medium for PostgresPages {
 }
 
 impl Place for PostgresPages {
+    fn confirm(&self) -> io::Result<()> {
+        self.database.confirm()
+    }
+
+    fn number_above(&self, floor: u64) -> io::Result<u64> {
+        self.database.number_above(floor)
+    }
+
     fn held(&self, name: &str) -> io::Result<Vec<Range<u64>>> {
         let Some(id) = self.lock().get(name).map(|file| file.id) else { return Ok(Vec::new()) };
         let rows = self.database.read(statements::HELD, vec![Box::new(id)], |row| {

@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 
 use keyforest::media::Medium;
 use keyforest::{Change, Forest, ForestError, Leaf};
+use oubliette_store::media::postgres::{Claiming, KeyDatabase, KeyDatabaseOptions};
 use oubliette_store::media::{Mirrored, Standing};
 use tempfile::TempDir;
 
 use super::mirrored::{
-    AWAY, HANGS, HONEST, LIMIT, SLOW, TEARS, begin, close, files, holding, honest, look, open, spec,
+    AWAY, HANGS, HONEST, LIMIT, SLOW, TEARS, VAULT, begin, close, files, holding, honest, look, open, spec,
 };
-use super::setup::{config, erase, seal_in_the_end, stores};
+use super::setup::{config, database, erase, options, seal_in_the_end, stores};
 
 /// More than is copied at once.
 const LONG: usize = 6 << 20;
@@ -246,4 +247,36 @@ fn what_waits_for_a_mirror_that_does_not_answer_is_bounded() {
     assert_eq!(mirrored.status()[0].queued, 0, "the flush came after all of it");
     close(forest, mirrored);
     assert!(files(home.path(), "packs") == files(home.path(), "attic"));
+}
+
+#[test]
+fn a_process_that_was_superseded_does_not_set_a_mirror_back_to_what_it_remembers() {
+    let (home, database) = (TempDir::new().unwrap(), database());
+    let attic = home.path().join("attic/notes");
+    let over = |claim: &KeyDatabase, how: &Arc<AtomicU8>| {
+        let (primary, specs) = (Arc::new(claim.pages().unwrap()), vec![spec(home.path(), "attic", how)]);
+        let mirrored = Arc::new(Mirrored::open(primary, VAULT, specs, LIMIT).unwrap().0);
+        mirrored.begin(1, Arc::new(|_, _, _| Ok(())), Duration::from_secs(5)).unwrap();
+        mirrored.serve();
+        mirrored
+    };
+    let frail = Arc::new(AtomicU8::new(HONEST));
+    let first = KeyDatabase::open(options(&database.url())).unwrap();
+    let early = over(&first, &frail);
+    early.create("notes", 0).unwrap();
+    early.write_at("notes", 0, b"early").unwrap();
+    early.flush("notes").unwrap();
+    frail.store(AWAY, Ordering::SeqCst);
+    early.flush("notes").unwrap_err();
+
+    let taking_over = KeyDatabaseOptions { claiming: Claiming::TakeOver, ..options(&database.url()) };
+    let second = KeyDatabase::open(taking_over).unwrap();
+    let late = over(&second, &Arc::default());
+    late.write_at("notes", 5, b" and late").unwrap();
+    late.flush("notes").unwrap();
+    // Nobody holds the folder any more, and the first process finds it again.
+    drop(late);
+    frail.store(HONEST, Ordering::SeqCst);
+    behind(&early, "taken");
+    assert_eq!(fs::read(&attic).unwrap(), b"early and late");
 }

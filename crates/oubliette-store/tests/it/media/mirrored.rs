@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use super::setup::{config, erase, objects, prefix, register, seal_in_the_end, stores};
 
-const VAULT: [u8; 16] = [7; 16];
+pub const VAULT: [u8; 16] = [7; 16];
 pub const LIMIT: Duration = Duration::from_millis(700);
 
 pub const HONEST: u8 = 0;

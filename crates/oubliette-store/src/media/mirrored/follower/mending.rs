@@ -1,10 +1,11 @@
-//! Making a mirror's place hold what the primary holds. Three rules:
+//! Making a mirror's place hold what the primary holds. Four rules:
 //!
 //! - *Flushed before believed.* Every file is flushed once whenever the place is opened. Where a flush may have failed, the
 //!   file is in doubt from there on until it was written again: a page cache says what the disk never got.
 //! - *Compared.* Lengths and the end of every file; what is copied is read back.
 //! - *Nothing is lost that the primary does not have.* Before bytes of the place are overwritten, cut or removed, somebody who
 //!   knows the state in force reads from the primary whatever it needs of that range ([`super::Vouch`]).
+//! - *Only by who has the primary.* Before each change the primary is asked whether another process has taken it over.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -73,6 +74,7 @@ impl Follower {
 
     /// Whether what the place has in this range may go.
     fn vouched(&self, name: &str, range: &Range<u64>) -> io::Result<()> {
+        self.primary.confirm()?;
         let vouch = self.vouch.as_ref().ok_or_else(|| io::Error::other("the key state is not open yet"))?;
         vouch(&*self.primary, name, range).map_err(|error| {
             let cause = chain(&error);
@@ -128,6 +130,7 @@ impl Follower {
                 let bytes = self.primary.read_at(name, at, len)?;
                 let doubted = self.doubted.entry(name.to_owned()).or_insert(at);
                 *doubted = at.min(*doubted);
+                self.primary.confirm()?;
                 place.write_at(name, at, &bytes)?;
                 place.flush(name)?;
                 if place.read_back(name, at, len)? != bytes {
