@@ -44,6 +44,10 @@ enum Refusal {
     SawMore { seen: u64, there: u64 },
     #[error("the witness has seen another log of this name and size")]
     Forked,
+    #[error(
+        "the witness says ever other sizes of what it has seen: does somebody else bring it checkpoints of this log?"
+    )]
+    Unsettled,
     #[error("the answer of the witness is none")]
     Malformed,
     #[error("the signature of the witness does not hold")]
@@ -157,17 +161,24 @@ async fn ask(log: &Arc<TransparencyLog>, witness: &Witness, client: &Client, see
                 };
             }
             StatusCode::CONFLICT => {
+                if *seen == size {
+                    // There was nothing to add to what it has seen: it has seen another tree of this size.
+                    return Err(Refusal::Forked);
+                }
                 let there = text(answer).await?;
                 let there: u64 =
                     there.strip_suffix('\n').and_then(|size| size.parse().ok()).ok_or(Refusal::Malformed)?;
                 if there > size {
                     return Err(Refusal::SawMore { seen: there, there: size });
                 }
-                // It says another size once; the same one, or another after that, is no mistake of ours.
-                if there == *seen || corrected {
-                    return Err(Refusal::Forked);
+                if there == *seen {
+                    // That is what it was told.
+                    return Err(Refusal::Malformed);
                 }
-                (*seen, corrected) = (there, true);
+                *seen = there;
+                if std::mem::replace(&mut corrected, true) {
+                    return Err(Refusal::Unsettled);
+                }
             }
             StatusCode::NOT_FOUND => return Err(Refusal::UnknownLog),
             StatusCode::FORBIDDEN => return Err(Refusal::UnknownKey),
