@@ -1,6 +1,6 @@
 //! From the rows of erasures to their manifests and receipts.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use keyforest::{Group, Leaf, LeafSet};
@@ -17,6 +17,8 @@ use crate::service::vault::Inner;
 
 /// Interactions whose rows are looked at together.
 const PAGE: usize = 1_000;
+/// An erasure of no more interactions, or contents, has its rows read together with those of others.
+const SMALL: usize = 4;
 
 /// A row of an erasure cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -56,28 +58,115 @@ pub struct Earlier {
     without_key: Arc<LeafSet>,
     /// Those of certified erasures.
     certified: HashMap<Uuid, LeafSet>,
+    /// What was read for several erasures at once.
+    ahead: Ahead,
+}
+
+/// Rows read for several erasures at once: an erasure by itself would cost three questions.
+#[derive(Default)]
+struct Ahead {
+    /// Rows of contents by the interaction they are of.
+    contents: HashMap<Group, Vec<ContentRow>>,
+    /// Certified erasures by the places at which they are to be found.
+    found: HashMap<i64, Vec<Uuid>>,
+    /// Rows of contents that are erased by themselves.
+    singles: HashMap<Leaf, ContentRow>,
+    /// Erasures whose rows these are.
+    of: HashSet<Uuid>,
 }
 
 impl Earlier {
     /// Of a round over these.
     pub fn of_round(rows: &[PurgeRow], without_key: Arc<LeafSet>) -> Self {
         let round = rows.iter().flat_map(|row| row.set.leaves.iter()).collect();
-        Self { round, without_key, certified: HashMap::new() }
+        Self { round, without_key, ..Self::default() }
     }
 
-    /// Takes out the rows of contents that went by themselves.
+    /// Reads the rows for as many of these erasures as there is room for, beginning with the first: small ones only. What was
+    /// read before is forgotten.
+    pub async fn read_ahead(&mut self, inner: &Inner, rows: &[PurgeRow]) -> Result<(), VaultError> {
+        let port = |error| inner.port(error);
+        let mut ahead = Ahead::default();
+        let (mut groups, mut leaves) = (Vec::new(), Vec::new());
+        for row in rows {
+            if !Self::is_small(row) {
+                continue;
+            }
+            let (some, single) = (row.set.interactions.as_slice(), row.set.leaves.as_slice());
+            if groups.len() + some.len() > PAGE || leaves.len() + single.len() > PAGE {
+                break;
+            }
+            groups.extend(some.iter().copied().map(Group));
+            leaves.extend(single.iter().copied().map(Leaf));
+            ahead.of.insert(row.id);
+        }
+        groups.sort_unstable_by_key(|group| group.0);
+        groups.dedup();
+        for row in inner.metadata.contents(&groups).await.map_err(port)? {
+            ahead.contents.entry(row.interaction).or_default().push(row);
+        }
+        for (place, id) in inner.metadata.purges_at(&places(&groups)).await.map_err(port)? {
+            ahead.found.entry(place).or_default().push(id);
+        }
+        if !leaves.is_empty() {
+            let rows = inner.metadata.contents_by_leaf(&leaves).await.map_err(port)?;
+            ahead.singles = rows.into_iter().map(|row| (row.leaf, row)).collect();
+        }
+        self.ahead = ahead;
+        Ok(())
+    }
+
+    /// Whether the rows of this erasure should be read ahead and were not.
+    pub fn lacks(&self, row: &PurgeRow) -> bool {
+        Self::is_small(row) && !self.has_read(row.id)
+    }
+
+    fn is_small(row: &PurgeRow) -> bool {
+        row.set.interactions.len() <= SMALL && row.set.leaves.len() <= SMALL
+    }
+
+    fn has_read(&self, id: Uuid) -> bool {
+        self.ahead.of.contains(&id)
+    }
+
+    /// Rows of the contents of these interactions, without those that went by themselves.
+    async fn contents(
+        &mut self,
+        inner: &Inner,
+        row: &PurgeRow,
+        groups: &[Group],
+    ) -> Result<Vec<ContentRow>, VaultError> {
+        let port = |error| inner.port(error);
+        if self.has_read(row.id) {
+            let contents =
+                groups.iter().filter_map(|group| self.ahead.contents.get(group)).flatten().cloned().collect();
+            let found = places(groups).into_iter().filter_map(|place| self.ahead.found.get(&place)).flatten();
+            let found = found.copied().collect();
+            return self.without(inner, found, contents).await;
+        }
+        let contents = inner.metadata.contents(groups).await.map_err(port)?;
+        let found = inner.metadata.purges_at(&places(groups)).await.map_err(port)?;
+        self.without(inner, found.into_iter().map(|(_, id)| id).collect(), contents).await
+    }
+
+    /// Rows of these contents.
+    async fn singles(&self, inner: &Inner, row: &PurgeRow, leaves: &[Leaf]) -> Result<Vec<ContentRow>, VaultError> {
+        if self.has_read(row.id) {
+            let mut rows: Vec<_> = leaves.iter().filter_map(|leaf| self.ahead.singles.get(leaf)).cloned().collect();
+            rows.sort_unstable_by_key(|row| row.leaf);
+            return Ok(rows);
+        }
+        inner.metadata.contents_by_leaf(leaves).await.map_err(|error| inner.port(error))
+    }
+
+    /// Takes out the rows of contents that went by themselves, with one of these erasures or in this round.
     async fn without(
         &mut self,
         inner: &Inner,
-        groups: &[Group],
+        mut ids: Vec<Uuid>,
         mut contents: Vec<ContentRow>,
     ) -> Result<Vec<ContentRow>, VaultError> {
         contents.retain(|row| !self.round.contains(row.leaf) && !self.without_key.contains(row.leaf));
-        let mut places: Vec<i64> = groups.iter().flat_map(|group| places_of(*group)).collect();
-        places.sort_unstable();
-        places.dedup();
-        let found = inner.metadata.purges_at(&places).await.map_err(|error| inner.port(error))?;
-        let mut ids: Vec<Uuid> = found.into_iter().map(|(_, id)| id).collect();
         ids.sort_unstable();
         ids.dedup();
         for id in ids {
@@ -95,20 +184,26 @@ impl Earlier {
     }
 }
 
+/// Where erasures that cover something of these interactions may be found.
+fn places(groups: &[Group]) -> Vec<i64> {
+    let mut places: Vec<i64> = groups.iter().flat_map(|group| places_of(*group)).collect();
+    places.sort_unstable();
+    places.dedup();
+    places
+}
+
 impl Inner {
     /// What an erasure consists of, from the rows that are still there.
     pub async fn manifest_of(&self, row: &PurgeRow, earlier: &mut Earlier) -> Result<Manifest, VaultError> {
-        let port = |error| self.port(error);
         let mut builder = ManifestBuilder::default();
         for some in row.set.interactions.as_slice().chunks(PAGE) {
             let groups: Vec<Group> = some.iter().copied().map(Group).collect();
-            let contents = self.metadata.contents(&groups).await.map_err(port)?;
-            let contents = earlier.without(self, &groups, contents).await?;
+            let contents = earlier.contents(self, row, &groups).await?;
             builder.interactions(&groups, &contents);
         }
         for some in row.set.leaves.as_slice().chunks(PAGE) {
             let leaves: Vec<Leaf> = some.iter().copied().map(Leaf).collect();
-            builder.singles(&self.metadata.contents_by_leaf(&leaves).await.map_err(port)?);
+            builder.singles(&earlier.singles(self, row, &leaves).await?);
         }
         Ok(builder.finish())
     }

@@ -1,5 +1,6 @@
 //! One round of the certifier.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -271,13 +272,17 @@ impl Inner {
         (erasures, without_key): (Vec<PurgeRow>, Arc<LeafSet>),
     ) -> Result<(), VaultError> {
         let mut earlier = Earlier::of_round(&erasures, without_key);
-        let mut erasures = erasures.into_iter().peekable();
+        let mut rows = VecDeque::from(erasures);
         let (mut punctured, mut last, mut carried) = (0, None, Vec::new());
         for seal in seals {
             let facts = SealFacts::decode(&seal.facts).ok_or_else(|| VaultError::internal(Unreadable))?;
             punctured += facts.punctured;
             let mut whole = std::mem::take(&mut carried);
-            while let Some(row) = erasures.next_if(|row| row.sealed_epoch.is_some_and(|epoch| epoch <= seal.epoch)) {
+            while rows.front().is_some_and(|row| row.sealed_epoch.is_some_and(|epoch| epoch <= seal.epoch)) {
+                if rows.front().is_some_and(|row| earlier.lacks(row)) {
+                    earlier.read_ahead(self, rows.make_contiguous()).await?;
+                }
+                let Some(row) = rows.pop_front() else { break };
                 let manifest = self.manifest_of(&row, &mut earlier).await?;
                 whole.push(Whole::new(row, manifest)?);
             }
