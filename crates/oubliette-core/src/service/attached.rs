@@ -165,10 +165,19 @@ pub async fn standing(
 pub async fn begin_commit(metadata: &dyn Metadata, committing: Committing) -> Result<Attachment, VaultError> {
     let standing = settled(metadata).await?;
     let Some(mark) = attachment(metadata).await? else { return Err(VaultError::Conflict("no older copy is attached")) };
-    let counter = standing.counter.max(committing.counter) + 1;
+    // Nobody's but this commit's, and further on than any branch that is left behind ever counts.
+    let counter = standing.counter.max(committing.counter).saturating_add(apart()?);
     let mark = Attachment { committing: Some(Committing { counter, ..committing }), ..mark };
     set(metadata, vec![mark_as(Some(&mark))?]).await?;
     Ok(mark)
+}
+
+/// How far the counter of a commit is from all that was counted: more than a vault ever commits, and drawn, so that the seal of
+/// one restore is never taken for that of another.
+fn apart() -> Result<u64, VaultError> {
+    let mut drawn = [0; 4];
+    aws_lc_rs::rand::fill(&mut drawn).map_err(VaultError::internal)?;
+    Ok((1 << 40) + u64::from(u32::from_be_bytes(drawn)))
 }
 
 /// The seal is made: the copy is the vault's database from now on, and the log is to be told. May be repeated.

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::committer::{Accepted, Erase, Op, Target};
+use super::journal::Record;
 use super::read::ROWS;
 use super::vault::{Inner, Vault};
 use super::{ErasureItem, ErasureItemState, ErasureView, Lookup, Order, Plan, PlanItem, PublicId, VaultError};
@@ -318,7 +319,44 @@ impl Inner {
             }
             Ok(())
         };
-        tokio::time::timeout(limit, all).await.unwrap_or(Err(VaultError::StillDue))
+        match tokio::time::timeout(limit, all).await {
+            Ok(waited) => waited,
+            Err(_) => Err(self.still_due(purges).await),
+        }
+    }
+
+    /// What is answered of erasures whose seal was waited for too long: *still due* once the journal in the key state has them,
+    /// so that an older copy of the database does not forget what was promised. Else nothing is promised.
+    async fn still_due(&self, purges: &[Uuid]) -> VaultError {
+        for purge in purges {
+            if self.shared.awaiting(*purge).is_none() || self.shared.has_journaled(*purge) {
+                continue;
+            }
+            let row = match self.metadata.purge(*purge).await {
+                Ok(Some(row)) if row.kind == PurgeKind::Order => row,
+                Ok(_) => continue,
+                Err(error) => return self.port(error),
+            };
+            let Some(record) = Record::of(row) else { continue };
+            let forest = Arc::clone(&self.shared.forest);
+            let appended = tokio::task::spawn_blocking(move || forest.journal_append(&record.encode())).await;
+            match appended {
+                Ok(Ok(position)) => self.shared.note_journal(position, *purge),
+                Ok(Err(error)) => {
+                    if matches!(error, keyforest::SealError::Unknown(_)) {
+                        self.shared.poison();
+                    }
+                    tracing::error!(error = &error as &dyn std::error::Error, "the purge journal could not be written");
+                    return VaultError::Unavailable(None);
+                }
+                Err(error) => return VaultError::internal(error),
+            }
+            if self.shared.awaiting(*purge).is_none() {
+                // Sealed meanwhile, and looked for before it was noted.
+                self.shared.forget_journal_of(*purge);
+            }
+        }
+        VaultError::StillDue
     }
 
     /// The test of *sealed* is the puncture itself: the row may lag behind.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::model::TenantId;
-use crate::ports::PurgeSet;
+use crate::ports::{PurgeRow, PurgeSet};
 
 const VERSION: u8 = 2;
 
@@ -34,6 +34,20 @@ pub struct Record {
 }
 
 impl Record {
+    /// What is said of an erasure whose row is there; `None` of upkeep, which is nobody's.
+    pub fn of(row: PurgeRow) -> Option<Self> {
+        Some(Self {
+            id: row.id,
+            tenant: row.tenant?,
+            credential: row.credential,
+            interactions: row.interactions,
+            contents: row.contents,
+            at: row.accepted_at,
+            set: Arc::new(row.set),
+            stated: row.stated,
+        })
+    }
+
     /// Version (2) ‖ id 16 ‖ tenant u32 ‖ credential 16 (nil for none) ‖ interactions u64 ‖ contents u64 ‖ time u64 (µs) ‖
     /// length u32 of what is stated ‖ what is stated ‖ set. (Version 1 has nothing between time and set.)
     pub fn encode(&self) -> Vec<u8> {

@@ -180,6 +180,16 @@ impl Shared {
         self.journalled.lock().unwrap_or_else(PoisonError::into_inner).remove(&position);
     }
 
+    /// Whether the journal has this erasure.
+    pub fn has_journaled(&self, id: Uuid) -> bool {
+        self.journalled.lock().unwrap_or_else(PoisonError::into_inner).values().any(|of| *of == id)
+    }
+
+    /// Forgets the journal's records of an erasure: it is sealed.
+    pub fn forget_journal_of(&self, id: Uuid) {
+        self.journalled.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, of| *of != id);
+    }
+
     /// Ends the process' trust in its media: nothing is answered as done any more.
     pub fn poison(&self) {
         self.poisoned.send_replace(true);
@@ -615,13 +625,12 @@ fn answer(shared: &Shared, batch: &Batch, sealed: &Sealed) {
     if !batch.purges.is_empty() {
         for purge in &batch.purges {
             shared.hidden.remove(purge.id, &purge.set);
-            if let Some(position) = purge.journal {
-                shared.journalled.lock().unwrap_or_else(PoisonError::into_inner).remove(&position);
-            }
             let waiter = shared.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&purge.id);
             if let Some(waiter) = waiter {
                 waiter.send_replace(true);
             }
+            // Behind that: a record that is being written now is seen here, or sees that nobody waits any more.
+            shared.forget_journal_of(purge.id);
             // Last: who finds it forgotten takes that for *sealed*.
             shared.erasing.forget(purge.id);
         }

@@ -9,6 +9,7 @@ use clap::Subcommand;
 use keyforest::holds_root;
 use oubliette_store::escrow::envelope::{Envelope, restore};
 use oubliette_store::escrow::{HttpsAgent, SecretKey};
+use oubliette_store::guard;
 use oubliette_store::roots::{RootOptions, RootPlace, folder_carriers};
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -67,6 +68,10 @@ struct Secret {
 }
 
 pub async fn run(args: Args) -> Result<u8> {
+    // Before any secret is read: no dump, no swap.
+    for warning in guard::engage().warnings() {
+        eprintln!("warning: {warning}");
+    }
     match args.action {
         Action::Create { shares, secret_file } => create(shares.as_deref(), secret_file.as_deref()),
         Action::Check { vault, secret } => check(&vault.load()?.0, &secret),

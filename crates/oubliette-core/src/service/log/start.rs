@@ -105,6 +105,10 @@ pub(in crate::service) async fn start(
     let own_pin = if begins(keys) { UNPINNED } else { pin };
     let found = look(&ground, ordinal(keys), own_pin).await;
     let reopens = settings.reopen.is_some() && !begins(keys);
+    if reopens && announced == Announced::Leave {
+        // The old log would end although nothing is committed.
+        return Err(VaultError::Attached);
+    }
     if let (Some(wanted), false) = (&settings.origin, settings.reopen.is_some() || begins(keys)) {
         let origin = newest(keys)?.origin().to_owned();
         let empty = found.as_ref().is_ok_and(|found| found.kept.head().size == 0);

@@ -15,11 +15,18 @@ use tempfile::TempDir;
 /// A place for a vault.
 pub struct House {
     folder: TempDir,
+    /// Seconds a delete waits for its seal.
+    seal_timeout: u64,
 }
 
 impl House {
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self { folder: tempfile::tempdir().unwrap(), seal_timeout: 30 }
+    }
+
+    /// One whose deletes wait so many seconds for their seals.
+    pub fn waiting(seal_timeout: u64) -> Self {
+        Self { seal_timeout, ..Self::new() }
     }
 
     pub fn path(&self) -> &Path {
@@ -53,6 +60,7 @@ impl House {
         let mut config = Config::default();
         config.storage.data = self.data();
         config.storage.key_reserve_bytes = 1 << 16;
+        config.erasure.seal_timeout_seconds = self.seal_timeout;
         config.phones.default_region = Some("US".to_owned());
         let mut opening = Opening::new(RegisterPolicy::Warn);
         (opening.clock, opening.lenders) = (Arc::new(SystemClock), Arc::new(NoLenders));

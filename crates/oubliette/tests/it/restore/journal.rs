@@ -1,7 +1,9 @@
 //! An erasure that was accepted, journaled and answered, and whose seal nobody lived to see: an older copy does not undo it.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use keyforest::Probe;
 use oubliette::opening::OpenVault;
@@ -125,4 +127,52 @@ async fn over_a_copy(meanwhile: Meanwhile) -> Restored {
     assert_eq!(told, Some(1));
     let actor = load.actor.clone();
     Restored { opened: restored, erasure, doomed, actor, _place: place }
+}
+
+/// Holds every seal up while it is told to.
+#[derive(Default)]
+struct Held(AtomicBool);
+
+impl Probe for Held {
+    fn reached(&self, point: &'static str) {
+        while point == "sealer.before_seal" && self.0.load(Ordering::Acquire) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delete_that_was_told_it_stays_due_stays_due_over_a_copy_that_never_heard_of_it() {
+    let (house, probe) = (House::waiting(1), Arc::new(Held::default()));
+    let opened = house.probed(Arc::clone(&probe) as Arc<dyn Probe>).await.unwrap();
+    let vault = opened.vault.clone();
+    let mut load = Load::begin(&vault, 4).await;
+    for _ in 0..6 {
+        load.capture(&vault).await;
+    }
+    let copy = house.path().join("copy");
+    copy_data(&house.data(), &copy, Tool::VacuumInto);
+    let mut ids = load.known.live.keys().cloned();
+    let (first, doomed) = (ids.next().unwrap(), ids.next().unwrap());
+    drop(ids);
+    // A seal, so that the copy is behind.
+    vault.erase_interaction(&load.actor, &first).await.unwrap();
+    probe.0.store(true, Ordering::Release);
+    let told = vault.erase_interaction(&load.actor, &doomed).await.err();
+    assert!(matches!(told, Some(VaultError::StillDue)), "{told:?}");
+    // The machine is lost now; only the key state is as it was.
+    let place = house.with_copy(&copy);
+    probe.0.store(false, Ordering::Release);
+    opened.close().await;
+
+    let attached = place.attach().await.unwrap();
+    assert_eq!(attached.vault.restore_view().await.unwrap().unwrap().due, 1);
+    assert!(matches!(attached.vault.interaction(&load.actor, &doomed).await.err(), Some(VaultError::Gone)));
+    attached.close().await;
+    let attached = place.open().await.unwrap();
+    attached.vault.commit_restore().await.unwrap();
+    attached.close().await;
+    let restored = place.open().await.unwrap();
+    assert!(matches!(restored.vault.interaction(&load.actor, &doomed).await.err(), Some(VaultError::Gone)));
+    restored.close().await;
 }
