@@ -47,6 +47,11 @@ pub(super) enum Order {
     Heal,
 }
 
+/// The turn of an order that is for any time.
+pub(super) const ANY: u64 = u64::MAX;
+/// An order with the turn in which it was given.
+pub(super) type Given = (u64, Order);
+
 /// What a first look at a place found.
 pub(super) struct Seen {
     pub(super) mark: Option<Mark>,
@@ -65,6 +70,7 @@ pub(super) fn start(
         standing: Standing::Behind { cause, since: Instant::now() },
         unconfirmed: BTreeMap::new(),
         serial: 0,
+        turn: 0,
         healing: false,
         in_vain: 0,
     };
@@ -93,7 +99,7 @@ pub(super) fn start(
                 None
             }
         };
-        if let Ok(Order::Follow(primary, mark)) = queue.recv() {
+        if let Ok((_, Order::Follow(primary, mark))) = queue.recv() {
             let follower = Follower {
                 shared: of_thread,
                 spec,
@@ -141,15 +147,17 @@ struct Follower {
 }
 
 impl Follower {
-    fn run(mut self, queue: &Receiver<Order>) {
+    fn run(mut self, queue: &Receiver<Given>) {
         loop {
             let order = match queue.recv_timeout(if self.holds() { MARK_EVERY } else { self.pause }) {
                 Ok(order) => Some(order),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
             };
-            if let Some(order) = order {
-                self.follow(order);
+            match order {
+                Some((turn, order)) if turn == ANY || turn == self.shared.lock().turn => self.follow(order),
+                Some((_, order)) => self.pass_over(order),
+                None => {}
             }
             if self.vouch.is_none() {
                 continue;
@@ -215,6 +223,20 @@ impl Follower {
                 let place = self.place.clone().ok_or_else(|| io::Error::other("it is not open"));
                 let _ = reply.send(place);
             }
+        }
+    }
+
+    /// An order of before the place was made like the primary: what it writes is older than what lies there.
+    fn pass_over(&mut self, order: Order) {
+        match order {
+            Order::Write(_, pieces) => {
+                let bytes = pieces.iter().map(|(_, bytes)| bytes.len() as u64).sum();
+                self.shared.queued.fetch_sub(bytes, Ordering::AcqRel);
+            }
+            Order::Flush(.., reply) | Order::ReadBack(.., reply) | Order::Mark(reply) => {
+                let _ = reply.send(Err(io::Error::other("the mirror was behind")));
+            }
+            _ => {}
         }
     }
 
@@ -307,6 +329,7 @@ impl Follower {
                 self.place = Some(place);
                 // Under the same lock as the last look: what is written from here on is told by orders.
                 state.standing = Standing::Holding;
+                state.turn += 1;
                 state.healing = false;
                 state.in_vain = 0;
                 break;

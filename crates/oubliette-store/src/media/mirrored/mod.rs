@@ -33,7 +33,7 @@ use bytes::Bytes;
 use keyforest::media::Medium;
 use thiserror::Error;
 
-use self::follower::{Order, Reply, Seen};
+use self::follower::{ANY, Given, Order, Reply, Seen};
 use self::mark::Mark;
 pub use self::standing::Standing;
 use self::standing::{Shared, chain};
@@ -148,7 +148,7 @@ pub struct Looked {
 
 struct Mirror {
     shared: Arc<Shared>,
-    orders: std::sync::mpsc::Sender<Order>,
+    orders: std::sync::mpsc::Sender<Given>,
     ended: Mutex<Receiver<()>>,
 }
 
@@ -238,7 +238,7 @@ impl Mirrored {
         };
         let mark = Mark { instance, state, epoch: 0 };
         for mirror in &mirrors {
-            let _ = mirror.orders.send(Order::Follow(Arc::clone(&primary), mark));
+            let _ = mirror.orders.send((ANY, Order::Follow(Arc::clone(&primary), mark)));
         }
         let (begun, serving, pieces) = (AtomicBool::new(false), AtomicBool::new(false), Mutex::default());
         Ok((Self { primary, mirrors, begun, serving, pieces, limit, epoch, mark }, looked))
@@ -252,7 +252,7 @@ impl Mirrored {
         let mut pulled = 0;
         for mirror in &self.mirrors {
             let (reply, answer) = sync_channel(1);
-            if mirror.orders.send(Order::Place(reply)).is_err() {
+            if mirror.orders.send((ANY, Order::Place(reply))).is_err() {
                 continue;
             }
             // Long: who opens a vault waits for a disk that is full of work rather than for nothing.
@@ -304,7 +304,7 @@ impl Mirrored {
         self.epoch.store(epoch, Ordering::Release);
         self.begun.store(true, Ordering::Release);
         for mirror in &self.mirrors {
-            let _ = mirror.orders.send(Order::Begin(Arc::clone(&vouch)));
+            let _ = mirror.orders.send((ANY, Order::Begin(Arc::clone(&vouch))));
         }
         let until = Instant::now() + wait;
         while !self.mirrors.iter().all(Mirror::is_settled) && Instant::now() < until {
@@ -439,18 +439,18 @@ impl Mirror {
         if state.standing != Standing::Holding {
             drop(state);
             if !self.shared.nudged.swap(true, Ordering::AcqRel) {
-                let _ = self.orders.send(Order::Heal);
+                let _ = self.orders.send((ANY, Order::Heal));
             }
             return None;
         }
         let (reply, answer) = sync_channel(1);
-        self.orders.send(order(reply)).ok().map(|()| answer)
+        self.orders.send((state.turn, order(reply))).ok().map(|()| answer)
     }
 
     fn tell(&self, order: impl FnOnce() -> Order) {
         let state = self.shared.lock();
         if state.standing == Standing::Holding {
-            let _ = self.orders.send(order());
+            let _ = self.orders.send((state.turn, order()));
         }
     }
 

@@ -50,6 +50,8 @@ pub(super) struct State {
     pub(super) standing: Standing,
     pub(super) unconfirmed: BTreeMap<String, Unconfirmed>,
     pub(super) serial: u64,
+    /// How often it came to hold the key state. Orders of an earlier time are not carried out: it was given newer bytes since.
+    pub(super) turn: u64,
     /// It is being made to hold the key state: it may have been given files that are removed meanwhile.
     pub(super) healing: bool,
     /// Attempts in vain to make it hold the key state, since it last did.

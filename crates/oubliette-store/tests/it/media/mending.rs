@@ -280,3 +280,25 @@ fn a_process_that_was_superseded_does_not_set_a_mirror_back_to_what_it_remembers
     behind(&early, "taken");
     assert_eq!(fs::read(&attic).unwrap(), b"early and late");
 }
+
+#[test]
+fn what_a_mirror_was_still_to_write_when_it_was_given_up_does_not_set_it_back_later() {
+    let home = TempDir::new().unwrap();
+    let frail = Arc::new(AtomicU8::new(HONEST));
+    let (forest, mirrored) = open(home.path(), vec![spec(home.path(), "attic", &frail)]);
+    mirrored.create("notes", 0).unwrap();
+    mirrored.flush("notes").unwrap();
+    frail.store(HANGS, Ordering::SeqCst);
+    mirrored.create("busy", 0).unwrap();
+    mirrored.write_at("notes", 0, b"older").unwrap();
+    mirrored.flush("notes").unwrap_err();
+    // It is behind: this one is told by no order, and what is told by one is older.
+    mirrored.write_at("notes", 0, b"newer").unwrap();
+    mirrored.flush("notes").unwrap_err();
+    frail.store(HONEST, Ordering::SeqCst);
+    holding(&mirrored);
+    mirrored.flush("notes").unwrap();
+    assert_eq!(fs::read(home.path().join("attic/notes")).unwrap(), b"newer");
+    close(forest, mirrored);
+    assert!(files(home.path(), "packs") == files(home.path(), "attic"));
+}
