@@ -555,7 +555,7 @@ fn after_commit(
             set: Arc::clone(&set),
             stated: plan.erase.stated.encode(),
         });
-        pending.push((Pending { id: plan.id, set, journal: None }, record));
+        pending.push((Pending { id: plan.id, set }, record));
         answers.push((plan.erase.done, accepted));
     }
     inner.shared.probe.reached("commit.hidden");
@@ -589,8 +589,7 @@ fn write_journal(inner: &Inner, pending: &mut [(Pending, Option<journal::Record>
         let Some(record) = record.take() else { continue };
         match inner.shared.forest.journal_append(&record.encode()) {
             Ok(position) => {
-                inner.shared.note_journal(position, pending.id);
-                pending.journal = Some(position);
+                inner.shared.journaled.note(position, pending.id);
             }
             Err(error) => {
                 if matches!(error, keyforest::SealError::Unknown(_)) {

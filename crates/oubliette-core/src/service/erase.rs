@@ -329,7 +329,7 @@ impl Inner {
     /// so that an older copy of the database does not forget what was promised. Else nothing is promised.
     async fn still_due(&self, purges: &[Uuid]) -> VaultError {
         for purge in purges {
-            if self.shared.awaiting(*purge).is_none() || self.shared.has_journaled(*purge) {
+            if self.shared.awaiting(*purge).is_none() || self.shared.journaled.has(*purge) {
                 continue;
             }
             let row = match self.metadata.purge(*purge).await {
@@ -341,7 +341,7 @@ impl Inner {
             let forest = Arc::clone(&self.shared.forest);
             let appended = tokio::task::spawn_blocking(move || forest.journal_append(&record.encode())).await;
             match appended {
-                Ok(Ok(position)) => self.shared.note_journal(position, *purge),
+                Ok(Ok(position)) => self.shared.journaled.note(position, *purge),
                 Ok(Err(error)) => {
                     if matches!(error, keyforest::SealError::Unknown(_)) {
                         self.shared.poison();
@@ -353,7 +353,7 @@ impl Inner {
             }
             if self.shared.awaiting(*purge).is_none() {
                 // Sealed meanwhile, and looked for before it was noted.
-                self.shared.forget_journal_of(*purge);
+                self.shared.journaled.forget_of(*purge);
             }
         }
         VaultError::StillDue

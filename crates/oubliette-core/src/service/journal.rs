@@ -1,6 +1,8 @@
 //! What the journal in the key state says of an erasure: enough to do it again over an older database.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -87,6 +89,53 @@ impl Record {
             set: Arc::new(PurgeSet::decode(set)?),
             stated: stated.to_vec(),
         })
+    }
+}
+
+/// Which records are still needed: those of erasures that are not sealed.
+#[derive(Default)]
+pub struct Journaled {
+    /// Erasures by the positions of their records.
+    records: Mutex<BTreeMap<u64, Uuid>>,
+    newest: AtomicU64,
+}
+
+impl Journaled {
+    /// Remembers a record until its erasure is sealed.
+    pub fn note(&self, position: u64, id: Uuid) {
+        self.records().insert(position, id);
+        self.newest.fetch_max(position, Ordering::AcqRel);
+    }
+
+    /// Forgets a record whose erasure will be sealed before anything is served.
+    pub fn forget(&self, position: u64) {
+        self.records().remove(&position);
+    }
+
+    /// Whether the journal has this erasure.
+    pub fn has(&self, id: Uuid) -> bool {
+        self.records().values().any(|of| *of == id)
+    }
+
+    /// Forgets the records of an erasure: it is sealed.
+    pub fn forget_of(&self, id: Uuid) {
+        self.records().retain(|_, of| *of != id);
+    }
+
+    /// Up to where records are no longer needed: before the oldest one whose erasure is not sealed.
+    pub fn done(&self) -> Option<u64> {
+        let records = self.records();
+        match records.keys().next() {
+            Some(oldest) => oldest.checked_sub(1),
+            None => match self.newest.load(Ordering::Acquire) {
+                0 => None,
+                newest => Some(newest),
+            },
+        }
+    }
+
+    fn records(&self) -> MutexGuard<'_, BTreeMap<u64, Uuid>> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -93,7 +93,7 @@ pub async fn finish_what_a_crash_left(inner: &Arc<Inner>) -> Result<(), VaultErr
     let records = replay_journal(inner).await?;
     for position in records.into_values() {
         // Sealed before the first request is served, so the record can go with any later seal.
-        inner.shared.forget_journal(position);
+        inner.shared.journaled.forget(position);
     }
     let unsealed = inner.metadata.unsealed_purges().await.map_err(|error| inner.port(error))?;
     let mut waits = Vec::new();
@@ -103,7 +103,7 @@ pub async fn finish_what_a_crash_left(inner: &Arc<Inner>) -> Result<(), VaultErr
         let set = Arc::new(purge.set);
         waits.push(inner.shared.expect(purge.id));
         inner.shared.hidden.insert(purge.id, &set);
-        pending.push(Pending { id: purge.id, set, journal: None });
+        pending.push(Pending { id: purge.id, set });
     }
     if !pending.is_empty() {
         tracing::info!(erasures = pending.len(), "sealing what was accepted before the stop");
@@ -129,18 +129,18 @@ async fn poisoned(inner: &Inner) {
 }
 
 /// Over an older copy of the database nothing is destroyed yet: what was accepted and is not sealed is hidden. Gives the
-/// erasures with their records in the journal.
+/// erasures.
 pub async fn hide_what_is_due(inner: &Arc<Inner>) -> Result<Vec<Pending>, VaultError> {
-    let mut records = replay_journal(inner).await?;
+    replay_journal(inner).await?;
     let unsealed = inner.metadata.unsealed_purges().await.map_err(|error| inner.port(error))?;
     let mut due = Vec::with_capacity(unsealed.len());
     for purge in unsealed {
-        let (id, journal, set) = (purge.id, records.remove(&purge.id), Arc::new(purge.set));
+        let (id, set) = (purge.id, Arc::new(purge.set));
         if !is_punctured(inner, &set)? {
             inner.shared.expect(id);
             inner.shared.hidden.insert(id, &set);
         }
-        due.push(Pending { id, set, journal });
+        due.push(Pending { id, set });
     }
     Ok(due)
 }
@@ -192,7 +192,7 @@ async fn replay_journal(inner: &Arc<Inner>) -> Result<HashMap<Uuid, u64>, VaultE
             }
             inner.apply_unchecked("purge.replay", writes).await?;
         }
-        inner.shared.note_journal(position, record.id);
+        inner.shared.journaled.note(position, record.id);
         positions.insert(record.id, position);
     }
     Ok(positions)

@@ -4,7 +4,7 @@
 //! ahead: it makes a seal ready while the transaction that plans it is being written, and leaves the register alone until
 //! that transaction is durable and everything it erases is hidden. Without it the seal is taken back.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, mpsc};
 use std::time::Duration;
@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 
 use super::erasing::ErasingSessions;
 use super::hidden::{ActiveKeys, Hidden};
+use super::journal::Journaled;
 use super::log::TransparencyLog;
 use super::noting::Unnoted;
 use super::restore::Restore;
@@ -35,8 +36,6 @@ pub struct Pending {
     pub id: Uuid,
     /// What it covers.
     pub set: Arc<PurgeSet>,
-    /// Its record in the journal, if it has one.
-    pub journal: Option<u64>,
 }
 
 /// A seal that the metadata has not heard of yet.
@@ -118,8 +117,8 @@ pub struct Shared {
     mirrors: u8,
     /// Agents there are, and how many of them must have destroyed an old root before a seal counts.
     agents: [u8; 2],
-    journalled: Mutex<BTreeMap<u64, Uuid>>,
-    newest_journal: AtomicU64,
+    /// Records of the journal whose erasures are not sealed.
+    pub journaled: Journaled,
 }
 
 impl Shared {
@@ -159,35 +158,13 @@ impl Shared {
             register_findings: settings.register_findings.clone(),
             mirrors: settings.mirrors,
             agents: [settings.agents, settings.agents_confirm],
-            journalled: Mutex::default(),
-            newest_journal: AtomicU64::new(0),
+            journaled: Journaled::default(),
         }
     }
 
     /// Remembers the newest durable commit; the next seal pins it.
     pub fn note_commit(&self, counter: u64) {
         self.commit_counter.fetch_max(counter, Ordering::AcqRel);
-    }
-
-    /// Remembers a journal record until its erasure is sealed.
-    pub fn note_journal(&self, position: u64, id: Uuid) {
-        self.journalled.lock().unwrap_or_else(PoisonError::into_inner).insert(position, id);
-        self.newest_journal.fetch_max(position, Ordering::AcqRel);
-    }
-
-    /// Forgets a journal record whose erasure will be sealed before anything is served.
-    pub fn forget_journal(&self, position: u64) {
-        self.journalled.lock().unwrap_or_else(PoisonError::into_inner).remove(&position);
-    }
-
-    /// Whether the journal has this erasure.
-    pub fn has_journaled(&self, id: Uuid) -> bool {
-        self.journalled.lock().unwrap_or_else(PoisonError::into_inner).values().any(|of| *of == id)
-    }
-
-    /// Forgets the journal's records of an erasure: it is sealed.
-    pub fn forget_journal_of(&self, id: Uuid) {
-        self.journalled.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, of| *of != id);
     }
 
     /// Ends the process' trust in its media: nothing is answered as done any more.
@@ -594,7 +571,7 @@ fn change(shared: &Shared, mut puncture: LeafSet, batch: &Batch) -> Change {
         pins: shared.pins(),
         canaries,
         closed_below: batch.upkeep.as_ref().map(|(_, below)| *below),
-        journal_done: shared.journal_done(),
+        journal_done: shared.journaled.done(),
     }
 }
 
@@ -630,24 +607,10 @@ fn answer(shared: &Shared, batch: &Batch, sealed: &Sealed) {
                 waiter.send_replace(true);
             }
             // Behind that: a record that is being written now is seen here, or sees that nobody waits any more.
-            shared.forget_journal_of(purge.id);
+            shared.journaled.forget_of(purge.id);
             // Last: who finds it forgotten takes that for *sealed*.
             shared.erasing.forget(purge.id);
         }
         shared.sealed.notify_one();
-    }
-}
-
-impl Shared {
-    /// Journal records before the oldest one whose erasure is not sealed are no longer needed.
-    fn journal_done(&self) -> Option<u64> {
-        let journalled = self.journalled.lock().unwrap_or_else(PoisonError::into_inner);
-        match journalled.keys().next() {
-            Some(oldest) => oldest.checked_sub(1),
-            None => match self.newest_journal.load(Ordering::Acquire) {
-                0 => None,
-                newest => Some(newest),
-            },
-        }
     }
 }
