@@ -194,39 +194,49 @@ pub fn seal(
 /// The newest root that there are enough envelopes for, as a register's block.
 ///
 /// Envelopes of roots that there are too few of are passed over: an agent that was away may hold an old one, and some may
-/// hold one whose seal never came about.
+/// hold one whose seal never came about. So are those that do not open, of another recovery key or changed, and those that
+/// together give no root: one bad agent does not stand in the way of enough good ones.
 pub fn restore(envelopes: &[Envelope], key: &SecretKey) -> Result<(Root, Zeroizing<[u8; SLOT_BYTES]>), EnvelopeError> {
-    let mut roots: Vec<(Root, u8)> =
-        envelopes.iter().map(|envelope| (envelope.label.root, envelope.label.needed)).collect();
+    let mut worst = EnvelopeError::None;
+    let mut note = |error: EnvelopeError| {
+        if worst == EnvelopeError::None {
+            worst = error;
+        }
+    };
+    let mut opened = Vec::new();
+    for envelope in envelopes {
+        match envelope.open(key) {
+            Ok(plain) => opened.push((&envelope.label, plain)),
+            Err(error) => note(error),
+        }
+    }
+    let mut roots: Vec<(Root, u8)> = opened.iter().map(|(label, _)| (label.root, label.needed)).collect();
     roots.sort_unstable_by(|one, other| other.cmp(one));
     roots.dedup();
-    let mut worst = EnvelopeError::None;
     for (root, needed) in roots {
-        let mut of: Vec<&Envelope> = envelopes
-            .iter()
-            .filter(|envelope| (envelope.label.root, envelope.label.needed) == (root, needed))
-            .collect();
-        of.sort_unstable_by_key(|envelope| envelope.label.number);
-        of.dedup_by_key(|envelope| envelope.label.number);
+        let mut of: Vec<_> = opened.iter().filter(|(label, _)| (label.root, label.needed) == (root, needed)).collect();
+        of.sort_unstable_by_key(|(label, _)| label.number);
+        of.dedup_by_key(|(label, _)| label.number);
         if of.len() < usize::from(needed) {
-            let few = EnvelopeError::TooFew { epoch: root.epoch, needed, given: of.len() };
-            worst = if worst == EnvelopeError::None { few } else { worst };
+            note(EnvelopeError::TooFew { epoch: root.epoch, needed, given: of.len() });
             continue;
         }
         of.truncate(usize::from(needed));
-        return open_all(&of, root, key).map(|block| (root, block));
+        match join(&of, root) {
+            Ok(block) => return Ok((root, block)),
+            Err(error) => note(error),
+        }
     }
     Err(worst)
 }
 
-fn open_all(of: &[&Envelope], root: Root, key: &SecretKey) -> Result<Zeroizing<[u8; SLOT_BYTES]>, EnvelopeError> {
-    let plain: Vec<_> = of.iter().map(|envelope| envelope.open(key)).collect::<Result<_, _>>()?;
-    let record = if let ([whole], 1) = (&plain[..], of[0].label.needed) {
+/// A root from opened envelopes, as many as it takes.
+fn join(of: &[&(&Label, Zeroizing<Vec<u8>>)], root: Root) -> Result<Zeroizing<[u8; SLOT_BYTES]>, EnvelopeError> {
+    let record = if let [(Label { needed: 1, .. }, whole)] = of {
         whole.clone()
     } else {
-        let numbered = of.iter().zip(plain);
         let shares: Vec<Share> =
-            numbered.map(|(envelope, values)| Share { number: envelope.label.number, values }).collect();
+            of.iter().map(|(label, values)| Share { number: label.number, values: values.clone() }).collect();
         shamir::join(&shares).ok_or(EnvelopeError::NoRoot)?
     };
     let mut block = Zeroizing::new([0; SLOT_BYTES]);
@@ -327,6 +337,21 @@ mod tests {
         let some = [old[0].clone(), old[1].clone(), new[1].clone(), new[2].clone()];
         assert_eq!(restore(&some, &key).unwrap().0.epoch, 8);
         assert_eq!(restore(&some[..3], &key).unwrap().0.epoch, 7, "one share of the newer is nothing");
+    }
+
+    #[test]
+    fn envelopes_that_do_not_open_do_not_stand_in_the_way_of_enough_that_do() {
+        let (key, older, quorum) = (key(), self::key(), Quorum::shares(2, 3).unwrap());
+        let (good, of_before) = (all(&block(7, 3), quorum, &key), all(&block(7, 3), quorum, &older));
+        // The first agent has that of an older recovery key only, and one claims a root that nobody else has.
+        let some = [of_before[0].clone(), good[1].clone(), good[2].clone()];
+        assert!(restore(&some, &key).unwrap().1 == block(7, 3));
+        let mut spoilt = all(&block(u64::MAX, 9), Quorum::plain(1).unwrap(), &key).remove(0).bytes().to_vec();
+        *spoilt.last_mut().unwrap() ^= 1;
+        let some = [Envelope::read(&spoilt).unwrap(), good[0].clone(), good[2].clone()];
+        assert!(restore(&some, &key).unwrap().1 == block(7, 3));
+        let another = EnvelopeError::OtherKey { agent: "agent-1".to_owned() };
+        assert_eq!(restore(&of_before, &key).err(), Some(another));
     }
 
     #[test]

@@ -19,6 +19,7 @@ use oubliette_store::roots::{FileRegister, assess};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
@@ -58,6 +59,8 @@ struct Agent {
     depot: Depot,
     assessment: RegisterAssessment,
     release: Release,
+    /// Requests that are at the register.
+    turns: Arc<Semaphore>,
     /// What to do after a failed flush: nobody knows any more what the register holds.
     end: Arc<dyn Fn() + Send + Sync>,
 }
@@ -83,7 +86,8 @@ pub async fn start(config: &AgentConfig, end: Arc<dyn Fn() + Send + Sync>) -> Re
         .with_context(|| format!("listen: {} cannot be listened on", config.listen))?;
     let address = listener.local_addr().context("the listener has no address")?;
     let release = Release::beside(&config.register);
-    let agent = Arc::new(Agent { name: config.name.clone(), depot, assessment, release, end });
+    let turns = Arc::new(Semaphore::new(AT_ONCE));
+    let agent = Arc::new(Agent { name: config.name.clone(), depot, assessment, release, turns, end });
     let options = ServerOptions {
         tls: Some(tls.server),
         limits: Limits {
@@ -117,7 +121,7 @@ fn router(agent: Arc<Agent>) -> Router {
 async fn session(State(agent): State<Arc<Agent>>, body: Bytes) -> Response {
     let Some(ask) = read::<SessionAsk>(&body) else { return malformed() };
     let opened = blocking(&agent, move |depot| depot.session(ask.instance.into_bytes(), ask.fence)).await;
-    answer(&agent, opened.map(|(session, holds)| SessionTold::of(session, &holds)))
+    answer(opened.map(|(session, holds)| SessionTold::of(session, &holds)))
 }
 
 async fn put(State(agent): State<Arc<Agent>>, body: Bytes) -> Response {
@@ -131,25 +135,26 @@ async fn put(State(agent): State<Arc<Agent>>, body: Bytes) -> Response {
     let epoch = envelope.label().root.epoch;
     let held = blocking(&agent, move |depot| depot.put(stamp, envelope, in_force)).await;
     tracing::debug!(epoch, done = held.is_ok(), "put");
-    answer(&agent, held.map(|holds| HoldsTold::of(&holds)))
+    answer(held.map(|holds| HoldsTold::of(&holds)))
 }
 
 async fn keep(State(agent): State<Arc<Agent>>, body: Bytes) -> Response {
     let Some((stamp, keep)) = read::<KeepAsk>(&body).and_then(|ask| ask.read()) else { return malformed() };
     let held = blocking(&agent, move |depot| depot.keep(stamp, &keep)).await;
-    answer(&agent, held.map(|holds| HoldsTold::of(&holds)))
+    answer(held.map(|holds| HoldsTold::of(&holds)))
 }
 
 async fn status(State(agent): State<Arc<Agent>>) -> Response {
-    let told = StatusTold {
+    let held = blocking(&agent, |depot| Ok((depot.instance(), depot.holds()))).await;
+    let told = held.map(|(instance, holds)| StatusTold {
         agent: agent.name.clone(),
         register_class: agent.assessment.class.clone(),
         register_verified: agent.assessment.verified,
-        instance: agent.depot.instance().map(Uuid::from_bytes),
-        holds: agent.depot.holds().iter().map(LabelTold::of).collect(),
+        instance: instance.map(Uuid::from_bytes),
+        holds: holds.iter().map(LabelTold::of).collect(),
         released: agent.release.is_allowed(),
-    };
-    Json(told).into_response()
+    });
+    answer(told)
 }
 
 async fn envelopes(State(agent): State<Arc<Agent>>) -> Response {
@@ -157,31 +162,43 @@ async fn envelopes(State(agent): State<Arc<Agent>>) -> Response {
         let detail = "the agent's operator has not allowed it: `oubliette agent release` there";
         return refusal(StatusCode::FORBIDDEN, "not-released", detail);
     }
-    tracing::warn!("envelopes were given out for a recovery");
-    Json(EnvelopesTold::of(&agent.depot.envelopes())).into_response()
+    let envelopes = blocking(&agent, |depot| Ok(depot.envelopes())).await;
+    if envelopes.is_ok() {
+        tracing::warn!("envelopes were given out for a recovery");
+    }
+    answer(envelopes.map(|envelopes| EnvelopesTold::of(&envelopes)))
 }
 
-/// The register blocks.
+/// The register blocks. A failed flush ends the agent wherever the request is by then: nothing of the register is believed any
+/// more, also when the vault gave up waiting. What hangs keeps its place among those that are carried out, so that there are
+/// never more of them.
 async fn blocking<T: Send + 'static>(
     agent: &Arc<Agent>,
     work: impl FnOnce(&Depot) -> Result<T, Refused> + Send + 'static,
 ) -> Result<T, Refused> {
     let depot = Arc::clone(agent);
-    let done = tokio::task::spawn_blocking(move || work(&depot.depot));
+    let carried_out = async {
+        let turn = Arc::clone(&agent.turns).acquire_owned().await.map_err(std::io::Error::other);
+        let turn = turn.map_err(Refused::Again)?;
+        let done = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            let done = work(&depot.depot);
+            if matches!(done, Err(Refused::End(_))) {
+                (depot.end)();
+            }
+            done
+        });
+        done.await.map_err(|error| Refused::Again(std::io::Error::other(error)))?
+    };
     // Generous: a register that takes longer is broken, and the vault has given up long ago.
-    match tokio::time::timeout(Duration::from_secs(60), done).await {
-        Ok(Ok(done)) => done,
-        _ => Err(Refused::Again(std::io::ErrorKind::TimedOut.into())),
-    }
+    let done = tokio::time::timeout(Duration::from_secs(60), carried_out).await;
+    done.unwrap_or_else(|_| Err(Refused::Again(std::io::ErrorKind::TimedOut.into())))
 }
 
-fn answer<T: Serialize>(agent: &Agent, done: Result<T, Refused>) -> Response {
+fn answer<T: Serialize>(done: Result<T, Refused>) -> Response {
     match done {
         Ok(told) => Json(told).into_response(),
         Err(refused) => {
-            if matches!(refused, Refused::End(_)) {
-                (agent.end)();
-            }
             tracing::warn!(error = &refused as &dyn std::error::Error, "refused");
             let (status, told) = RefusalTold::of(&refused);
             (StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE), Json(told)).into_response()

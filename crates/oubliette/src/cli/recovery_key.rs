@@ -1,5 +1,6 @@
 //! `oubliette recovery-key`
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, IsTerminal as _, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -7,8 +8,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use clap::Subcommand;
 use keyforest::holds_root;
+use keyforest::media::SLOT_BYTES;
 use oubliette_store::escrow::envelope::{Envelope, restore};
-use oubliette_store::escrow::{HttpsAgent, SecretKey};
+use oubliette_store::escrow::{HttpsAgent, Root, SecretKey};
 use oubliette_store::guard;
 use oubliette_store::roots::{RootOptions, RootPlace, folder_carriers};
 use uuid::Uuid;
@@ -149,14 +151,7 @@ fn bring_back(config: &Config, secret: &Secret) -> Result<u8> {
     }
     let key = secret.read()?;
     let envelopes = fetch(&place);
-    let instance = match &envelopes[..] {
-        [] => bail!("no agent gave an envelope: has its operator allowed it (`oubliette agent release`)?"),
-        [first, rest @ ..] if rest.iter().all(|other| other.label().instance == first.label().instance) => {
-            Uuid::from_bytes(first.label().instance)
-        }
-        _ => bail!("the agents hold envelopes of different vaults"),
-    };
-    let (root, block) = restore(&envelopes, &key).context("the root cannot be brought back")?;
+    let (instance, root, block) = one_root(envelopes, &key)?;
 
     let data = config.storage.data.clone();
     let carriers = folder_carriers(data.join("roots"));
@@ -182,6 +177,28 @@ fn bring_back(config: &Config, secret: &Secret) -> Result<u8> {
     println!("root            epoch {}, in the register ({})", root.epoch, opened.assessment.class);
     println!("next            bring the key pages from a mirror, then start the vault; see docs/operating/escrow.md");
     Ok(exit::DONE)
+}
+
+/// The root of the vault that there are enough envelopes of; refuses when there are several such vaults.
+fn one_root(envelopes: Vec<Envelope>, key: &SecretKey) -> Result<(Uuid, Root, Zeroizing<[u8; SLOT_BYTES]>)> {
+    let mut vaults: BTreeMap<[u8; 16], Vec<Envelope>> = BTreeMap::new();
+    for envelope in envelopes {
+        vaults.entry(envelope.label().instance).or_default().push(envelope);
+    }
+    let mut found = Vec::new();
+    let mut failed = None;
+    for (instance, of) in vaults {
+        match restore(&of, key) {
+            Ok((root, block)) => found.push((Uuid::from_bytes(instance), root, block)),
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    match (found.len(), failed) {
+        (0, None) => bail!("no agent gave an envelope: has its operator allowed it (`oubliette agent release`)?"),
+        (0, Some(error)) => Err(error).context("the root cannot be brought back"),
+        (1, _) => found.pop().context("the root cannot be brought back"),
+        _ => bail!("the agents hold roots of different vaults: name only those of one in escrow.agents"),
+    }
 }
 
 /// What the agents give, and why others give nothing.
