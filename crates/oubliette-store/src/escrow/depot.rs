@@ -57,7 +57,10 @@ pub enum Refused {
     SessionEnded,
     /// A later process has been here.
     #[error("a later process of the vault was here")]
-    PassedOver,
+    PassedOver {
+        /// The number of its claim.
+        fence: u64,
+    },
     /// A later request has been heard.
     #[error("a later request was heard before this one")]
     Late,
@@ -162,7 +165,7 @@ impl Depot {
             return Err(Refused::OtherInstance);
         }
         if fence < inner.fence {
-            return Err(Refused::PassedOver);
+            return Err(Refused::PassedOver { fence: inner.fence });
         }
         let mut session = [0; 16];
         rand::fill(&mut session).map_err(|_| Refused::Again(io::Error::other("no random numbers")))?;

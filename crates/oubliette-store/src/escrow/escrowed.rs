@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 
 use super::depot::Keep;
 use super::envelope::{self, Envelope, Label, is_name};
-use super::link::{Agent, AgentLink, AgentState, Dealings, Goal};
+use super::link::{Agent, AgentLink, AgentState, Dealings, Goal, Raise};
 use super::recovery_key::KeyId;
 use super::{PublicKey, Quorum, Root};
 
@@ -58,6 +58,8 @@ pub struct EscrowOptions {
     pub key: PublicKey,
     /// How many agents are enough.
     pub quorum: Quorum,
+    /// Raises that number, for an agent that remembers a higher one.
+    pub raise: Raise,
     /// The agents in order: an agent's place in it is its share's number.
     pub agents: Vec<(String, Box<dyn AgentLink>)>,
     /// How the root lay with them before.
@@ -133,7 +135,7 @@ struct Turn {
 impl Escrowed {
     /// Puts agents beside a register. Asks nothing of anybody yet.
     pub fn new(register: Arc<dyn SlotDevice>, options: EscrowOptions) -> Result<Self, EscrowError> {
-        let EscrowOptions { instance, fence, key, quorum, agents, before, confirmed, patience, probe } = options;
+        let EscrowOptions { instance, fence, raise, key, quorum, agents, before, confirmed, patience, probe } = options;
         let distinct = agents.iter().enumerate().all(|(at, (name, _))| {
             is_name(name) && !agents[..at].iter().any(|(other, _)| other.eq_ignore_ascii_case(name))
         });
@@ -145,7 +147,7 @@ impl Escrowed {
         }
         let start = |(at, (name, link)): (usize, (String, Box<dyn AgentLink>))| {
             let confirmed = confirmed.iter().find(|(known, _)| *known == name).map_or(0, |(_, epoch)| *epoch);
-            let of = Dealings { number: at as u8 + 1, instance, fence, confirmed };
+            let of = Dealings { number: at as u8 + 1, instance, fence, raise: Arc::clone(&raise), confirmed };
             Agent::start(name, of, link).map_err(EscrowError::Thread)
         };
         let agents = agents.into_iter().enumerate().map(start).collect::<Result<_, _>>()?;

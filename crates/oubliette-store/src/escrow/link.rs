@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::depot::{Keep, Refused, Session, Stamp};
 use super::envelope::Label;
 use super::{Envelope, Root};
+use crate::media::postgres::is_superseded;
 
 /// The way to an agent. Every call blocks, with a time limit of its own.
 pub trait AgentLink: Send + Sync {
@@ -67,22 +68,34 @@ pub(super) struct Agent {
     jobs: Sender<Job>,
 }
 
+/// A number of this process's claim to the vault above another, as long as nobody else has the claim.
+pub type Raise = Arc<dyn Fn(u64) -> io::Result<u64> + Send + Sync>;
+
 /// What an agent is to this vault.
 pub(super) struct Dealings {
     pub(super) number: u8,
     pub(super) instance: [u8; 16],
     pub(super) fence: u64,
+    pub(super) raise: Raise,
     /// The highest epoch that it ever confirmed to be the only one it holds.
     pub(super) confirmed: u64,
 }
 
 impl Agent {
     pub(super) fn start(name: String, of: Dealings, link: Box<dyn AgentLink>) -> io::Result<Self> {
-        let Dealings { number, instance, fence, confirmed: highest } = of;
+        let Dealings { number, instance, fence, raise, confirmed: highest } = of;
         let state = Arc::new(Mutex::new(AgentState::default()));
         let (jobs, queue) = channel();
-        let mut talk =
-            Talk { name: name.clone(), instance, fence, link, session: None, highest, state: Arc::clone(&state) };
+        let mut talk = Talk {
+            name: name.clone(),
+            instance,
+            fence,
+            raise: Some(raise),
+            link,
+            session: None,
+            highest,
+            state: Arc::clone(&state),
+        };
         std::thread::Builder::new().name(format!("agent {name}")).spawn(move || talk.run(&queue))?;
         Ok(Self { name, number, state, jobs })
     }
@@ -106,6 +119,8 @@ struct Talk {
     name: String,
     instance: [u8; 16],
     fence: u64,
+    /// Until the first session: a process that was heard and is passed over then has to end.
+    raise: Option<Raise>,
     link: Box<dyn AgentLink>,
     session: Option<(Session, u64)>,
     /// The highest epoch that the agent has confirmed to be the only one it holds.
@@ -131,7 +146,7 @@ impl Talk {
                     if was.as_ref() != Some(&text) {
                         tracing::warn!(agent = self.name, error = text, "an escrow agent does not do as it was asked");
                     }
-                    state.passed_over |= matches!(error, LinkError::Refused(Refused::PassedOver));
+                    state.passed_over |= matches!(error, LinkError::Refused(Refused::PassedOver { .. }));
                     state.trouble = Some(text);
                 }
             }
@@ -155,7 +170,7 @@ impl Talk {
         let (session, number) = match self.session {
             Some(open) => open,
             None => {
-                let (session, holds) = self.link.session(self.instance, self.fence)?;
+                let (session, holds) = self.open()?;
                 self.look(&holds);
                 (session, 0)
             }
@@ -188,6 +203,24 @@ impl Talk {
         };
         lock(&self.state).holds = holds;
         Ok(())
+    }
+
+    /// Opens a session. Where claims are counted by a server that was made anew, an agent may remember more of them than
+    /// there were: then the number of the claim is raised, which only who has it can do.
+    fn open(&mut self) -> Result<(Session, Vec<Label>), LinkError> {
+        let opened = match (self.link.session(self.instance, self.fence), &self.raise) {
+            (Err(LinkError::Refused(Refused::PassedOver { fence })), Some(raise)) => {
+                match raise(fence) {
+                    Ok(number) => self.fence = number,
+                    Err(error) if is_superseded(&error) => return Err(Refused::PassedOver { fence }.into()),
+                    Err(error) => return Err(LinkError::Away(error)),
+                }
+                self.link.session(self.instance, self.fence)?
+            }
+            (opened, _) => opened?,
+        };
+        self.raise = None;
+        Ok(opened)
     }
 
     /// What an agent shows at the start of a session, against what it has confirmed.

@@ -24,6 +24,6 @@ pub use depot::{Depot, Keep, Refused, Stamp};
 pub use envelope::{Envelope, EnvelopeError};
 pub use escrowed::{AgentReport, Before, EscrowError, EscrowOptions, Escrowed};
 pub use keyforest::RootName as Root;
-pub use link::{AgentLink, AgentState, LinkError};
+pub use link::{AgentLink, AgentState, LinkError, Raise};
 pub use quorum::{Quorum, QuorumError};
 pub use recovery_key::{PublicKey, RecoveryKeyError, SecretKey};

@@ -115,6 +115,8 @@ pub struct RefusalTold {
     epoch: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     floor: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fence: Option<u64>,
 }
 
 impl LabelTold {
@@ -226,7 +228,7 @@ impl RefusalTold {
         let (status, word) = match refused {
             Refused::OtherInstance => (403, "other-instance"),
             Refused::SessionEnded => (409, "session-ended"),
-            Refused::PassedOver => (403, "passed-over"),
+            Refused::PassedOver { .. } => (403, "passed-over"),
             Refused::Late => (409, "late"),
             Refused::Backwards { .. } => (409, "backwards"),
             Refused::Again(_) | Refused::End(_) => (503, "register"),
@@ -235,7 +237,8 @@ impl RefusalTold {
             Refused::Backwards { epoch, floor } => (Some(*epoch), Some(*floor)),
             _ => (None, None),
         };
-        (status, Self { refused: word.to_owned(), detail: refused.to_string(), epoch, floor })
+        let fence = if let Refused::PassedOver { fence } = refused { Some(*fence) } else { None };
+        (status, Self { refused: word.to_owned(), detail: refused.to_string(), epoch, floor, fence })
     }
 
     /// `None` for a word that is not known here.
@@ -243,7 +246,7 @@ impl RefusalTold {
         Some(match self.refused.as_str() {
             "other-instance" => Refused::OtherInstance,
             "session-ended" => Refused::SessionEnded,
-            "passed-over" => Refused::PassedOver,
+            "passed-over" => Refused::PassedOver { fence: self.fence.unwrap_or(u64::MAX) },
             "late" => Refused::Late,
             "backwards" => Refused::Backwards { epoch: self.epoch?, floor: self.floor? },
             _ => return None,

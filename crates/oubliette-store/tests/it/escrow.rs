@@ -10,7 +10,7 @@ use oubliette_store::escrow::depot::Session;
 use oubliette_store::escrow::envelope::{Label, restore};
 use oubliette_store::escrow::{
     AgentLink, Before, Depot, Envelope, EnvelopeError, EscrowOptions, Escrowed, Keep, LinkError, PublicKey, Quorum,
-    Refused, Root, SecretKey, Stamp,
+    Raise, Refused, Root, SecretKey, Stamp,
 };
 use oubliette_store::media::Folder;
 use tempfile::TempDir;
@@ -98,6 +98,7 @@ struct Keys {
     quorum: Quorum,
     key: PublicKey,
     fence: u64,
+    raise: Raise,
     before: Before,
     confirmed: Vec<(String, u64)>,
 }
@@ -106,13 +107,31 @@ fn config() -> ForestConfig {
     ForestConfig { reserve_bytes: 4096, provision_buckets: 2, ..ForestConfig::default() }
 }
 
+/// Another process has the claim.
+fn superseded() -> Raise {
+    Arc::new(|_| Err(std::io::Error::other("superseded")))
+}
+
 impl Keys {
     fn new(quorum: Quorum) -> (Self, SecretKey) {
         let secret = SecretKey::generate().unwrap();
         let agents = (0..quorum.agents()).map(|_| TestAgent::new()).collect();
         let key = secret.public().unwrap();
         let (folder, register, before) = (tempfile::tempdir().unwrap(), Arc::default(), Before::Same);
-        (Self { folder, register, agents, quorum, key, fence: 0, before, confirmed: Vec::new() }, secret)
+        (
+            Self {
+                folder,
+                register,
+                agents,
+                quorum,
+                key,
+                fence: 0,
+                raise: superseded(),
+                before,
+                confirmed: Vec::new(),
+            },
+            secret,
+        )
     }
 
     fn escrowed(&self) -> Arc<Escrowed> {
@@ -121,6 +140,7 @@ impl Keys {
         let options = EscrowOptions {
             instance: INSTANCE,
             fence: self.fence,
+            raise: Arc::clone(&self.raise),
             key: self.key.clone(),
             quorum: self.quorum,
             agents: agents.collect(),
@@ -317,7 +337,7 @@ fn another_vault_an_earlier_process_and_an_old_root_are_refused() {
     seal(&forest).unwrap();
     let depot = keys.agents[0].depot();
     assert!(matches!(depot.session([9; 16], 9), Err(Refused::OtherInstance)));
-    assert!(matches!(depot.session(INSTANCE, 4), Err(Refused::PassedOver)));
+    assert!(matches!(depot.session(INSTANCE, 4), Err(Refused::PassedOver { fence: 5 })));
     let old = keys.envelopes().remove(0);
     seal(&forest).unwrap();
     let (session, holds) = depot.session(INSTANCE, 6).unwrap();
@@ -328,7 +348,28 @@ fn another_vault_an_earlier_process_and_an_old_root_are_refused() {
     // Whoever was there before is heard no more, and says so.
     assert!(matches!(seal(&forest), Err(SealError::Unknown(_))));
     keys.agents[0].start_anew();
-    assert!(matches!(keys.agents[0].depot().session(INSTANCE, 4), Err(Refused::PassedOver)), "also after a start");
+    assert!(
+        matches!(keys.agents[0].depot().session(INSTANCE, 4), Err(Refused::PassedOver { .. })),
+        "also after a start"
+    );
+}
+
+#[test]
+fn a_claim_that_is_counted_anew_is_raised_above_what_the_agents_remember() {
+    let (mut keys, _) = Keys::new(shared());
+    keys.fence = 7;
+    let (forest, register) = keys.create();
+    seal(&forest).unwrap();
+    drop((forest, register));
+    // The server that counted is lost; on the new one this is the first claim.
+    keys.fence = 1;
+    assert!(keys.open().is_err(), "who cannot raise its number does not have the claim");
+    keys.raise = Arc::new(|floor| Ok(floor + 1));
+    let (forest, _register) = keys.open().unwrap();
+    seal(&forest).unwrap();
+    // Whoever was heard and is passed over then raises nothing any more.
+    keys.agents.iter().for_each(|agent| drop(agent.depot().session(INSTANCE, 100).unwrap()));
+    assert!(matches!(seal(&forest), Err(SealError::Unknown(_))));
 }
 
 #[test]

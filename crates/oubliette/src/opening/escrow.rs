@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use keyforest::Probe;
 use keyforest::media::{Medium, SlotDevice};
-use oubliette_store::escrow::{AgentLink, Before, EscrowOptions, Escrowed, HttpsAgent};
+use oubliette_store::escrow::{AgentLink, Before, EscrowOptions, Escrowed, HttpsAgent, Raise};
 use oubliette_store::media::{Arrangement, Dealt, Mirrored, Parties, PartyKind};
 use uuid::Uuid;
 
@@ -27,6 +27,8 @@ pub(super) struct Ground {
     pub instance: Uuid,
     /// The number of this process's claim to the vault, 0 where only one process can have it.
     pub fence: u64,
+    /// Raises it.
+    pub raise: Raise,
     pub probe: Arc<dyn Probe>,
 }
 
@@ -44,7 +46,7 @@ pub(super) struct Held {
 pub(super) fn beside(config: &Config, leaving: &[String], ground: Ground) -> Result<Option<Held>, OpenError> {
     let Some(place) = config.escrow_place()? else { return Ok(None) };
     let Some(place) = place.without(|name| leaving.iter().any(|left| left == name))? else { return Ok(None) };
-    let Ground { register, key_state, mirrored, instance, fence, probe } = ground;
+    let Ground { register, key_state, mirrored, instance, fence, raise, probe } = ground;
     let agents = place.agents.iter().map(|(name, _)| name.clone()).collect();
     let dealt = Dealt::As(Arrangement { restore: place.quorum.restore(), agents });
     let (before, confirmed) =
@@ -59,7 +61,7 @@ pub(super) fn beside(config: &Config, leaving: &[String], ground: Ground) -> Res
     // Two requests to one agent may follow each other before its answer is missed.
     let patience = files.timeout * 2;
     let instance = instance.into_bytes();
-    let options = EscrowOptions { instance, fence, key, quorum, agents, before, confirmed, patience, probe };
+    let options = EscrowOptions { instance, fence, raise, key, quorum, agents, before, confirmed, patience, probe };
     let escrow = Escrowed::new(register, options).map_err(|error| OpenError::Escrow(io::Error::other(error)))?;
     Ok(Some(Held { escrow: Arc::new(escrow), key_state, dealt }))
 }

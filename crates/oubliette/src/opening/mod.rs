@@ -299,6 +299,7 @@ impl OpenVault {
         });
         let (mirrors, leaving, told) = mirrors.await??;
         report = told;
+        let primary = Arc::clone(&packs);
         let packs = match &mirrors {
             Some(mirrored) => Arc::clone(mirrored) as Arc<dyn Medium>,
             None => packs as Arc<dyn Medium>,
@@ -312,6 +313,7 @@ impl OpenVault {
                 mirrored: mirrors.clone(),
                 instance,
                 fence: claim.as_ref().map_or(0, Claim::number),
+                raise: Arc::new(move |floor| primary.number_above(floor)),
                 probe: Arc::clone(&probe),
             };
             let (config, leaving) = (config.clone(), leaving.as_ref().map(Leaving::agents).unwrap_or_default());
