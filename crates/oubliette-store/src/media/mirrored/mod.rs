@@ -257,7 +257,7 @@ impl Mirrored {
             }
             // Long: who opens a vault waits for a disk that is full of work rather than for nothing.
             let Ok(Ok(place)) = answer.recv_timeout(self.limit) else { continue };
-            match self.pull_from(&*place) {
+            match self.pull_from(&place) {
                 Ok(bytes) => pulled += bytes,
                 Err(Pulling::Primary(source)) => {
                     return Err(MirrorError::Io { operation: "taking over from a mirror", source });
@@ -268,12 +268,16 @@ impl Mirrored {
         Ok(pulled)
     }
 
-    fn pull_from(&self, place: &dyn Place) -> Result<u64, Pulling> {
+    fn pull_from(&self, place: &Arc<dyn Place>) -> Result<u64, Pulling> {
         let mut pulled = 0;
         let primary = self.primary.list().map_err(Pulling::Primary)?;
-        for (name, _) in place.list().map_err(Pulling::Mirror)?.iter().filter(|(name, _)| is_shared(name)) {
+        for (name, _) in &self.within(place, |place| place.list())? {
+            if !is_shared(name) {
+                continue;
+            }
+            let of = name.clone();
             let lacking = difference(
-                &place.held(name).map_err(Pulling::Mirror)?,
+                &self.within(place, move |place| place.held(&of))?,
                 &self.primary.held(name).map_err(Pulling::Primary)?,
             );
             if !primary.iter().any(|(known, _)| known == name) {
@@ -283,7 +287,8 @@ impl Mirrored {
                 let mut at = range.start;
                 while at < range.end {
                     let len = (range.end - at).min(CHUNK) as usize;
-                    let bytes = place.read_back(name, at, len).map_err(Pulling::Mirror)?;
+                    let of = name.clone();
+                    let bytes = self.within(place, move |place| place.read_back(&of, at, len))?;
                     self.primary.write_at(name, at, &bytes).map_err(Pulling::Primary)?;
                     at += len as u64;
                     pulled += len as u64;
@@ -292,6 +297,22 @@ impl Mirrored {
             }
         }
         Ok(pulled)
+    }
+
+    /// What a mirror's place answers in time. One that hangs keeps a thread, and not who opens the vault.
+    fn within<T: Send + 'static>(
+        &self,
+        place: &Arc<dyn Place>,
+        ask: impl FnOnce(&dyn Place) -> io::Result<T> + Send + 'static,
+    ) -> Result<T, Pulling> {
+        let (reply, answer) = sync_channel(1);
+        let place = Arc::clone(place);
+        let asked = std::thread::Builder::new().name("mirror-pull".to_owned()).spawn(move || {
+            let _ = reply.send(ask(&*place));
+        });
+        asked.map_err(Pulling::Mirror)?;
+        let in_time = answer.recv_timeout(self.limit);
+        in_time.map_err(|_| Pulling::Mirror(io::ErrorKind::TimedOut.into()))?.map_err(Pulling::Mirror)
     }
 
     /// From now on mirrors are written as well, and nothing is sealed without them. Waits up to `wait` for all of them to

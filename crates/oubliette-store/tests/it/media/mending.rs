@@ -302,3 +302,25 @@ fn what_a_mirror_was_still_to_write_when_it_was_given_up_does_not_set_it_back_la
     close(forest, mirrored);
     assert!(files(home.path(), "packs") == files(home.path(), "attic"));
 }
+
+#[test]
+fn a_mirror_that_hangs_while_its_bytes_are_taken_over_does_not_hold_up_the_opening() {
+    let home = TempDir::new().unwrap();
+    let (forest, mirrored) = open(home.path(), honest(home.path(), &["attic"]));
+    close(forest, mirrored);
+    let frail = Arc::new(AtomicU8::new(HONEST));
+    let (mirrored, looked) = look(home.path(), vec![spec(home.path(), "attic", &frail)]).unwrap();
+    assert!(looked.unreachable.is_empty());
+    frail.store(HANGS, Ordering::SeqCst);
+    let begun = Instant::now();
+    assert_eq!(mirrored.pull().unwrap(), 0);
+    // Its first answer takes two limits.
+    assert!(begun.elapsed() < 2 * LIMIT, "{:?}", begun.elapsed());
+    behind(&mirrored, "timed out");
+    let forest = Arc::new(Forest::open(stores(mirrored.clone(), home.path()), config()).unwrap().0);
+    frail.store(HONEST, Ordering::SeqCst);
+    begin(&forest, &mirrored, Duration::from_secs(5));
+    mirrored.serve();
+    holding(&mirrored);
+    close(forest, mirrored);
+}
