@@ -54,12 +54,13 @@ pub(super) fn piece_path(name: &str, from: u64, to: u64) -> String {
     format!("s/{name}/{from}-{to}")
 }
 
-pub(super) fn text(files: &Files) -> String {
+/// The list as it is written; refused when it is longer than `most` bytes: nobody could read it.
+pub(super) fn text(files: &Files, most: u64) -> Result<String, BackupError> {
     let mut out = String::new();
     for (path, (length, sum)) in files {
         let _ = writeln!(out, "{path} {length} {}", hex::encode(sum));
     }
-    out
+    if out.len() as u64 > most { Err(BackupError::TooMany(files.len())) } else { Ok(out) }
 }
 
 /// The list of a copy, checked against its manifest.
@@ -118,6 +119,14 @@ mod tests {
         for foreign in ["", "f/..", "f/../../x", "o/large/1", "s/0000000700000009/64", "s/../64+1"] {
             assert_eq!(lies(foreign), None, "{foreign}");
         }
+    }
+
+    #[test]
+    fn a_list_that_could_not_be_read_again_is_not_written() {
+        let files: Files = (0..3).map(|number| (format!("f/0/0/{number:032x}"), (7, [0; 32]))).collect();
+        let length = text(&files, 1 << 20).unwrap().len() as u64;
+        assert!(text(&files, length).is_ok());
+        assert!(matches!(text(&files, length - 1), Err(BackupError::TooMany(3))));
     }
 
     #[test]

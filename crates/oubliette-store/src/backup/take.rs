@@ -70,11 +70,7 @@ pub fn take(source: &Source<'_>, place: &Place) -> Result<Taken, BackupError> {
     copied.copy.blobs(|content| contents.push(content))?;
     copying.all(&contents)?;
     copying.settle_missing()?;
-    let list = files::text(&copying.files);
-    if list.len() as u64 > MOST_BYTES {
-        // Nobody could read it.
-        return Err(BackupError::TooMany(copying.files.len()));
-    }
+    let list = files::text(&copying.files, MOST_BYTES)?;
     let list_name = Manifest::path(&id, "files");
     let sum = place.put(&list_name, list.as_bytes(), list.len() as u64).map_err(place_failed("writing the list"))?;
     let manifest = Manifest {
