@@ -1,6 +1,7 @@
 //! `oubliette doctor`
 
 use anyhow::Result;
+use oubliette_store::roots::RegisterError;
 
 use super::{VaultArgs, chain, exit};
 use crate::control::{Ask, Target, Told};
@@ -82,6 +83,10 @@ pub async fn run(args: Args) -> Result<u8> {
             None => findings.fine("register", "on a filesystem that overwrites in place"),
             Some(reason) => findings.complain("register", &format!("not verified: {reason}")),
         },
+        // A server has it, and has judged it: what it found is told with the vault.
+        Err(OpenError::Register(RegisterError::Held)) => {
+            findings.fine("register", "in use by the process that has the vault")
+        }
         Err(error) => findings.complain("register", &chain(&error)),
     }
     let guards = oubliette_store::guard::engage();

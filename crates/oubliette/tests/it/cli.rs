@@ -156,6 +156,13 @@ fn the_doctor_looks_at_register_and_vault() {
         assert!(ran.out.contains(looked_at), "{}", ran.out);
     }
     place.run(&["doctor", "--data", "nowhere"]).with_code(7);
+
+    // Beside a server there is nothing more to mend than without one.
+    let server = place.serve(&[]);
+    let beside = place.run(&["doctor", "--data", "vault"]);
+    assert_eq!(beside.code, ran.code, "{}", beside.out);
+    assert!(beside.out.contains("in use") && !beside.out.contains("another process"), "{}", beside.out);
+    server.stop();
 }
 
 #[test]
