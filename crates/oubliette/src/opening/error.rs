@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use keyforest::ForestError;
 use oubliette_core::ports::PortError;
-use oubliette_core::service::VaultError;
+use oubliette_core::service::{Mismatch, VaultError};
 use oubliette_store::media::{MirrorError, TwinError};
 use oubliette_store::roots::{RegisterError, RootsError};
 use thiserror::Error;
@@ -128,7 +128,23 @@ pub enum OpenError {
     /// The database or the blobs.
     #[error("the store cannot be opened")]
     Store(#[from] PortError),
+    /// Database, key state and log do not belong together.
+    #[error("the vault cannot be opened")]
+    Mismatch(#[source] Mismatch),
     /// The vault.
     #[error("the vault cannot be opened")]
-    Vault(#[from] VaultError),
+    Vault(#[source] VaultError),
+}
+
+impl From<VaultError> for OpenError {
+    fn from(error: VaultError) -> Self {
+        match error {
+            // Nothing internal: an operator put them together.
+            VaultError::Internal(Some(cause)) => match cause.downcast::<Mismatch>() {
+                Ok(mismatch) => Self::Mismatch(*mismatch),
+                Err(cause) => Self::Vault(VaultError::Internal(Some(cause))),
+            },
+            error => Self::Vault(error),
+        }
+    }
 }

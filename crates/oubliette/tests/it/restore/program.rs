@@ -81,6 +81,7 @@ async fn a_copy_that_was_put_back_is_refused_then_attached_and_read_then_committ
     }
     for refused in [&["serve", "--data", data_text, "--listen", "127.0.0.1:0"][..], &["status", "--data", data_text]] {
         let refused = place.run(refused).with_code(9);
+        assert!(!refused.err.contains("internal error"), "{}", refused.err);
         assert!(refused.err.contains("oubliette restore attach"), "{}", refused.err);
     }
     place.run(&["restore", "commit", "--data", data_text]).with_code(9);
