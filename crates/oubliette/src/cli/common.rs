@@ -23,6 +23,15 @@ pub struct VaultArgs {
 }
 
 impl VaultArgs {
+    /// The arguments as they were given, each with a blank before: for a command that is told to be typed next.
+    pub fn given(&self) -> String {
+        let given = [("config", &self.config), ("data", &self.data), ("register", &self.register)];
+        let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte));
+        let words = given.into_iter().filter_map(|(name, path)| Some((name, path.as_ref()?.display().to_string())));
+        let word = |text: String| if plain(&text) { text } else { format!("'{}'", text.replace('\'', "'\\''")) };
+        words.map(|(name, text)| format!(" --{name} {}", word(text))).collect()
+    }
+
     /// The configuration with the arguments laid over it.
     pub fn load(&self) -> Result<(Config, Source)> {
         let (mut config, source) = config::load(self.config.as_deref(), std::env::vars())?;

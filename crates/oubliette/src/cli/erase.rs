@@ -130,7 +130,7 @@ async fn erase(target: &Target, args: &Args, selector: Selector) -> Result<u8> {
             sealed.interactions,
             sealed.contents
         );
-        println!("certificate: oubliette certificate {id}");
+        println!("certificate: oubliette certificate {id}{}", args.vault.given());
     }
     Ok(exit::DONE)
 }

@@ -33,7 +33,11 @@ fn erase(place: &Place, sessions: &[&str]) -> (String, Vec<String>) {
     let items = items.collect();
     let ran = place.run(&[&args[..], &["--yes"]].concat()).with_code(0);
     let line = ran.out.lines().find_map(|line| line.strip_prefix("certificate: oubliette certificate "));
-    (line.unwrap_or_else(|| panic!("{}", ran.out)).to_owned(), items)
+    let line = line.unwrap_or_else(|| panic!("{}", ran.out));
+    // As it is to be typed: with the arguments that were given.
+    let (id, given) = line.split_once(' ').unwrap();
+    assert_eq!(given, "--data vault");
+    (id.to_owned(), items)
 }
 
 /// The verifier, as it is built with the workspace.
@@ -125,8 +129,8 @@ fn a_certificate_says_how_long_copies_may_last_and_what_lowers_the_registers_cla
     let config = ["--config", "second.toml"];
     place.run(&[&["import", "calls"][..], &config].concat()).with_code(0);
     let ran = place.run(&[&["erase", "--session", "S-0", "--yes"][..], &config].concat()).with_code(0);
-    let id =
-        ran.out.lines().find_map(|line| line.strip_prefix("certificate: oubliette certificate ")).unwrap().to_owned();
+    let id = ran.out.lines().find_map(|line| line.strip_prefix("certificate: oubliette certificate ")).unwrap();
+    let id = id.split(' ').next().unwrap().to_owned();
     let ran = place.run(&[&["certificate", &id][..], &config].concat()).with_code(0);
     let certificate = Certificate::parse(ran.out.as_bytes()).unwrap();
     let facts = &certificate.erased;
