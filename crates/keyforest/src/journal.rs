@@ -12,7 +12,7 @@
 //! a *missing* position is an error. After a start nothing is appended to an old file: what is not done yet is written
 //! anew into a file of its own, because whether an old tail is really on the disk cannot be known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::media::Medium;
@@ -72,6 +72,15 @@ pub(crate) fn decode_file(number: u32, bytes: &[u8]) -> Option<Vec<(u64, Vec<u8>
         records.push(record);
     }
     Some(records)
+}
+
+/// How many bytes at the front of a file of the journal are as they were written: its head and whole records. `None` when
+/// the name is not one of the journal's. For who compares two copies of it.
+pub fn whole_journal(name: &str, bytes: &[u8]) -> Option<u64> {
+    let records = decode_file(number(name)?, bytes);
+    Some(records.map_or(0, |records| {
+        records.iter().fold(FILE_HEAD, |len, (_, payload)| len + (RECORD_HEAD + payload.len()) as u64)
+    }))
 }
 
 fn take_record(from: &mut Take<'_>) -> Option<(u64, Vec<u8>)> {
@@ -205,6 +214,36 @@ impl Journal {
             Some(position) => Err(ForestError::JournalGap { position }),
             None => Ok(records.into_iter().collect()),
         }
+    }
+
+    /// Whether a copy of one of the journal's files holds nothing that is missing here: each of its whole records is done,
+    /// or its position has a whole record here. Reads all of the journal that is not done. `None` when the name is not one
+    /// of the journal's.
+    pub(crate) fn covers(&self, file: &str, copy: &[u8]) -> Option<Result<(), ForestError>> {
+        let theirs = decode_file(number(file)?, copy).unwrap_or_default();
+        let mut due = theirs.into_iter().map(|(position, _)| position).filter(|position| *position > self.done);
+        let Some(first) = due.next() else { return Some(Ok(())) };
+        Some(self.positions().and_then(|here| match std::iter::once(first).chain(due).find(|at| !here.contains(at)) {
+            Some(position) => Err(ForestError::JournalGap { position }),
+            None => Ok(()),
+        }))
+    }
+
+    /// The positions of all whole records in its files, also of those that were never given out.
+    fn positions(&self) -> Result<BTreeSet<u64>, ForestError> {
+        let mut positions = BTreeSet::new();
+        // What was removed or cut behind a medium's back may still be read through a file that it holds open.
+        let listed: BTreeMap<String, u64> =
+            self.medium.list().map_err(io("listing the journal"))?.into_iter().collect();
+        for file in &self.files {
+            let (name, len) = (name(file.number), usize::try_from(file.len).unwrap_or(usize::MAX));
+            if listed.get(&name).is_none_or(|found| *found < file.len) {
+                continue;
+            }
+            let bytes = self.medium.read_at(&name, 0, len).map_err(io("reading the journal"))?;
+            positions.extend(decode_file(file.number, &bytes).unwrap_or_default().into_iter().map(|(at, _)| at));
+        }
+        Ok(positions)
     }
 
     /// Highest position given out.

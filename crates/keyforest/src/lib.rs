@@ -40,6 +40,7 @@ mod golden_tests;
 pub use copy::{destroy_roots, hand_root_over, holds_root, newest_epoch};
 pub use error::{ForestError, KeyError, SealError};
 pub use forest::Forest;
+pub use journal::whole_journal;
 pub use leaf::{Group, Leaf, LeafKey, LeafSet};
 #[cfg(feature = "broken-variants")]
 pub use probe::Broken;

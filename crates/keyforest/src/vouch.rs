@@ -1,4 +1,5 @@
-//! Standing in for a medium: whether it holds, byte for byte, the pages of the state in force.
+//! Standing in for a medium: whether it holds what another copy of a file is about to lose. The pages of the state in force,
+//! byte for byte, and the journal's records that are not done.
 
 use std::io::{self, ErrorKind};
 use std::ops::Range;
@@ -6,17 +7,26 @@ use std::ops::Range;
 use crate::media::Medium;
 use crate::page::is_frame;
 use crate::state::Stored;
-use crate::{Forest, ForestError, packs};
+use crate::{Forest, ForestError, packs, whole_journal};
 
 impl Forest {
     /// Reads from a medium, and from its device, every page that the state in force has in a range of a file, and compares it
     /// with its hash. For who is about to overwrite, cut or remove another copy of that range because this medium has other
-    /// bytes there, or none. A file that is no pack has no pages. Blocks; readers and seals go on meanwhile.
+    /// bytes there, or none. Of the journal the whole file of the `copy` is read: each of its records must be done, or be
+    /// known by its position to the journal that is in use. Any other file is vouched for unread. Blocks; readers and seals
+    /// go on meanwhile.
     ///
     /// # Errors
-    /// [`ForestError::PagesDoNotOpen`] when the medium does not hold one of them: the other copy may be the only good one.
-    pub fn vouch(&self, medium: &dyn Medium, name: &str, range: &Range<u64>) -> Result<(), ForestError> {
-        let Some(pack) = packs::number(name) else { return Ok(()) };
+    /// [`ForestError::PagesDoNotOpen`] and [`ForestError::JournalGap`] when something is not held: the other copy may be the
+    /// only good one.
+    pub fn vouch(
+        &self,
+        medium: &dyn Medium,
+        copy: &dyn Medium,
+        name: &str,
+        range: &Range<u64>,
+    ) -> Result<(), ForestError> {
+        let Some(pack) = packs::number(name) else { return self.vouch_records(copy, name) };
         let (epoch, mut due) = {
             let state = self.state_read();
             let within = |page: &Stored| page.pack == pack && page.offset < range.end && page.end() > range.start;
@@ -40,6 +50,17 @@ impl Forest {
             }
         }
         Ok(())
+    }
+
+    fn vouch_records(&self, copy: &dyn Medium, name: &str) -> Result<(), ForestError> {
+        if whole_journal(name, &[]).is_none() {
+            return Ok(());
+        }
+        let listed = copy.list().map_err(packs::io("listing the journal"))?;
+        let Some((_, len)) = listed.into_iter().find(|(file, len)| file == name && *len > 0) else { return Ok(()) };
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        let bytes = copy.read_back(name, 0, len).map_err(packs::io("reading the journal"))?;
+        self.journal_lock().covers(name, &bytes).unwrap_or(Ok(()))
     }
 }
 

@@ -337,16 +337,16 @@ fn a_medium_is_vouched_for_only_where_it_holds_every_page_that_is_needed() {
     let packs: Vec<_> = sim.files().into_iter().filter(|(name, _)| name.starts_with("pack-")).collect();
     assert!(packs.len() > 1, "{packs:?}");
     for (name, len) in &packs {
-        forest.vouch(&sim, name, &(0..*len)).unwrap();
-        forest.vouch(&sim, name, &(*len..u64::MAX)).unwrap();
+        forest.vouch(&sim, &sim, name, &(0..*len)).unwrap();
+        forest.vouch(&sim, &sim, name, &(*len..u64::MAX)).unwrap();
     }
     let (first, len) = &packs[0];
-    forest.vouch(&sim, "log-00000001", &(0..*len)).unwrap();
+    forest.vouch(&sim, &sim, "log-00000001", &(0..*len)).unwrap();
     sim.write_at(first, 9000, b"damaged").unwrap();
     sim.flush(first).unwrap();
-    assert!(forest.vouch(&sim, first, &(0..*len)).is_err());
-    forest.vouch(&sim, first, &(0..16)).unwrap();
+    assert!(forest.vouch(&sim, &sim, first, &(0..*len)).is_err());
+    forest.vouch(&sim, &sim, first, &(0..16)).unwrap();
     sim.remove(first).unwrap();
-    assert!(forest.vouch(&sim, first, &(0..*len)).is_err());
-    forest.vouch(&sim, &packs[1].0, &(0..packs[1].1)).unwrap();
+    assert!(forest.vouch(&sim, &sim, first, &(0..*len)).is_err());
+    forest.vouch(&sim, &sim, &packs[1].0, &(0..packs[1].1)).unwrap();
 }

@@ -38,7 +38,7 @@ pub use content_stream::{ContentStream, Loan, LoanError, LoanPlace};
 pub use error::{AuthError, VaultError};
 pub use ingest::{Draft, body_of};
 pub use inspect::{Inspection, Looked, LookedUp};
-pub use log::{LogError, LogSettings, TransparencyLog, copy_log};
+pub use log::{LogError, LogSettings, TransparencyLog, copy_log, whole_log_file};
 pub use recovery::Mismatch;
 pub use restore::{RESTORE_CRASH_POINTS, RestoreView};
 pub use types::{

@@ -252,9 +252,18 @@ fn file_name(number: u32) -> String {
     format!("parties-{number:08}")
 }
 
+/// The number of a list, by its file's name; `None` for any other file.
+pub(super) fn number(name: &str) -> Option<u32> {
+    name.strip_prefix("parties-")?.parse().ok().filter(|number| file_name(*number) == name)
+}
+
+/// Whether these bytes are a list as it was written.
+pub(super) fn is_whole(bytes: &[u8]) -> bool {
+    Parties::parse(bytes).is_some()
+}
+
 /// Numbers and lengths, ascending.
 fn numbered(medium: &dyn Medium) -> io::Result<Vec<(u32, u64)>> {
-    let number = |name: &str| name.strip_prefix("parties-")?.parse::<u32>().ok();
     let mut found: Vec<(u32, u64)> =
         medium.list()?.into_iter().filter_map(|(name, len)| Some((number(&name)?, len))).collect();
     found.sort_unstable();

@@ -82,9 +82,9 @@ pub(super) fn attach(
 pub(super) fn begin(mirrored: &Arc<Mirrored>, forest: &Arc<Forest>) -> Result<(), OpenError> {
     // The forest has the mirrors, so they must not keep it alive.
     let vouching = Arc::downgrade(forest);
-    let vouch: Vouch = Arc::new(move |primary, name, range| {
+    let vouch: Vouch = Arc::new(move |primary, copy, name, range| {
         let forest = vouching.upgrade().ok_or_else(|| std::io::Error::other("the vault is closed"))?;
-        forest.vouch(primary, name, range).map_err(std::io::Error::other)
+        forest.vouch(primary, copy, name, range).map_err(std::io::Error::other)
     });
     mirrored.begin(forest.epoch(), vouch, FILLED_WITHIN).map_err(OpenError::KeyPages)?;
     for mirror in mirrored.status() {

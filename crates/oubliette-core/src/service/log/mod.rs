@@ -22,6 +22,7 @@ mod places;
 mod rows;
 mod signer;
 mod start;
+mod whole;
 
 #[cfg(test)]
 mod tests;
@@ -47,6 +48,7 @@ use self::places::SEGMENT;
 use self::signer::Signer;
 pub use self::start::LogSettings;
 pub(in crate::service) use self::start::{Announced, Beginning, default_origin, start};
+pub use self::whole::whole_log_file;
 
 /// Named moments of the log.
 pub const CRASH_POINTS: &[&str] = &[files::WRITTEN, files::DURABLE, files::INDEXED, start::OPENED, start::ANNOUNCED];

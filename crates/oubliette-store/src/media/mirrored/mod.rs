@@ -17,6 +17,8 @@
 
 mod follower;
 mod mark;
+mod pulling;
+mod records;
 mod standing;
 
 use std::collections::BTreeMap;
@@ -38,7 +40,7 @@ use self::mark::Mark;
 pub use self::standing::Standing;
 use self::standing::{Shared, chain};
 use super::parties::{Parties, PartyKind};
-use super::place::{Place, difference};
+use super::place::Place;
 
 /// Bytes of unflushed writes that are handed to the mirrors, and flushed there, before a flush asks for it.
 const AHEAD: usize = 8 << 20;
@@ -100,10 +102,10 @@ pub enum Contact {
     Again,
 }
 
-/// Says whether a medium holds whole what the key state in force needs of a range of a file. Asked before other bytes of a
-/// mirror are overwritten, cut or removed because the primary does not have them: what the primary has lost or damaged may be
-/// whole there and nowhere else.
-pub type Vouch = Arc<dyn Fn(&dyn Medium, &str, &Range<u64>) -> io::Result<()> + Send + Sync>;
+/// Says whether a medium, the first, holds whole what the key state in force needs of a range of a file. Asked before other
+/// bytes of a mirror, the second, are overwritten, cut or removed because the primary does not have them: what the primary has
+/// lost or damaged may be whole there and nowhere else.
+pub type Vouch = Arc<dyn Fn(&dyn Medium, &dyn Medium, &str, &Range<u64>) -> io::Result<()> + Send + Sync>;
 
 /// Opens a mirror's place with nothing kept of an earlier opening.
 pub type OpenPlace = Box<dyn Fn(Contact) -> io::Result<Arc<dyn Place>> + Send>;
@@ -244,77 +246,6 @@ impl Mirrored {
         Ok((Self { primary, mirrors, begun, serving, pieces, limit, epoch, mark }, looked))
     }
 
-    /// Copies to the primary what it lacks and a mirror has; the bytes copied. Before a forest is opened.
-    ///
-    /// # Errors
-    /// The primary failed. A mirror that fails is passed over.
-    pub fn pull(&self) -> Result<u64, MirrorError> {
-        let mut pulled = 0;
-        for mirror in &self.mirrors {
-            let (reply, answer) = sync_channel(1);
-            if mirror.orders.send((ANY, Order::Place(reply))).is_err() {
-                continue;
-            }
-            // Long: who opens a vault waits for a disk that is full of work rather than for nothing.
-            let Ok(Ok(place)) = answer.recv_timeout(self.limit) else { continue };
-            match self.pull_from(&place) {
-                Ok(bytes) => pulled += bytes,
-                Err(Pulling::Primary(source)) => {
-                    return Err(MirrorError::Io { operation: "taking over from a mirror", source });
-                }
-                Err(Pulling::Mirror(error)) => mirror.shared.falls_behind(&error),
-            }
-        }
-        Ok(pulled)
-    }
-
-    fn pull_from(&self, place: &Arc<dyn Place>) -> Result<u64, Pulling> {
-        let mut pulled = 0;
-        let primary = self.primary.list().map_err(Pulling::Primary)?;
-        for (name, _) in &self.within(place, |place| place.list())? {
-            if !is_shared(name) {
-                continue;
-            }
-            let of = name.clone();
-            let lacking = difference(
-                &self.within(place, move |place| place.held(&of))?,
-                &self.primary.held(name).map_err(Pulling::Primary)?,
-            );
-            if !primary.iter().any(|(known, _)| known == name) {
-                self.primary.create(name, 0).map_err(Pulling::Primary)?;
-            }
-            for range in lacking {
-                let mut at = range.start;
-                while at < range.end {
-                    let len = (range.end - at).min(CHUNK) as usize;
-                    let of = name.clone();
-                    let bytes = self.within(place, move |place| place.read_back(&of, at, len))?;
-                    self.primary.write_at(name, at, &bytes).map_err(Pulling::Primary)?;
-                    at += len as u64;
-                    pulled += len as u64;
-                }
-                self.primary.flush(name).map_err(Pulling::Primary)?;
-            }
-        }
-        Ok(pulled)
-    }
-
-    /// What a mirror's place answers in time. One that hangs keeps a thread, and not who opens the vault.
-    fn within<T: Send + 'static>(
-        &self,
-        place: &Arc<dyn Place>,
-        ask: impl FnOnce(&dyn Place) -> io::Result<T> + Send + 'static,
-    ) -> Result<T, Pulling> {
-        let (reply, answer) = sync_channel(1);
-        let place = Arc::clone(place);
-        let asked = std::thread::Builder::new().name("mirror-pull".to_owned()).spawn(move || {
-            let _ = reply.send(ask(&*place));
-        });
-        asked.map_err(Pulling::Mirror)?;
-        let in_time = answer.recv_timeout(self.limit);
-        in_time.map_err(|_| Pulling::Mirror(io::ErrorKind::TimedOut.into()))?.map_err(Pulling::Mirror)
-    }
-
     /// From now on mirrors are written as well, and nothing is sealed without them. Waits up to `wait` for all of them to
     /// hold what the primary holds, or to turn out to be away, and notes in the key state those that hold it for the first
     /// time. Call when the forest is open, with the epoch in force. A mirror loses nothing that `vouch` does not stand in for.
@@ -435,11 +366,6 @@ impl Mirrored {
         }
         failed.map_or(Ok(got), Err)
     }
-}
-
-enum Pulling {
-    Primary(io::Error),
-    Mirror(io::Error),
 }
 
 /// Files that are the same in all places.

@@ -26,7 +26,7 @@ fn notes() -> Vec<u8> {
 }
 
 /// Waits until a mirror is behind for a cause that contains `words`.
-fn behind(mirrored: &Mirrored, words: &str) -> String {
+pub fn behind(mirrored: &Mirrored, words: &str) -> String {
     let until = Instant::now() + Duration::from_secs(20);
     loop {
         let status = mirrored.status();
@@ -256,7 +256,7 @@ fn a_process_that_was_superseded_does_not_set_a_mirror_back_to_what_it_remembers
     let over = |claim: &KeyDatabase, how: &Arc<AtomicU8>| {
         let (primary, specs) = (Arc::new(claim.pages().unwrap()), vec![spec(home.path(), "attic", how)]);
         let mirrored = Arc::new(Mirrored::open(primary, VAULT, specs, LIMIT).unwrap().0);
-        mirrored.begin(1, Arc::new(|_, _, _| Ok(())), Duration::from_secs(5)).unwrap();
+        mirrored.begin(1, Arc::new(|_, _, _, _| Ok(())), Duration::from_secs(5)).unwrap();
         mirrored.serve();
         mirrored
     };

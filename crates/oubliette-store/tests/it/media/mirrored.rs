@@ -162,9 +162,9 @@ pub fn open(home: &Path, specs: Vec<MirrorSpec>) -> (Arc<Forest>, Arc<Mirrored>)
 /// Fills the mirrors, with the forest's word for what they may lose.
 pub fn begin(forest: &Arc<Forest>, mirrored: &Arc<Mirrored>, wait: Duration) {
     let vouching = Arc::downgrade(forest);
-    let vouch: Vouch = Arc::new(move |primary, name, range| {
+    let vouch: Vouch = Arc::new(move |primary, copy, name, range| {
         let forest = vouching.upgrade().ok_or_else(|| io::Error::other("the forest is closed"))?;
-        forest.vouch(primary, name, range).map_err(io::Error::other)
+        forest.vouch(primary, copy, name, range).map_err(io::Error::other)
     });
     mirrored.begin(forest.epoch(), vouch, wait).unwrap();
 }

@@ -10,6 +10,7 @@ mod mending;
 mod mirrored;
 mod objects;
 mod proxy;
+mod records;
 mod schema;
 mod setup;
 mod simulated;

@@ -4,13 +4,17 @@
 //!   file is in doubt from there on until it was written again: a page cache says what the disk never got.
 //! - *Compared.* Lengths and the end of every file; what is copied is read back.
 //! - *Nothing is lost that the primary does not have.* Before bytes of the place are overwritten, cut or removed, somebody who
-//!   knows the state in force reads from the primary whatever it needs of that range ([`super::Vouch`]).
+//!   knows the state in force reads from the primary whatever it needs of that range ([`super::super::Vouch`]): pages, and the
+//!   journal's records. Whole entries of the log stay where the primary's are not whole.
 //! - *Only by who has the primary.* Before each change the primary is asked whether another process has taken it over.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 
+use keyforest::media::Medium;
+
+use super::super::records::{self, Kind};
 use super::super::standing::chain;
 use super::super::{CHUNK, is_shared};
 use super::Follower;
@@ -34,7 +38,7 @@ impl Follower {
                 None => place.create(name, 0)?,
                 Some(found) => {
                     if found > len {
-                        self.vouched(name, &(*len..*found))?;
+                        self.vouched(place, name, &(*len..*found))?;
                         place.truncate(name, *len)?;
                     }
                     self.flush_first(place, name)?;
@@ -45,7 +49,7 @@ impl Follower {
             let end = held.last().map_or(0, |range| range.end);
             let doubted = self.doubted.get(name).map(|from| *from..*len);
             for again in self.different_end(place, name, end.min(*len))?.into_iter().chain(doubted) {
-                self.vouched(name, &(again.start..again.end.min(end)))?;
+                self.vouched(place, name, &(again.start..again.end.min(end)))?;
                 due.push(again);
             }
             due.sort_by_key(|range| range.start);
@@ -53,7 +57,7 @@ impl Follower {
         }
         // Last: what was carried over to a new file is there by now.
         for (name, len) in there.iter().filter(|(name, _)| !here.contains_key(*name)) {
-            self.vouched(name, &(0..*len))?;
+            self.vouched(place, name, &(0..*len))?;
             place.remove(name)?;
             self.doubted.remove(name);
         }
@@ -73,10 +77,12 @@ impl Follower {
     }
 
     /// Whether what the place has in this range may go.
-    fn vouched(&self, name: &str, range: &Range<u64>) -> io::Result<()> {
+    fn vouched(&self, place: &dyn Place, name: &str, range: &Range<u64>) -> io::Result<()> {
         self.primary.confirm()?;
         let vouch = self.vouch.as_ref().ok_or_else(|| io::Error::other("the key state is not open yet"))?;
-        vouch(&*self.primary, name, range).map_err(|error| {
+        // Of one trait into the other: a place is a medium.
+        let copy: &dyn Medium = place;
+        vouch(&*self.primary, copy, name, range).and_then(|()| self.has_records(place, name, range)).map_err(|error| {
             let cause = chain(&error);
             io::Error::other(format!(
                 "the key state's own place does not hold what is needed of {name} ({cause}), and this mirror may: nothing of \
@@ -84,6 +90,49 @@ impl Follower {
                  over from the mirror"
             ))
         })
+    }
+
+    /// Whether the primary has, whole, what the place's copy of a range says of itself to be whole.
+    fn has_records(&self, place: &dyn Place, name: &str, range: &Range<u64>) -> io::Result<()> {
+        let kind = Kind::of(name);
+        if matches!(kind, Kind::Other | Kind::Journal) {
+            return Ok(());
+        }
+        let ours = self.primary.list()?;
+        let there = place.list()?.into_iter().find(|(file, _)| file == name).map_or(0, |(_, len)| len);
+        let copy = |at, len| place.read_back(name, at, len);
+        let missing = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidData, what));
+        let Some((_, here)) = ours.iter().find(|(file, _)| file == name) else {
+            let replaced = match kind {
+                Kind::Parties(number) => self.lists_later(&ours, number)?,
+                _ => false,
+            };
+            let holds_nothing = records::whole(name, there, &copy)? == 0;
+            return if replaced || holds_nothing { Ok(()) } else { missing("it is missing") };
+        };
+        let own = |at, len| self.primary.read_at(name, at, len);
+        if there <= *here && records::same(&(range.start..range.end.min(there)), &own, &copy)? {
+            return Ok(());
+        }
+        let (ours, theirs) = (records::whole(name, *here, &own)?, records::whole(name, there, &copy)?);
+        if theirs > ours && records::same(&(0..ours), &own, &copy)? {
+            return missing("records are damaged");
+        }
+        if theirs > range.start {
+            tracing::warn!(mirror = self.shared.name, file = name, "other records than the vault's give way to them");
+        }
+        Ok(())
+    }
+
+    /// Whether the primary has a whole list of parties after this one.
+    fn lists_later(&self, files: &[(String, u64)], number: u32) -> io::Result<bool> {
+        for (name, len) in files {
+            let later = matches!(Kind::of(name), Kind::Parties(later) if later > number);
+            if later && records::whole(name, *len, &|at, len| self.primary.read_at(name, at, len))? > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The end of what both hold of a file, up to `held`, if it differs.
@@ -100,8 +149,8 @@ impl Follower {
     /// Writes everything from an offset on again, and believes only what it reads back.
     pub(super) fn rewrite(&mut self, place: &dyn Place, name: &str, from: u64) -> io::Result<u64> {
         let there = place.list()?.into_iter().find(|(file, _)| file == name).map(|(_, len)| len);
-        if let Some(found) = there {
-            self.vouched(name, &(from..found))?;
+        if let Some(found) = there.filter(|found| *found > from) {
+            self.vouched(place, name, &(from..found))?;
         }
         let Some((_, len)) = self.primary.list()?.into_iter().find(|(file, _)| file == name) else {
             return match place.remove(name) {

@@ -1,0 +1,114 @@
+//! Files that say themselves whether they are as they were written: the journal, the log, the list of parties.
+//!
+//! Pages are judged by the state in force, which knows their hashes. These files carry sums of their own, so two copies of one
+//! can be compared without a vault: how much at the front of each is *whole*. They are only ever appended to, so a copy that
+//! goes on where the other is no longer whole has what the other lost. Where both are whole and differ, the one that the vault
+//! works with counts: what it wrote once more in the same place was never acknowledged before.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::Range;
+
+use keyforest::whole_journal;
+use oubliette_core::service::whole_log_file;
+
+use super::CHUNK;
+use crate::media::parties;
+
+/// Bytes of the log's newest files that are looked through at a start: what is opened without an index, and more. Older ones
+/// are looked at when they are read.
+const LOOKED_THROUGH: u64 = 64 << 20;
+
+/// Reads bytes of a file: where from, how many.
+pub(super) type Read<'a> = &'a dyn Fn(u64, usize) -> io::Result<Vec<u8>>;
+
+/// What kind of file one is, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Journal,
+    Log,
+    /// The list of parties of this number.
+    Parties(u32),
+    /// It does not say itself whether it is whole.
+    Other,
+}
+
+impl Kind {
+    pub(super) fn of(name: &str) -> Self {
+        if whole_journal(name, &[]).is_some() {
+            Self::Journal
+        } else if whole_log_file(name, 0, |_, _| Ok(Vec::new())).is_some() {
+            Self::Log
+        } else {
+            parties::number(name).map_or(Self::Other, Self::Parties)
+        }
+    }
+}
+
+/// How many bytes at the front of a file of `len` bytes are as they were written; 0 for one that does not say so itself.
+pub(super) fn whole(name: &str, len: u64, read: Read<'_>) -> io::Result<u64> {
+    let all = || read(0, usize::try_from(len).map_err(io::Error::other)?);
+    match Kind::of(name) {
+        Kind::Journal if len > 0 => Ok(whole_journal(name, &all()?).unwrap_or(0)),
+        Kind::Log => whole_log_file(name, len, read).unwrap_or(Ok(0)),
+        Kind::Parties(_) if len > 0 => Ok(if parties::is_whole(&all()?) { len } else { 0 }),
+        _ => Ok(0),
+    }
+}
+
+/// Whether two copies have the same bytes in a range.
+pub(super) fn same(range: &Range<u64>, one: Read<'_>, other: Read<'_>) -> io::Result<bool> {
+    let mut at = range.start;
+    while at < range.end {
+        let len = (range.end - at).min(CHUNK) as usize;
+        if one(at, len)? != other(at, len)? {
+            return Ok(false);
+        }
+        at += len as u64;
+    }
+    Ok(true)
+}
+
+/// The files that are compared before anything reads them, of those listed: the journal's, and the log's newest.
+pub(super) fn read_first(listed: &[(String, u64)]) -> BTreeMap<String, u64> {
+    let (mut left, mut found) = (LOOKED_THROUGH, BTreeMap::new());
+    let listed: BTreeMap<&String, u64> = listed.iter().map(|(name, len)| (name, *len)).collect();
+    // Names sort by number.
+    for (name, len) in listed.into_iter().rev() {
+        let first = match Kind::of(name) {
+            Kind::Log => {
+                let newest = left > 0;
+                left = left.saturating_sub(len);
+                newest
+            }
+            kind => kind == Kind::Journal,
+        };
+        if first {
+            found.insert(name.clone(), len);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_journal_and_the_newest_files_of_the_log_are_read_first() {
+        let log = |ordinal: u32, number: u32| format!("log-{ordinal:04}-{number:08}.olf");
+        let listed: Vec<(String, u64)> = [
+            (log(0, 9), 1 << 20),
+            (log(1, 1), 40 << 20),
+            (log(1, 2), 20 << 20),
+            (log(1, 3), 5 << 20),
+            ("log-0001-index-00000000.oli".to_owned(), 9000),
+            ("journal-00000004.kfj".to_owned(), 16),
+            ("pack-00000001.kfp".to_owned(), 1 << 28),
+            ("parties-00000001".to_owned(), 100),
+        ]
+        .into();
+        let first: Vec<String> = read_first(&listed).into_keys().collect();
+        assert_eq!(first, ["journal-00000004.kfj".to_owned(), log(1, 1), log(1, 2), log(1, 3)]);
+    }
+}

@@ -1,0 +1,210 @@
+//! Damaged records of the primary's journal, log and list of parties: no mirror loses its whole ones to them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use keyforest::Forest;
+use keyforest::media::Medium;
+use oubliette_core::service::TransparencyLog;
+use oubliette_store::media::Mirrored;
+use tempfile::TempDir;
+
+use super::mending::behind;
+use super::mirrored::{AWAY, HONEST, begin, close, files, holding, honest, look, open, spec};
+use super::setup::{config, erase, seal_in_the_end, stores};
+
+const SEED: [u8; 32] = [4; 32];
+
+fn log(mirrored: &Arc<Mirrored>) -> TransparencyLog {
+    TransparencyLog::alone(Arc::clone(mirrored) as Arc<dyn Medium>, "example.org/log", SEED, 0).unwrap()
+}
+
+/// A file of a place whose name begins so; the newest.
+fn file(home: &Path, place: &str, begins: &str) -> PathBuf {
+    let found = files(home, place).into_iter().map(|(name, _)| name).filter(|name| name.starts_with(begins));
+    home.join(place).join(found.max().unwrap())
+}
+
+/// Changes one byte so many before a file's end.
+fn damage(path: &Path, before_end: usize) {
+    let mut bytes = fs::read(path).unwrap();
+    let at = bytes.len() - before_end;
+    bytes[at] ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
+fn records(forest: &Forest) -> Vec<Vec<u8>> {
+    forest.journal().unwrap().into_iter().map(|(_, record)| record).collect()
+}
+
+/// A vault with a mirror, three records in its journal and three entries in its log.
+fn written(home: &Path) {
+    let (forest, mirrored) = open(home, honest(home, &["attic"]));
+    for record in [b"one".as_slice(), b"two", b"three"] {
+        forest.journal_append(record).unwrap();
+        log(&mirrored).append_bytes(&[record.to_vec()]).unwrap();
+    }
+    close(forest, mirrored);
+}
+
+#[test]
+fn damaged_records_are_taken_over_from_a_mirror_before_anything_reads_them() {
+    // In the last record, and in one before it.
+    for (before_end, left) in [(1, 2), (55, 1)] {
+        let home = TempDir::new().unwrap();
+        let home = home.path();
+        let (forest, mirrored) = open(home, honest(home, &["attic"]));
+        let all = log(&mirrored);
+        for record in [b"one".as_slice(), b"two", b"three"] {
+            forest.journal_append(record).unwrap();
+            all.append_bytes(&[record.to_vec()]).unwrap();
+        }
+        drop(all);
+        close(forest, mirrored);
+        let (journal, entries) = (file(home, "packs", "journal-"), file(home, "packs", "log-"));
+        let good = (fs::read(&journal).unwrap(), fs::read(&entries).unwrap());
+        damage(&journal, before_end);
+        damage(&entries, before_end);
+
+        // Alone it is not seen: what is not whole is taken for the end.
+        let alone = TempDir::new().unwrap();
+        fs::create_dir(alone.path().join("packs")).unwrap();
+        for (name, bytes) in files(home, "packs") {
+            fs::write(alone.path().join("packs").join(name), bytes).unwrap();
+        }
+        let folder: Arc<dyn Medium> =
+            Arc::new(oubliette_store::media::Folder::open(alone.path().join("packs")).unwrap());
+        assert_eq!(TransparencyLog::alone(folder, "example.org/log", SEED, 0).unwrap().head().size, left);
+
+        let (mirrored, _) = look(home, honest(home, &["attic"])).unwrap();
+        assert!(mirrored.pull().unwrap() > 0);
+        assert_eq!((fs::read(&journal).unwrap(), fs::read(&entries).unwrap()), good);
+        let forest = Arc::new(Forest::open(stores(mirrored.clone(), home), config()).unwrap().0);
+        begin(&forest, &mirrored, Duration::from_secs(5));
+        mirrored.serve();
+        assert_eq!(records(&forest), [b"one".as_slice(), b"two", b"three"]);
+        assert_eq!(log(&mirrored).head().size, 3);
+        holding(&mirrored);
+        close(forest, mirrored);
+        assert!(files(home, "packs") == files(home, "attic"));
+    }
+}
+
+#[test]
+fn damage_that_befalls_a_running_vault_is_not_copied_over_the_records_of_a_mirror() {
+    for kind in ["journal-", "log-", "parties-"] {
+        let home = TempDir::new().unwrap();
+        let home = home.path();
+        written(home);
+        let frail = Arc::new(AtomicU8::new(HONEST));
+        let (forest, mirrored) = open(home, vec![spec(home, "attic", &frail)]);
+        holding(&mirrored);
+        let good = fs::read(file(home, "attic", kind)).unwrap();
+        frail.store(AWAY, Ordering::SeqCst);
+        forest.seal(&erase(9)).unwrap_err();
+        damage(&file(home, "packs", kind), 1);
+        frail.store(HONEST, Ordering::SeqCst);
+        behind(&mirrored, kind);
+        forest.seal(&erase(9)).unwrap_err();
+        assert!(
+            fs::read(file(home, "attic", kind)).unwrap() == good,
+            "{kind}: the only whole records were overwritten"
+        );
+        if kind == "parties-" {
+            // Nobody can say who takes part: that is for an operator, not for a start.
+            close(forest, mirrored);
+            look(home, honest(home, &["attic"])).map(drop).unwrap_err();
+            assert!(fs::read(file(home, "attic", kind)).unwrap() == good);
+            continue;
+        }
+        close(forest, mirrored);
+        let (forest, mirrored) = open(home, honest(home, &["attic"]));
+        holding(&mirrored);
+        assert_eq!(records(&forest), [b"one".as_slice(), b"two", b"three"]);
+        assert_eq!(log(&mirrored).head().size, 3);
+        seal_in_the_end(&forest, &erase(9));
+        close(forest, mirrored);
+        assert!(files(home, "packs") == files(home, "attic"));
+    }
+}
+
+#[test]
+fn a_file_of_records_that_a_running_vault_lost_is_not_removed_from_the_mirror_as_well() {
+    for kind in ["journal-", "log-", "parties-"] {
+        let home = TempDir::new().unwrap();
+        let home = home.path();
+        written(home);
+        let frail = Arc::new(AtomicU8::new(HONEST));
+        let (forest, mirrored) = open(home, vec![spec(home, "attic", &frail)]);
+        holding(&mirrored);
+        let good = fs::read(file(home, "attic", kind)).unwrap();
+        frail.store(AWAY, Ordering::SeqCst);
+        forest.seal(&erase(9)).unwrap_err();
+        fs::remove_file(file(home, "packs", kind)).unwrap();
+        frail.store(HONEST, Ordering::SeqCst);
+        behind(&mirrored, kind);
+        assert!(fs::read(file(home, "attic", kind)).unwrap() == good, "{kind}: the only whole records were removed");
+        close(forest, mirrored);
+    }
+}
+
+#[test]
+fn records_that_were_lost_while_the_mirror_was_away_stay_with_it_until_the_next_start() {
+    let home = TempDir::new().unwrap();
+    let home = home.path();
+    written(home);
+    damage(&file(home, "packs", "journal-"), 1);
+    let frail = Arc::new(AtomicU8::new(AWAY));
+    let (mirrored, _) = look(home, vec![spec(home, "attic", &frail)]).unwrap();
+    assert_eq!(mirrored.pull().unwrap(), 0);
+    let forest = Arc::new(Forest::open(stores(mirrored.clone(), home), config()).unwrap().0);
+    begin(&forest, &mirrored, Duration::from_millis(100));
+    mirrored.serve();
+    assert_eq!(records(&forest), [b"one".as_slice(), b"two"], "nobody can tell it from a torn end");
+    frail.store(HONEST, Ordering::SeqCst);
+    behind(&mirrored, "journal-");
+    close(forest, mirrored);
+
+    let (forest, mirrored) = open(home, honest(home, &["attic"]));
+    holding(&mirrored);
+    assert_eq!(records(&forest), [b"one".as_slice(), b"two", b"three"]);
+    close(forest, mirrored);
+    assert!(files(home, "packs") == files(home, "attic"));
+}
+
+#[test]
+fn an_entry_that_reads_back_damaged_from_the_primary_does_not_set_the_mirror_back() {
+    let home = TempDir::new().unwrap();
+    let home = home.path();
+    let (forest, mirrored) = open(home, honest(home, &["attic"]));
+    let all = log(&mirrored);
+    all.append_bytes(&[b"one".to_vec(), b"two".to_vec(), b"three".to_vec()]).unwrap();
+    let there = file(home, "attic", "log-");
+    let good = fs::read(&there).unwrap();
+    damage(&file(home, "packs", "log-"), 1);
+    assert!(all.entry(2).is_err());
+    behind(&mirrored, "log-");
+    assert!(fs::read(&there).unwrap() == good, "the only whole entry was overwritten");
+    drop(all);
+    close(forest, mirrored);
+    let (forest, mirrored) = open(home, honest(home, &["attic"]));
+    assert_eq!(log(&mirrored).entry(2).unwrap(), b"three");
+    close(forest, mirrored);
+}
+
+#[test]
+fn damaged_records_of_a_mirror_are_made_good_from_the_primary() {
+    for kind in ["journal-", "log-", "parties-"] {
+        let home = TempDir::new().unwrap();
+        let home = home.path();
+        written(home);
+        damage(&file(home, "attic", kind), 1);
+        let (forest, mirrored) = open(home, honest(home, &["attic"]));
+        holding(&mirrored);
+        close(forest, mirrored);
+        assert!(files(home, "packs") == files(home, "attic"), "{kind}");
+    }
+}
