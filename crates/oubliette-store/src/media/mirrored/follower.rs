@@ -351,6 +351,10 @@ impl Follower {
                 Err(io::Error::other("it knows a newer epoch than the one in force here: old keys came back"))
             }
             Some(mark) => {
+                self.claim_above(mark.claim)?;
+                if mark.claim != self.mark.claim {
+                    Mark { epoch: mark.epoch, ..self.mark }.write(place)?;
+                }
                 self.marked.0 = mark.epoch;
                 Ok(())
             }
@@ -363,10 +367,20 @@ impl Follower {
                          empty file named `replace` there",
                     ));
                 }
+                self.claim_above(0)?;
                 Mark { epoch: 0, ..self.mark }.write(place)?;
                 self.marked.0 = 0;
                 if told { place.remove(REPLACE) } else { Ok(()) }
             }
         }
+    }
+
+    /// Takes a claim that is not below what was found in the place. Whoever was superseded learns it here at the latest: the
+    /// primary gives it no number above the one that its successor put there.
+    fn claim_above(&mut self, found: u64) -> io::Result<()> {
+        if self.mark.claim == 0 || self.mark.claim < found {
+            self.mark.claim = self.primary.number_above(found)?;
+        }
+        Ok(())
     }
 }

@@ -238,7 +238,7 @@ impl Mirrored {
                 drawn
             }
         };
-        let mark = Mark { instance, state, epoch: 0 };
+        let mark = Mark { instance, state, epoch: 0, claim: 0 };
         for mirror in &mirrors {
             let _ = mirror.orders.send((ANY, Order::Follow(Arc::clone(&primary), mark)));
         }

@@ -2,6 +2,7 @@
 //! primary that a mirror could make good.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use keyforest::media::Medium;
 use keyforest::{Change, Forest, ForestError, Leaf};
 use oubliette_store::media::postgres::{Claiming, KeyDatabase, KeyDatabaseOptions};
-use oubliette_store::media::{Mirrored, Standing};
+use oubliette_store::media::{Folder, Mirrored, Place, Standing};
 use tempfile::TempDir;
 
 use super::mirrored::{
@@ -279,6 +280,80 @@ fn a_process_that_was_superseded_does_not_set_a_mirror_back_to_what_it_remembers
     frail.store(HONEST, Ordering::SeqCst);
     behind(&early, "taken");
     assert_eq!(fs::read(&attic).unwrap(), b"early and late");
+}
+
+/// A folder that believes itself this process's for ever, with the number of a claim: what a process knows that was passed
+/// over between asking and writing.
+struct Claimed(Folder, u64);
+
+impl Medium for Claimed {
+    fn create(&self, name: &str, reserve: u64) -> io::Result<()> {
+        self.0.create(name, reserve)
+    }
+    fn write_at(&self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_at(name, offset, bytes)
+    }
+    fn flush(&self, name: &str) -> io::Result<()> {
+        self.0.flush(name)
+    }
+    fn read_at(&self, name: &str, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        self.0.read_at(name, offset, len)
+    }
+    fn read_back(&self, name: &str, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        self.0.read_back(name, offset, len)
+    }
+    fn truncate(&self, name: &str, len: u64) -> io::Result<()> {
+        self.0.truncate(name, len)
+    }
+    fn list(&self) -> io::Result<Vec<(String, u64)>> {
+        self.0.list()
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.0.remove(name)
+    }
+}
+
+impl Place for Claimed {
+    fn number_above(&self, floor: u64) -> io::Result<u64> {
+        if self.1 > floor { Ok(self.1) } else { Err(io::Error::other("another process has taken it over")) }
+    }
+}
+
+#[test]
+fn a_mirror_that_was_led_by_a_later_claim_is_not_moved_by_an_earlier_one() {
+    let home = TempDir::new().unwrap();
+    let attic = home.path().join("attic/notes");
+    let over = |claim: u64, how: &Arc<AtomicU8>| {
+        let primary = Arc::new(Claimed(Folder::open(home.path().join("packs")).unwrap(), claim));
+        let mirrored = Mirrored::open(primary, VAULT, vec![spec(home.path(), "attic", how)], LIMIT).unwrap().0;
+        let mirrored = Arc::new(mirrored);
+        mirrored.begin(1, Arc::new(|_, _, _, _| Ok(())), Duration::from_secs(5)).unwrap();
+        mirrored.serve();
+        mirrored
+    };
+    let frail = Arc::new(AtomicU8::new(HONEST));
+    let early = over(5, &frail);
+    early.create("notes", 0).unwrap();
+    early.write_at("notes", 0, b"early").unwrap();
+    early.flush("notes").unwrap();
+    frail.store(AWAY, Ordering::SeqCst);
+    early.flush("notes").unwrap_err();
+
+    let late = over(6, &Arc::default());
+    holding(&late);
+    late.write_at("notes", 0, b"late!").unwrap();
+    late.flush("notes").unwrap();
+    drop(late);
+    // What the first process would make of it, had it not been passed over.
+    early.write_at("notes", 0, b"third").unwrap();
+    frail.store(HONEST, Ordering::SeqCst);
+    behind(&early, "taken");
+    assert_eq!(fs::read(&attic).unwrap(), b"late!");
+    drop(early);
+    // A later one goes on.
+    let last = over(7, &Arc::default());
+    holding(&last);
+    assert_eq!(fs::read(&attic).unwrap(), b"third");
 }
 
 #[test]
