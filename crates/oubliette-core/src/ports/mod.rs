@@ -4,6 +4,7 @@
 mod blobs;
 mod clock;
 mod error;
+mod layer;
 mod lease;
 mod lenders;
 mod metadata;
@@ -13,6 +14,7 @@ mod waiting;
 pub use blobs::{BlobHint, BlobRef, BlobWriter, Blobs, LiveBlobs, Removal, SweepReport};
 pub use clock::{Clock, SystemClock};
 pub use error::{PortError, PortErrorKind};
+pub use layer::MetadataLayer;
 pub use lease::{Lease, Unbounded};
 pub use lenders::{Lenders, NoLenders};
 pub use metadata::{

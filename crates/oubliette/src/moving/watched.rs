@@ -4,17 +4,12 @@
 //! with a look at a flag.
 
 use std::collections::{BTreeSet, HashSet};
-use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use jiff::Timestamp;
-use keyforest::{Group, Leaf, LeafSet};
-use oubliette_core::model::TenantId;
 use oubliette_core::ports::{
-    Applied, ArrivalRow, BatchRow, BlobRef, ContentRow, CredentialRow, DirectoryRow, InstanceRow, InteractionRow,
-    Lease, Metadata, PortError, PortErrorKind, PurgeRow, RemovedPurge, SealRow, Transaction, Write,
+    Applied, BlobRef, Lease, Metadata, MetadataLayer, PortError, PortErrorKind, Transaction, Write,
 };
 use oubliette_core::service::{LOG_PLAN, LOG_TOLD, RESTORE_UNTOLD};
 use tokio::sync::RwLock;
@@ -206,12 +201,12 @@ impl Lease for UntilHandedOver {
 }
 
 #[async_trait]
-impl Metadata for Watched {
-    async fn instance(&self) -> Result<InstanceRow, PortError> {
-        self.inner.instance().await
+impl MetadataLayer for Watched {
+    fn below(&self) -> &dyn Metadata {
+        &*self.inner
     }
 
-    async fn apply(&self, transaction: Transaction) -> Result<Applied, PortError> {
+    async fn change(&self, transaction: Transaction) -> Result<Applied, PortError> {
         let gate = Arc::clone(&self.gate).read_owned().await;
         if *gate == Gate::Closed && !only_marks(&transaction) {
             return Err(held_off());
@@ -231,142 +226,9 @@ impl Metadata for Watched {
         applied.await.map_err(|error| PortError::new(PortErrorKind::Unknown, "apply a transaction", error))?
     }
 
-    async fn interaction(&self, group: Group) -> Result<Option<InteractionRow>, PortError> {
-        self.inner.interaction(group).await
-    }
-
-    async fn interactions(&self, groups: &[Group]) -> Result<Vec<InteractionRow>, PortError> {
-        self.inner.interactions(groups).await
-    }
-
-    async fn interactions_in_hour(&self, tenant: TenantId, hour: i64) -> Result<Vec<InteractionRow>, PortError> {
-        self.inner.interactions_in_hour(tenant, hour).await
-    }
-
-    async fn next_hour(&self, tenant: TenantId, from: i64, to: i64) -> Result<Option<i64>, PortError> {
-        self.inner.next_hour(tenant, from, to).await
-    }
-
-    async fn contents(&self, interactions: &[Group]) -> Result<Vec<ContentRow>, PortError> {
-        self.inner.contents(interactions).await
-    }
-
-    async fn count_contents(&self, interactions: &LeafSet) -> Result<u64, PortError> {
-        self.inner.count_contents(interactions).await
-    }
-
-    async fn contents_by_leaf(&self, leaves: &[Leaf]) -> Result<Vec<ContentRow>, PortError> {
-        self.inner.contents_by_leaf(leaves).await
-    }
-
-    async fn directory(&self, from: u64, limit: usize) -> Result<Vec<DirectoryRow>, PortError> {
-        self.inner.directory(from, limit).await
-    }
-
-    async fn next_directory_block(&self) -> Result<u64, PortError> {
-        self.inner.next_directory_block().await
-    }
-
-    async fn directory_blocks(&self, blocks: &[u64]) -> Result<Vec<DirectoryRow>, PortError> {
-        self.inner.directory_blocks(blocks).await
-    }
-
-    async fn unsealed_purges(&self) -> Result<Vec<PurgeRow>, PortError> {
-        self.inner.unsealed_purges().await
-    }
-
-    async fn unswept_purges(&self, due: Option<Timestamp>, limit: usize) -> Result<Vec<PurgeRow>, PortError> {
-        self.inner.unswept_purges(due, limit).await
-    }
-
-    async fn purge(&self, id: Uuid) -> Result<Option<PurgeRow>, PortError> {
-        self.inner.purge(id).await
-    }
-
-    async fn purges(
-        &self,
-        tenant: TenantId,
-        before: Option<(Timestamp, Uuid)>,
-        limit: usize,
-    ) -> Result<Vec<PurgeRow>, PortError> {
-        self.inner.purges(tenant, before, limit).await
-    }
-
-    async fn uncertified_purges(&self, epoch: u64, limit: usize) -> Result<Vec<PurgeRow>, PortError> {
-        self.inner.uncertified_purges(epoch, limit).await
-    }
-
-    async fn purges_in_entry(&self, entry: u64) -> Result<Vec<PurgeRow>, PortError> {
-        self.inner.purges_in_entry(entry).await
-    }
-
-    async fn manifest(&self, id: Uuid) -> Result<Option<Vec<u8>>, PortError> {
-        self.inner.manifest(id).await
-    }
-
-    async fn purges_at(&self, places: &[i64]) -> Result<Vec<(i64, Uuid)>, PortError> {
-        self.inner.purges_at(places).await
-    }
-
-    async fn removals_due(&self, limit: usize) -> Result<Vec<RemovedPurge>, PortError> {
-        self.inner.removals_due(limit).await
-    }
-
-    async fn removals_in_entry(&self, entry: u64) -> Result<Vec<RemovedPurge>, PortError> {
-        self.inner.removals_in_entry(entry).await
-    }
-
-    async fn seals(&self, limit: usize) -> Result<Vec<SealRow>, PortError> {
-        self.inner.seals(limit).await
-    }
-
-    async fn arrivals(&self, limit: usize) -> Result<Vec<ArrivalRow>, PortError> {
-        self.inner.arrivals(limit).await
-    }
-
-    async fn batches_at(&self, places: &[u64]) -> Result<Vec<BatchRow>, PortError> {
-        self.inner.batches_at(places).await
-    }
-
-    async fn batches(&self, from: u64, limit: usize) -> Result<Vec<BatchRow>, PortError> {
-        self.inner.batches(from, limit).await
-    }
-
-    async fn used_groups(&self, range: Range<u64>) -> Result<LeafSet, PortError> {
-        self.inner.used_groups(range).await
-    }
-
-    async fn credentials(&self) -> Result<Vec<CredentialRow>, PortError> {
-        self.inner.credentials().await
-    }
-
-    async fn tenants(&self) -> Result<Vec<(TenantId, String)>, PortError> {
-        self.inner.tenants().await
-    }
-
-    async fn count_interactions(&self) -> Result<u64, PortError> {
-        self.inner.count_interactions().await
-    }
-
-    async fn live_blobs(&self, blobs: &[BlobRef]) -> Result<Vec<bool>, PortError> {
-        self.inner.live_blobs(blobs).await
-    }
-
-    async fn switch_blob(&self, from: &BlobRef, to: &BlobRef) -> Result<bool, PortError> {
+    async fn switch(&self, from: &BlobRef, to: &BlobRef) -> Result<bool, PortError> {
         // Where the bytes lie here is nothing that is copied, so it is not noted.
         let gate = self.gate.read().await;
         if *gate == Gate::Closed { Err(held_off()) } else { self.inner.switch_blob(from, to).await }
-    }
-
-    async fn blobs_with_prefix(&self, prefix: &str) -> Result<Vec<BlobRef>, PortError> {
-        self.inner.blobs_with_prefix(prefix).await
-    }
-
-    async fn value(&self, name: &str) -> Result<Option<Vec<u8>>, PortError> {
-        self.inner.value(name).await
-    }
-
-    async fn close(&self) {
-        self.inner.close().await;
     }
 }
