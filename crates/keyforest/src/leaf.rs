@@ -128,14 +128,30 @@ impl LeafSet {
         let mut leaves = Vec::with_capacity(usize::try_from(count).ok()?);
         let mut last = 0_u64;
         for position in 0..count {
-            let delta = take_varint(&mut bytes)?;
-            if position > 0 && delta == 0 {
-                return None;
-            }
-            last = last.checked_add(delta)?;
+            last = take_next(&mut bytes, position, last)?;
             leaves.push(last);
         }
         bytes.is_empty().then_some(Self(leaves))
+    }
+
+    /// The leaves of this set that are in an encoded one too, without making a set of that: it is read as far as it has to
+    /// be. `None` when what is read was not written by [`LeafSet::encode`].
+    pub fn common_with_encoded(&self, mut bytes: &[u8]) -> Option<Self> {
+        let count = take_varint(&mut bytes)?;
+        let (mut wanted, mut common) = (self.0.as_slice(), Vec::new());
+        let mut last = 0_u64;
+        for position in 0..count {
+            let Some(largest) = wanted.last() else { break };
+            if position > 0 && last >= *largest {
+                break;
+            }
+            last = take_next(&mut bytes, position, last)?;
+            wanted = &wanted[wanted.partition_point(|leaf| *leaf < last)..];
+            if wanted.first() == Some(&last) {
+                common.push(last);
+            }
+        }
+        Some(Self(common))
     }
 
     fn from_unsorted(mut leaves: Vec<u64>) -> Self {
@@ -157,6 +173,12 @@ impl Extend<Leaf> for LeafSet {
         all.extend(leaves.into_iter().map(|leaf| leaf.0));
         *self = Self::from_unsorted(all);
     }
+}
+
+/// The next leaf of an encoding.
+fn take_next(bytes: &mut &[u8], position: u64, last: u64) -> Option<u64> {
+    let delta = take_varint(bytes)?;
+    if position > 0 && delta == 0 { None } else { last.checked_add(delta) }
 }
 
 fn put_varint(out: &mut Vec<u8>, mut value: u64) {

@@ -8,8 +8,8 @@ use keyforest::{Group, Leaf, LeafSet};
 use uuid::Uuid;
 
 use super::{
-    Applied, ArrivalRow, BatchRow, BlobRef, ContentRow, CredentialRow, DirectoryRow, InstanceRow, InteractionRow,
-    Metadata, PortError, PurgeRow, RemovedPurge, SealRow, Transaction,
+    Applied, ArrivalRow, BatchRow, BlobRef, ContentRow, CoverRow, CredentialRow, DirectoryRow, InstanceRow,
+    InteractionRow, Metadata, PortError, PurgeRow, RemovedPurge, SealRow, Transaction,
 };
 use crate::model::TenantId;
 
@@ -76,8 +76,11 @@ hand_on! {
     unsealed_purges() -> Vec<PurgeRow>;
     unswept_purges(due: Option<Timestamp>, limit: usize) -> Vec<PurgeRow>;
     purge(id: Uuid) -> Option<PurgeRow>;
+    purge_brief(id: Uuid) -> Option<PurgeRow>;
+    covers(ids: &[Uuid], bytes: usize) -> Vec<CoverRow>;
     purges(tenant: TenantId, before: Option<(Timestamp, Uuid)>, limit: usize) -> Vec<PurgeRow>;
     uncertified_purges(epoch: u64, limit: usize) -> Vec<PurgeRow>;
+    waiting_purges(limit: usize) -> Vec<Uuid>;
     purges_in_entry(entry: u64) -> Vec<PurgeRow>;
     manifest(id: Uuid) -> Option<Vec<u8>>;
     purges_at(places: &[i64]) -> Vec<(i64, Uuid)>;
@@ -85,7 +88,7 @@ hand_on! {
     removals_in_entry(entry: u64) -> Vec<RemovedPurge>;
     seals(limit: usize) -> Vec<SealRow>;
     arrivals(limit: usize) -> Vec<ArrivalRow>;
-    batches_at(places: &[u64]) -> Vec<BatchRow>;
+    batches_at(places: &[u64], from: u64, limit: usize) -> Vec<BatchRow>;
     batches(from: u64, limit: usize) -> Vec<BatchRow>;
     used_groups(range: Range<u64>) -> LeafSet;
     credentials() -> Vec<CredentialRow>;

@@ -15,7 +15,9 @@ use jiff::Timestamp;
 use keyforest::{Group, Leaf, LeafSet};
 use uuid::Uuid;
 
-use super::{ArrivalRow, BatchRow, BlobRef, Certified, PortError, ReceiptPlace, RemovalPlace, RemovedPurge, SealRow};
+use super::{
+    ArrivalRow, BatchRow, BlobRef, Certified, CoverRow, PortError, ReceiptPlace, RemovalPlace, RemovedPurge, SealRow,
+};
 use crate::model::{ContentKind, CredentialKind, InteractionKind, Scopes, SizeClass, State, TenantId};
 
 /// What the database knows of itself.
@@ -368,6 +370,13 @@ pub trait Metadata: Send + Sync {
     /// One erasure.
     async fn purge(&self, id: Uuid) -> Result<Option<PurgeRow>, PortError>;
 
+    /// One erasure without what it covers, which may be megabytes: its `set` is empty.
+    async fn purge_brief(&self, id: Uuid) -> Result<Option<PurgeRow>, PortError>;
+
+    /// What these erasures cover, in the order asked, absent ones left out: until what was read is `bytes` long, so one at least.
+    /// At most 1,000 a call.
+    async fn covers(&self, ids: &[Uuid], bytes: usize) -> Result<Vec<CoverRow>, PortError>;
+
     /// Erasures of a tenant, newest first, before (accepted time, id), at most `limit`.
     async fn purges(
         &self,
@@ -379,6 +388,10 @@ pub trait Metadata: Send + Sync {
     /// Erasures that are sealed in this epoch at the latest, have no place in the log and are not removed, at most `limit`:
     /// by epoch, time of acceptance and id. Upkeep has no receipts and is left out.
     async fn uncertified_purges(&self, epoch: u64, limit: usize) -> Result<Vec<PurgeRow>, PortError>;
+
+    /// Erasures that no entry of the log tells of and one will, at most `limit`, all of one moment: those that are not sealed,
+    /// then those that are, by epoch. Upkeep is left out, and what is removed.
+    async fn waiting_purges(&self, limit: usize) -> Result<Vec<Uuid>, PortError>;
 
     /// Erasures that this entry of the log tells of, by their first receipt.
     async fn purges_in_entry(&self, entry: u64) -> Result<Vec<PurgeRow>, PortError>;
@@ -401,8 +414,8 @@ pub trait Metadata: Send + Sync {
     /// Arrivals that no ingest batch holds, by number, at most `limit`.
     async fn arrivals(&self, limit: usize) -> Result<Vec<ArrivalRow>, PortError>;
 
-    /// Ingest batches that are looked for at any of these places, by entry, each once.
-    async fn batches_at(&self, places: &[u64]) -> Result<Vec<BatchRow>, PortError>;
+    /// Ingest batches from this entry on that are looked for at any of these places, by entry, each once, at most `limit`.
+    async fn batches_at(&self, places: &[u64], from: u64, limit: usize) -> Result<Vec<BatchRow>, PortError>;
 
     /// Ingest batches from this entry on, by entry, at most `limit`.
     async fn batches(&self, from: u64, limit: usize) -> Result<Vec<BatchRow>, PortError>;

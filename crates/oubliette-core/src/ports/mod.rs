@@ -3,6 +3,7 @@
 
 mod blobs;
 mod clock;
+mod covers;
 mod error;
 mod layer;
 mod lease;
@@ -13,6 +14,7 @@ mod waiting;
 
 pub use blobs::{BlobHint, BlobRef, BlobWriter, Blobs, LiveBlobs, Removal, SweepReport};
 pub use clock::{Clock, SystemClock};
+pub use covers::{CoverRow, StoredSet};
 pub use error::{PortError, PortErrorKind};
 pub use layer::MetadataLayer;
 pub use lease::{Lease, Unbounded};

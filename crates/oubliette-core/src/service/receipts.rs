@@ -61,6 +61,10 @@ impl Recent {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((now(), Arc::clone(tree)));
     }
 
+    fn forget(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// Lets a tree go that nobody asked for lately.
     pub fn tidy(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take_if(|(at, _)| now().duration_since(*at) > KEEP);
@@ -73,6 +77,11 @@ fn now() -> Instant {
 }
 
 impl Vault {
+    /// Lets go what is kept for certificates that are asked for soon, so that a measurement begins from nothing.
+    pub fn forget_trees(&self) {
+        self.inner.recent_trees.forget();
+    }
+
     /// The bulk file of an order: its certificate, then one line an item; in pieces of about 1 MiB. Scope and errors as
     /// [`Vault::certificate`].
     pub async fn receipts(

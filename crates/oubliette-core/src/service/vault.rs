@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::hmac;
 use jiff::Timestamp;
 use keyforest::{Group, Leaf, LeafKey, LeafStatus, Pins};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::attached::{self, Attachment, Older};
+use super::certificates::SEARCHES;
 use super::certify::Certifier;
 use super::committer::{self, Op};
 use super::credentials::CredentialCache;
@@ -97,6 +98,8 @@ pub(super) struct Inner {
     pub tell: tokio::sync::Notify,
     pub certifier: tokio::sync::Mutex<Certifier>,
     pub recent_trees: Recent,
+    /// Turns of those who look for an item's erasure.
+    pub searches: Semaphore,
     pub workers: Mutex<Vec<tokio::task::JoinHandle<()>>>,
     counted: tokio::sync::Mutex<Option<Counted>>,
 }
@@ -216,6 +219,7 @@ impl Vault {
             tell: tokio::sync::Notify::new(),
             certifier: tokio::sync::Mutex::default(),
             recent_trees: Recent::default(),
+            searches: Semaphore::new(SEARCHES),
             workers: Mutex::default(),
             counted: tokio::sync::Mutex::default(),
         });

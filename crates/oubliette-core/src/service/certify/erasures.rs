@@ -19,6 +19,8 @@ use crate::service::vault::Inner;
 const PAGE: usize = 1_000;
 /// An erasure of no more interactions, or contents, has its rows read together with those of others.
 const SMALL: usize = 4;
+/// Leaves that a round remembers of earlier erasures.
+const REMEMBERED: usize = 4 << 20;
 
 /// A row of an erasure cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -57,9 +59,25 @@ pub struct Earlier {
     /// Those that have no key although nothing tells who erased them.
     without_key: Arc<LeafSet>,
     /// Those of certified erasures.
-    certified: HashMap<Uuid, LeafSet>,
+    certified: Remembered,
     /// What was read for several erasures at once.
     ahead: Ahead,
+}
+
+/// What was read of certified erasures; of many large ones not all, which are read again then.
+#[derive(Default)]
+struct Remembered {
+    sets: HashMap<Uuid, LeafSet>,
+    leaves: usize,
+}
+
+impl Remembered {
+    fn put(&mut self, id: Uuid, leaves: LeafSet) {
+        if self.leaves + leaves.len() <= REMEMBERED {
+            self.leaves += leaves.len();
+            self.sets.insert(id, leaves);
+        }
+    }
 }
 
 /// Rows read for several erasures at once: an erasure by itself would cost three questions.
@@ -169,17 +187,26 @@ impl Earlier {
         contents.retain(|row| !self.round.contains(row.leaf) && !self.without_key.contains(row.leaf));
         ids.sort_unstable();
         ids.dedup();
-        for id in ids {
-            let leaves = match self.certified.get(&id) {
-                Some(leaves) => leaves,
-                None => {
-                    let row = inner.metadata.purge(id).await.map_err(|error| inner.port(error))?;
-                    // Swept or not: the rows of contents may have been read before they were swept.
-                    self.certified.entry(id).or_insert(row.map(|row| row.set.leaves).unwrap_or_default())
-                }
-            };
-            contents.retain(|row| !leaves.contains(row.leaf));
+        if contents.is_empty() {
+            return Ok(contents);
         }
+        let mut unknown = Vec::new();
+        for id in ids {
+            match self.certified.sets.get(&id) {
+                Some(leaves) => contents.retain(|row| !leaves.contains(row.leaf)),
+                None => unknown.push(id),
+            }
+        }
+        // Swept or not: the rows of contents may have been read before they were swept.
+        let certified = &mut self.certified;
+        inner
+            .each_cover(&unknown, |row| {
+                let leaves = row.set.all_single_leaves().ok_or_else(|| VaultError::internal(Unreadable))?;
+                contents.retain(|row| !leaves.contains(row.leaf));
+                certified.put(row.id, leaves);
+                Ok(true)
+            })
+            .await?;
         Ok(contents)
     }
 }

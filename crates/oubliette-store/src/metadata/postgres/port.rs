@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use keyforest::{Group, Leaf, LeafSet};
 use oubliette_core::model::TenantId;
 use oubliette_core::ports::{
-    Applied, ArrivalRow, BatchRow, BlobRef, ContentRow, CredentialRow, DirectoryRow, InstanceRow, InteractionRow,
-    Metadata, PortError, PortErrorKind, PurgeRow, RemovedPurge, SealRow, Transaction,
+    Applied, ArrivalRow, BatchRow, BlobRef, ContentRow, CoverRow, CredentialRow, DirectoryRow, InstanceRow,
+    InteractionRow, Metadata, PortError, PortErrorKind, PurgeRow, RemovedPurge, SealRow, Transaction,
 };
 use uuid::Uuid;
 
@@ -89,6 +89,15 @@ impl Metadata for PostgresMetadata {
         self.read_purge(id).await
     }
 
+    async fn purge_brief(&self, id: Uuid) -> Result<Option<PurgeRow>, PortError> {
+        self.read_brief(id).await
+    }
+
+    async fn covers(&self, ids: &[Uuid], bytes: usize) -> Result<Vec<CoverRow>, PortError> {
+        few(ids.len(), "read what more than 1,000 erasures cover at once")?;
+        self.read_covers(ids, bytes).await
+    }
+
     async fn purges(
         &self,
         tenant: TenantId,
@@ -100,6 +109,10 @@ impl Metadata for PostgresMetadata {
 
     async fn uncertified_purges(&self, epoch: u64, limit: usize) -> Result<Vec<PurgeRow>, PortError> {
         self.read_uncertified(epoch, limit).await
+    }
+
+    async fn waiting_purges(&self, limit: usize) -> Result<Vec<Uuid>, PortError> {
+        self.read_waiting(limit).await
     }
 
     async fn purges_in_entry(&self, entry: u64) -> Result<Vec<PurgeRow>, PortError> {
@@ -134,8 +147,8 @@ impl Metadata for PostgresMetadata {
         self.read_arrivals(limit).await
     }
 
-    async fn batches_at(&self, places: &[u64]) -> Result<Vec<BatchRow>, PortError> {
-        self.find_batches(places).await
+    async fn batches_at(&self, places: &[u64], from: u64, limit: usize) -> Result<Vec<BatchRow>, PortError> {
+        self.find_batches(places, from, limit).await
     }
 
     async fn batches(&self, from: u64, limit: usize) -> Result<Vec<BatchRow>, PortError> {

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use keyforest::{Group, Leaf, LeafSet};
 use oubliette_core::model::TenantId;
 use oubliette_core::ports::{
-    ArrivalRow, BatchRow, BlobRef, ContentRow, CredentialRow, DirectoryRow, InstanceRow, InteractionRow, PortError,
-    PurgeRow, RemovedPurge, SealRow,
+    ArrivalRow, BatchRow, BlobRef, ContentRow, CoverRow, CredentialRow, DirectoryRow, InstanceRow, InteractionRow,
+    PortError, PurgeRow, RemovedPurge, SealRow,
 };
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -182,6 +182,19 @@ impl PostgresMetadata {
         self.first("read an erasure", sql::PURGE, values![id], rows::purge).await
     }
 
+    pub(super) async fn read_brief(&self, id: Uuid) -> Result<Option<PurgeRow>, PortError> {
+        self.first("read an erasure in brief", sql::PURGE_BRIEF, values![id], rows::purge).await
+    }
+
+    pub(super) async fn read_covers(&self, ids: &[Uuid], bytes: usize) -> Result<Vec<CoverRow>, PortError> {
+        self.all("read what erasures cover", sql::COVERS_OF, values![ids.to_vec(), bounded(bytes)], rows::cover).await
+    }
+
+    pub(super) async fn read_waiting(&self, limit: usize) -> Result<Vec<Uuid>, PortError> {
+        let operation = "read erasures that wait for the log";
+        self.all(operation, sql::WAITING_PURGES, values![bounded(limit)], |row| get(row, 0)).await
+    }
+
     pub(super) async fn read_purges(
         &self,
         tenant: TenantId,
@@ -234,9 +247,15 @@ impl PostgresMetadata {
         self.all("read arrivals", sql::ARRIVALS, values![bounded(limit)], rows::arrival).await
     }
 
-    pub(super) async fn find_batches(&self, places: &[u64]) -> Result<Vec<BatchRow>, PortError> {
-        let asked = wanted(places.iter().copied());
-        self.all("look for ingest batches", sql::BATCHES_AT, values![asked], rows::batch).await
+    pub(super) async fn find_batches(
+        &self,
+        places: &[u64],
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<BatchRow>, PortError> {
+        let Some(from) = stored(from) else { return Ok(Vec::new()) };
+        let values = values![wanted(places.iter().copied()), from, bounded(limit)];
+        self.all("look for ingest batches", sql::BATCHES_AT, values, rows::batch).await
     }
 
     pub(super) async fn read_batches(&self, from: u64, limit: usize) -> Result<Vec<BatchRow>, PortError> {

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use keyforest::{Group, Leaf};
 use oubliette_core::model::{ContentKind, CredentialKind, InteractionKind, Scopes, SizeClass, State, TenantId};
 use oubliette_core::ports::{
-    ArrivalRow, BatchRow, BlobRef, ContentRow, CredentialRow, DirectoryRow, InstanceRow, InteractionRow, PurgeKind,
-    PurgeRow, PurgeSet, PurgeState, ReceiptPlace, RemovalPlace, RemovedPurge, SealRow,
+    ArrivalRow, BatchRow, BlobRef, ContentRow, CoverRow, CredentialRow, DirectoryRow, InstanceRow, InteractionRow,
+    PurgeKind, PurgeRow, PurgeSet, PurgeState, ReceiptPlace, RemovalPlace, RemovedPurge, SealRow, StoredSet,
 };
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
@@ -184,6 +184,19 @@ pub(super) fn purge(row: &Row) -> Result<PurgeRow> {
             Some(_) => Some(RemovalPlace { entry: number(row, 20)?, index: number(row, 21)? }),
             None => None,
         },
+    })
+}
+
+/// What an erasure covers.
+pub(super) fn cover(row: &Row) -> Result<CoverRow> {
+    Ok(CoverRow {
+        id: get(row, 0)?,
+        tenant: match get::<Option<i64>>(row, 1)? {
+            Some(_) => Some(TenantId(medium(row, 1)?)),
+            None => None,
+        },
+        kind: known(purge_kind(small(row, 2)?))?,
+        set: StoredSet::new(get(row, 3)?),
     })
 }
 

@@ -158,6 +158,10 @@ statements! {
     UNSWEPT_PURGES = include_str!("sql/unswept_purges.sql");
     /// One erasure.
     PURGE = include_str!("sql/purge.sql");
+    /// One erasure without what it covers.
+    PURGE_BRIEF = include_str!("sql/purge_brief.sql");
+    /// What erasures cover, so many bytes of it: how long a set is is told without reading it.
+    COVERS_OF = include_str!("sql/covers_of.sql");
     /// A tenant's erasures, newest first.
     PURGES = include_str!("sql/purges.sql");
     /// A tenant's erasures before a place in the order, newest first.
@@ -194,6 +198,10 @@ statements! {
 
     /// Erasures that are sealed and not in the log.
     UNCERTIFIED_PURGES = include_str!("sql/uncertified_purges.sql");
+    /// Erasures that the log will tell of and does not: first those that are not sealed.
+    WAITING_PURGES = "(SELECT purge FROM purges WHERE state < 3 AND kind < 3)
+        UNION ALL (SELECT purge FROM purges WHERE state = 3 AND entry IS NULL AND removed_at IS NULL AND kind < 3
+            ORDER BY sealed_epoch, accepted_at, purge LIMIT $1) LIMIT $1";
     /// Erasures of one log entry.
     PURGES_IN_ENTRY = include_str!("sql/purges_in_entry.sql");
     /// Gives erasures their places in the log.
@@ -239,7 +247,8 @@ statements! {
     INSERT_BATCH_PLACES = "INSERT INTO ingest_places (place, entry) SELECT * FROM unnest($1::bigint[], $2::bigint[])";
     /// Batches that are looked for at these places.
     BATCHES_AT = "SELECT entry, items FROM ingest_batches
-        WHERE entry = ANY(ARRAY(SELECT entry FROM ingest_places WHERE place = ANY($1))) ORDER BY entry";
+        WHERE entry = ANY(ARRAY(SELECT entry FROM ingest_places WHERE place = ANY($1) AND entry >= $2))
+        ORDER BY entry LIMIT $3";
     /// Batches in order.
     BATCHES = "SELECT entry, items FROM ingest_batches WHERE entry >= $1 ORDER BY entry LIMIT $2";
 

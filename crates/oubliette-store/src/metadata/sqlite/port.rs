@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use keyforest::{Group, Leaf, LeafSet};
 use oubliette_core::model::TenantId;
 use oubliette_core::ports::{
-    Applied, ArrivalRow, BatchRow, BlobRef, ContentRow, CredentialRow, DirectoryRow, InstanceRow, InteractionRow,
-    Metadata, PortError, PurgeRow, RemovedPurge, SealRow, Transaction,
+    Applied, ArrivalRow, BatchRow, BlobRef, ContentRow, CoverRow, CredentialRow, DirectoryRow, InstanceRow,
+    InteractionRow, Metadata, PortError, PurgeRow, RemovedPurge, SealRow, Transaction,
 };
 use rusqlite::Connection;
 use uuid::Uuid;
@@ -109,6 +109,16 @@ impl Metadata for SqliteMetadata {
         self.ask("read an erasure", move |connection| read::purge(connection, id)).await
     }
 
+    async fn purge_brief(&self, id: Uuid) -> Result<Option<PurgeRow>, PortError> {
+        self.ask("read an erasure in brief", move |connection| read::purge_brief(connection, id)).await
+    }
+
+    async fn covers(&self, ids: &[Uuid], bytes: usize) -> Result<Vec<CoverRow>, PortError> {
+        few(ids.len(), "read what more than 1,000 erasures cover at once")?;
+        let ids = ids.to_vec();
+        self.ask("read what erasures cover", move |connection| read::covers(connection, &ids, bytes)).await
+    }
+
     async fn purges(
         &self,
         tenant: TenantId,
@@ -121,6 +131,10 @@ impl Metadata for SqliteMetadata {
     async fn uncertified_purges(&self, epoch: u64, limit: usize) -> Result<Vec<PurgeRow>, PortError> {
         let operation = "read erasures without certificate";
         self.ask(operation, move |connection| read::uncertified_purges(connection, epoch, limit)).await
+    }
+
+    async fn waiting_purges(&self, limit: usize) -> Result<Vec<Uuid>, PortError> {
+        self.ask("read erasures that wait for the log", move |connection| read::waiting_purges(connection, limit)).await
     }
 
     async fn purges_in_entry(&self, entry: u64) -> Result<Vec<PurgeRow>, PortError> {
@@ -155,9 +169,10 @@ impl Metadata for SqliteMetadata {
         self.ask("read arrivals", move |connection| read::arrivals(connection, limit)).await
     }
 
-    async fn batches_at(&self, places: &[u64]) -> Result<Vec<BatchRow>, PortError> {
+    async fn batches_at(&self, places: &[u64], from: u64, limit: usize) -> Result<Vec<BatchRow>, PortError> {
         let places = places.to_vec();
-        self.ask("look for ingest batches", move |connection| read::batches_at(connection, &places)).await
+        let operation = "look for ingest batches";
+        self.ask(operation, move |connection| read::batches_at(connection, &places, from, limit)).await
     }
 
     async fn batches(&self, from: u64, limit: usize) -> Result<Vec<BatchRow>, PortError> {

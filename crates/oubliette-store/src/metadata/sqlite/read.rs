@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use keyforest::{Group, Leaf, LeafSet};
 use oubliette_core::model::TenantId;
 use oubliette_core::ports::{
-    ArrivalRow, BatchRow, BlobRef, ContentRow, CredentialRow, DirectoryRow, InstanceRow, InteractionRow, PurgeRow,
-    RemovedPurge, SealRow,
+    ArrivalRow, BatchRow, BlobRef, ContentRow, CoverRow, CredentialRow, DirectoryRow, InstanceRow, InteractionRow,
+    PurgeRow, RemovedPurge, SealRow,
 };
 use rusqlite::{Connection, OptionalExtension, Params, Result, Row};
 use uuid::Uuid;
@@ -121,6 +121,27 @@ pub(super) fn purge(connection: &Connection, id: Uuid) -> Result<Option<PurgeRow
     connection.prepare_cached(sql::PURGE)?.query_row([id], rows::purge).optional()
 }
 
+/// One erasure without what it covers.
+pub(super) fn purge_brief(connection: &Connection, id: Uuid) -> Result<Option<PurgeRow>> {
+    connection.prepare_cached(sql::PURGE_BRIEF)?.query_row([id], rows::purge).optional()
+}
+
+/// What erasures cover, so many bytes of it.
+pub(super) fn covers(connection: &Connection, ids: &[Uuid], bytes: usize) -> Result<Vec<CoverRow>> {
+    let (mut found, mut read) = (Vec::<CoverRow>::new(), 0);
+    let mut one = connection.prepare_cached(sql::COVER)?;
+    for id in ids {
+        if let Some(row) = one.query_row([id], rows::cover).optional()? {
+            read += row.set.size();
+            found.push(row);
+        }
+        if !found.is_empty() && read >= bytes {
+            break;
+        }
+    }
+    Ok(found)
+}
+
 /// Erasures of a tenant.
 pub(super) fn purges(
     connection: &Connection,
@@ -141,6 +162,11 @@ pub(super) fn purges(
 pub(super) fn uncertified_purges(connection: &Connection, epoch: u64, limit: usize) -> Result<Vec<PurgeRow>> {
     let epoch = i64::try_from(epoch).unwrap_or(i64::MAX);
     all(connection, sql::UNCERTIFIED_PURGES, (epoch, bounded(limit)), rows::purge)
+}
+
+/// Erasures that the log will tell of.
+pub(super) fn waiting_purges(connection: &Connection, limit: usize) -> Result<Vec<Uuid>> {
+    all(connection, sql::WAITING_PURGES, [bounded(limit)], |row| row.get(0))
 }
 
 /// Erasures of one log entry.
@@ -182,8 +208,9 @@ pub(super) fn arrivals(connection: &Connection, limit: usize) -> Result<Vec<Arri
 }
 
 /// Ingest batches that are looked for at these places.
-pub(super) fn batches_at(connection: &Connection, places: &[u64]) -> Result<Vec<BatchRow>> {
-    all(connection, sql::BATCHES_AT, [numbers(places.iter().copied())], rows::batch)
+pub(super) fn batches_at(connection: &Connection, places: &[u64], from: u64, limit: usize) -> Result<Vec<BatchRow>> {
+    let Ok(from) = i64::try_from(from) else { return Ok(Vec::new()) };
+    all(connection, sql::BATCHES_AT, (numbers(places.iter().copied()), from, bounded(limit)), rows::batch)
 }
 
 /// Ingest batches in order.

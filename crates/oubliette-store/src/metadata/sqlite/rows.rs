@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use keyforest::{Group, Leaf};
 use oubliette_core::model::{ContentKind, CredentialKind, InteractionKind, Scopes, SizeClass, State, TenantId};
 use oubliette_core::ports::{
-    ArrivalRow, BatchRow, BlobRef, ContentRow, CredentialRow, DirectoryRow, InstanceRow, InteractionRow, PurgeKind,
-    PurgeRow, PurgeSet, PurgeState, ReceiptPlace, RemovalPlace, RemovedPurge, SealRow,
+    ArrivalRow, BatchRow, BlobRef, ContentRow, CoverRow, CredentialRow, DirectoryRow, InstanceRow, InteractionRow,
+    PurgeKind, PurgeRow, PurgeSet, PurgeState, ReceiptPlace, RemovalPlace, RemovedPurge, SealRow, StoredSet,
 };
 use rusqlite::types::{Type, Value};
 use rusqlite::{Result, Row};
@@ -158,6 +158,16 @@ pub(super) fn purge(row: &Row<'_>) -> Result<PurgeRow> {
             Some(entry) => Some(RemovalPlace { entry, index: row.get(21)? }),
             None => None,
         },
+    })
+}
+
+/// What an erasure covers.
+pub(super) fn cover(row: &Row<'_>) -> Result<CoverRow> {
+    Ok(CoverRow {
+        id: row.get(0)?,
+        tenant: row.get::<_, Option<u32>>(1)?.map(TenantId),
+        kind: known(2, purge_kind(row.get(2)?))?,
+        set: StoredSet::new(row.get(3)?),
     })
 }
 

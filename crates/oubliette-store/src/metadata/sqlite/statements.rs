@@ -124,6 +124,11 @@ statements! {
     UNSWEPT_PURGES = include_str!("sql/unswept_purges.sql");
     /// One erasure.
     PURGE = include_str!("sql/purge.sql");
+    /// One erasure without what it covers.
+    PURGE_BRIEF = include_str!("sql/purge_brief.sql");
+    /// What one erasure covers.
+    COVER = "SELECT purges.purge, purges.tenant, purges.kind, purge_sets.leaf_set
+        FROM purges JOIN purge_sets USING (serial) WHERE purges.purge = ?1";
     /// A tenant's erasures, newest first.
     PURGES = include_str!("sql/purges.sql");
     /// A tenant's erasures before a place in the order, newest first.
@@ -156,6 +161,10 @@ statements! {
 
     /// Erasures that are sealed and not in the log.
     UNCERTIFIED_PURGES = include_str!("sql/uncertified_purges.sql");
+    /// Erasures that the log will tell of and does not: first those that are not sealed.
+    WAITING_PURGES = "SELECT purge FROM purges INDEXED BY purges_unsealed WHERE state < 3 AND kind < 3
+        UNION ALL SELECT * FROM (SELECT purge FROM purges INDEXED BY purges_uncertified
+            WHERE state = 3 AND entry IS NULL AND removed_at IS NULL AND kind < 3 ORDER BY sealed_epoch) LIMIT ?1";
     /// Erasures of one log entry.
     PURGES_IN_ENTRY = include_str!("sql/purges_in_entry.sql");
     /// Gives an erasure its place in the log, once.
@@ -202,7 +211,7 @@ statements! {
     INSERT_BATCH_PLACE = "INSERT INTO ingest_places (place, entry) VALUES (?1, ?2)";
     /// Batches that are looked for at these places.
     BATCHES_AT = "SELECT entry, items FROM ingest_batches
-        WHERE entry IN (SELECT entry FROM ingest_places WHERE place IN rarray(?1)) ORDER BY entry";
+        WHERE entry IN (SELECT entry FROM ingest_places WHERE place IN rarray(?1) AND entry >= ?2) ORDER BY entry LIMIT ?3";
     /// Batches in order.
     BATCHES = "SELECT entry, items FROM ingest_batches WHERE entry >= ?1 ORDER BY entry LIMIT ?2";
 

@@ -1,5 +1,6 @@
 //! Rows between whose transactions something happens, as a test arranges it.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -22,6 +23,7 @@ pub struct Faults {
     held: watch::Sender<Option<&'static str>>,
     waits: watch::Sender<bool>,
     before_places: Mutex<Option<Vec<Write>>>,
+    asked: Mutex<HashMap<&'static str, usize>>,
 }
 
 impl Faults {
@@ -55,6 +57,11 @@ impl Faults {
         *self.before_places.lock().unwrap() = Some(writes);
     }
 
+    /// How often each question was asked since this was last called.
+    pub fn asked(&self) -> HashMap<&'static str, usize> {
+        std::mem::take(&mut *self.asked.lock().unwrap())
+    }
+
     /// Whether that question was asked.
     pub fn was_asked(&self) -> bool {
         self.before_places.lock().unwrap().is_none()
@@ -74,6 +81,7 @@ impl MetadataLayer for Arranged {
     }
 
     async fn asked(&self, question: &'static str) -> Result<(), PortError> {
+        *self.faults.asked.lock().unwrap().entry(question).or_default() += 1;
         if question == "purges_at" {
             let first = self.faults.before_places.lock().unwrap().take();
             if let Some(writes) = first {

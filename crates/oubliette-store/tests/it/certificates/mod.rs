@@ -1,6 +1,7 @@
 //! Certificates of a vault over real stores: what they show, that they hold with the log's key alone, that crashes neither lose
 //! nor double them. Every test runs over SQLite and over PostgreSQL.
 
+mod among;
 mod arranged;
 mod between;
 mod crashes;

@@ -10,13 +10,14 @@ use super::support::{Database, interaction, open, write};
 const SMALL: [&str; 5] = ["instance", "commits", "tenants", "credentials", "schema_migrations"];
 
 /// Statements that read a whole index, and why.
-const WHOLE: [(&str, &str); 6] = [
+const WHOLE: [(&str, &str); 7] = [
     ("ARRIVALS", "in order, as many as wanted"),
     ("COUNT_INTERACTIONS", "status only; counts from the smallest index"),
     ("REMOVALS_DUE", "an index of the few that are wanted"),
     ("SEALS", "in order, as many as wanted"),
     ("UNSEALED_PURGES", "an index of the few that are wanted"),
     ("UNSWEPT_PURGES", "an index of the few that are wanted"),
+    ("WAITING_PURGES", "indexes of the few that are wanted, as many as wanted"),
 ];
 
 /// A vault of some size: rows as the adapter writes them, made by the server.

@@ -1,7 +1,9 @@
 //! What is kept for the log: seals, arrivals, ingest batches, places of erasures.
 
 use super::*;
-use crate::ports::{ArrivalRow, BatchRow, Certified, ReceiptPlace, RemovalPlace, RemovedPurge, SealRow};
+use crate::ports::{
+    ArrivalRow, BatchRow, Certified, CoverRow, ReceiptPlace, RemovalPlace, RemovedPurge, SealRow, StoredSet,
+};
 
 fn seal(epoch: u64) -> SealRow {
     SealRow { epoch, at: at(epoch as i64), facts: vec![epoch as u8; 150] }
@@ -94,9 +96,12 @@ pub async fn ingest_batches_are_found_by_place_and_by_entry<F: Fixture>() {
         write(store, vec![Write::InsertBatch(batch(entry), places)]).await;
     }
     refused(store, vec![Write::InsertBatch(batch(7), vec![3])]).await;
-    assert_eq!(store.batches_at(&[0]).await.unwrap(), [batch(4)]);
-    assert_eq!(store.batches_at(&[1, 2, 0]).await.unwrap(), [batch(4), batch(7), batch(12)]);
-    assert!(store.batches_at(&[3, u64::MAX]).await.unwrap().is_empty());
+    assert_eq!(store.batches_at(&[0], 0, 9).await.unwrap(), [batch(4)]);
+    assert_eq!(store.batches_at(&[1, 2, 0], 0, 9).await.unwrap(), [batch(4), batch(7), batch(12)]);
+    assert_eq!(store.batches_at(&[1, 2, 0], 0, 2).await.unwrap(), [batch(4), batch(7)]);
+    assert_eq!(store.batches_at(&[1, 2, 0], 8, 2).await.unwrap(), [batch(12)]);
+    assert!(store.batches_at(&[3, u64::MAX], 0, 9).await.unwrap().is_empty());
+    assert!(store.batches_at(&[1], u64::MAX, 9).await.unwrap().is_empty());
     assert_eq!(store.batches(5, 1).await.unwrap(), [batch(7)]);
     assert_eq!(store.batches(0, 9).await.unwrap().len(), 3);
 }
@@ -123,6 +128,61 @@ pub async fn an_erasure_is_certified_once<F: Fixture>() {
     assert!(store.purges_at(&[0, -1]).await.unwrap().is_empty());
     let places = vec![5; 10_001];
     assert_eq!(store.purges_at(&places).await.unwrap_err().kind, PortErrorKind::Refused);
+}
+
+/// As many bytes as were asked for, and one set at least; in the order asked.
+pub async fn what_erasures_cover_comes_in_pieces_and_without_their_rows<F: Fixture>() {
+    let fixture = F::fresh().await;
+    let store = &*fixture.metadata();
+    let mut rows = [1, 2, 3, 4].map(|id| sealed(id, 4));
+    for row in &mut rows {
+        row.set.leaves = (0..3_000).map(|number| Leaf(number * 1_000 + row.id.as_u128() as u64)).collect();
+    }
+    rows[2].set = PurgeSet::default();
+    rows[3].tenant = None;
+    rows[3].kind = PurgeKind::Upkeep;
+    write(store, rows.iter().cloned().map(Write::InsertPurge).collect()).await;
+    write(store, vec![certify(&rows[0], 6, 2)]).await;
+    let cover = |at: usize| CoverRow {
+        id: rows[at].id,
+        tenant: rows[at].tenant,
+        kind: rows[at].kind,
+        set: StoredSet::new(rows[at].set.encode()),
+    };
+    let ids = [3, 9, 2, 0, 1].map(|at| rows.get(at).map_or(Uuid::from_u128(77), |row| row.id));
+    let size = rows[0].set.encode().len();
+    assert_eq!(store.covers(&ids, usize::MAX).await.unwrap(), [cover(3), cover(2), cover(0), cover(1)]);
+    assert_eq!(store.covers(&ids, 0).await.unwrap(), [cover(3)]);
+    assert_eq!(store.covers(&ids, size).await.unwrap(), [cover(3)]);
+    assert_eq!(store.covers(&ids[1..], 1).await.unwrap(), [cover(2)]);
+    assert_eq!(store.covers(&ids, size + 20).await.unwrap(), [cover(3), cover(2), cover(0)]);
+    assert!(store.covers(&[Uuid::from_u128(77)], 9).await.unwrap().is_empty());
+    assert_eq!(store.covers(&vec![rows[0].id; 1_001], 9).await.unwrap_err().kind, PortErrorKind::Refused);
+
+    let brief = store.purge_brief(rows[0].id).await.unwrap().unwrap();
+    let whole = store.purge(rows[0].id).await.unwrap().unwrap();
+    assert_eq!((brief.set, brief.place, brief.sealed_order.len()), (PurgeSet::default(), whole.place, 0));
+    assert_eq!((brief.id, brief.tenant, brief.kind, brief.state), (whole.id, whole.tenant, whole.kind, whole.state));
+    assert_eq!(
+        (brief.accepted_at, brief.sealed_epoch, brief.stated),
+        (whole.accepted_at, whole.sealed_epoch, whole.stated)
+    );
+    assert!(store.purge_brief(Uuid::from_u128(77)).await.unwrap().is_none());
+}
+
+/// First those that are not sealed, then by epoch; not upkeep, not what is certified or was removed before there was a log.
+pub async fn erasures_wait_for_the_log_from_acceptance_on<F: Fixture>() {
+    let fixture = F::fresh().await;
+    let store = &*fixture.metadata();
+    let mut rows = [(1, 9), (2, 4), (3, 5), (4, 4), (5, 4)].map(|(id, epoch)| sealed(id, epoch));
+    rows[2].kind = PurgeKind::Upkeep;
+    rows[3].removed_at = Some(at(500));
+    let open = erasure(7, &[5], &[]);
+    let upkeep = PurgeRow { kind: PurgeKind::Upkeep, ..erasure(8, &[6], &[]) };
+    write(store, rows.iter().cloned().chain([open.clone(), upkeep]).map(Write::InsertPurge).collect()).await;
+    write(store, vec![certify(&rows[4], 6, 0)]).await;
+    assert_eq!(store.waiting_purges(9).await.unwrap(), [open.id, rows[1].id, rows[0].id]);
+    assert_eq!(store.waiting_purges(2).await.unwrap(), [open.id, rows[1].id]);
 }
 
 /// By epoch, time of acceptance and id, up to an epoch; not upkeep, not what was removed before there was a log.

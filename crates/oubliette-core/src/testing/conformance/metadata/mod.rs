@@ -119,6 +119,8 @@ macro_rules! metadata_conformance {
             arrivals_of_racing_transactions_are_all_kept
             ingest_batches_are_found_by_place_and_by_entry
             an_erasure_is_certified_once
+            what_erasures_cover_comes_in_pieces_and_without_their_rows
+            erasures_wait_for_the_log_from_acceptance_on
             uncertified_erasures_come_by_epoch
             removals_are_due_until_they_are_logged
             an_erasure_may_come_with_its_place_in_one_transaction

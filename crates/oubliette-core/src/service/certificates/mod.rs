@@ -1,56 +1,33 @@
 //! Certificates: made again from what is kept, each time somebody asks.
 
+mod arrivals;
+mod search;
+
 use std::sync::Arc;
 
-use keyforest::{Group, Leaf, LeafStatus};
 use oubliette_proof::Hash;
 use oubliette_proof::certificate::{Certificate, Parts, Receipt, Subject};
 use oubliette_proof::note::TlogProof;
 use oubliette_proof::receipt::{Erased, ReceiptTree};
 use uuid::Uuid;
 
+use arrivals::Came;
+pub(super) use search::SEARCHES;
+use search::{Item, Search};
+
 use super::certify::Whole;
 use super::log::TransparencyLog;
 use super::receipts::EntryTree;
 use super::vault::Inner;
-use super::{ErasureView, PublicId, Vault, VaultError};
+use super::{ErasureView, Vault, VaultError};
 use crate::model::{Actor, Scope, TenantId};
-use crate::ports::{PurgeKind, PurgeRow, ReceiptPlace};
-use crate::proof::{Arrival, Manifest, Receipts, place_of, places_of, read_arrivals};
+use crate::ports::{PurgeKind, PurgeRow, PurgeState, ReceiptPlace};
+use crate::proof::{Manifest, Receipts};
 
 /// Stored rows do not lead to what the log says.
 #[derive(Debug, thiserror::Error)]
 #[error("what is kept of an erasure does not lead to the receipts in the log")]
 pub(super) struct Drifted;
-
-/// What an item's certificate is about.
-#[derive(Clone, Copy)]
-enum Item {
-    Interaction(Group),
-    Content(Group, Leaf),
-}
-
-impl Item {
-    fn interaction(self) -> Group {
-        match self {
-            Self::Interaction(group) | Self::Content(group, _) => group,
-        }
-    }
-
-    fn leaf(self) -> Leaf {
-        match self {
-            Self::Interaction(group) => group.leaf(0),
-            Self::Content(_, leaf) => leaf,
-        }
-    }
-
-    fn in_set_of(self, row: &PurgeRow) -> bool {
-        match self {
-            Self::Interaction(group) => row.set.interactions.contains(Leaf(group.0)),
-            Self::Content(_, leaf) => row.set.leaves.contains(leaf),
-        }
-    }
-}
 
 impl Vault {
     /// Certificate of an order; `reference` is told in it only when it is what the order was called. Scope:
@@ -83,8 +60,8 @@ impl Vault {
         let inner = &self.inner;
         inner.allow(actor, &[Scope::InteractionPurge, Scope::InteractionDelete])?;
         let item = inner.item(actor.tenant, id, content)?;
-        let row = match inner.look_for(actor.tenant, item).await? {
-            Search::Found(row) => *row,
+        let erasure = match inner.look_for(actor.tenant, item).await? {
+            Search::Found(erasure) => erasure,
             Search::Nothing => return Err(inner.without_record(item)?),
             Search::CutShort => {
                 // Gone, and perhaps one of those that wait for the log.
@@ -92,7 +69,7 @@ impl Vault {
                 return Err(if matches!(error, VaultError::NoReceipt) { VaultError::Uncertified } else { error });
             }
         };
-        let (whole, place, tree) = inner.with_tree(row).await?;
+        let (whole, place, tree) = inner.erasure_with_tree(actor, erasure).await?;
         inner.certificate_of(&whole, place, &tree, item).await
     }
 
@@ -110,15 +87,21 @@ impl Vault {
         inner.allow(actor, &[])?;
         let content = content.map(|content| content.to_string());
         let item = inner.item(actor.tenant, id, content.as_deref())?;
-        let mut found = inner.erasure_of(actor.tenant, item).await?;
-        if let (None, Item::Content(group, _)) = (&found, item) {
+        let mut found = inner.erasure_of(item, actor.tenant).await?;
+        if let (None, Item::Content(group, _)) = (found, item) {
             // It went with its interaction, perhaps.
-            found = inner.erasure_of(actor.tenant, Item::Interaction(group)).await?;
+            found = inner.erasure_of(Item::Interaction(group), actor.tenant).await?;
         }
-        if found.is_none() && inner.readable(item.leaf()).is_ok() {
-            return Err(VaultError::NotFound);
-        }
-        Ok(found.map(|row| inner.view(row)))
+        let Some(id) = found else {
+            return if inner.readable(item.leaf()).is_ok() { Err(VaultError::NotFound) } else { Ok(None) };
+        };
+        let port = |error| inner.port(error);
+        let row = match inner.metadata.purge_brief(id).await.map_err(port)? {
+            // Before it is marked as sealed, that is told by what it covers; and then it has words of its own.
+            Some(row) if row.state < PurgeState::Sealed => inner.metadata.purge(id).await.map_err(port)?,
+            row => row,
+        };
+        Ok(row.map(|row| inner.view(row)))
     }
 
     /// The id that a content has in certificates.
@@ -129,74 +112,12 @@ impl Vault {
 }
 
 impl Inner {
-    /// What ids name; `NotFound` for what was never issued here.
-    fn item(&self, tenant: TenantId, id: &str, content: Option<&str>) -> Result<Item, VaultError> {
-        let group = self.decode_id(tenant, id).ok_or(VaultError::NotFound)?;
-        let item = match content {
-            None => Item::Interaction(group),
-            Some(content) => {
-                let id = Uuid::try_parse(content).map_err(|_| VaultError::NotFound)?;
-                let leaf = self.cipher_of(tenant)?.decode_content(PublicId(id)).ok_or(VaultError::NotFound)?;
-                Item::Content(group, leaf)
-            }
-        };
-        match self.shared.forest.status(item.leaf()).map_err(VaultError::internal)? {
-            LeafStatus::NeverIssued => Err(VaultError::NotFound),
-            LeafStatus::Live | LeafStatus::Punctured => Ok(item),
-        }
-    }
-
-    /// What to say of an item that no record tells of.
-    fn without_record(&self, item: Item) -> Result<VaultError, VaultError> {
-        Ok(match self.readable(item.leaf()) {
-            Ok(()) | Err(VaultError::NotFound) => VaultError::NotFound,
-            Err(VaultError::Gone) => VaultError::NoReceipt,
-            Err(error) => return Err(error),
-        })
-    }
-
     /// The erasure that took this item, however far it is; `None` when none is found.
-    async fn erasure_of(&self, tenant: TenantId, item: Item) -> Result<Option<PurgeRow>, VaultError> {
+    async fn erasure_of(&self, item: Item, tenant: TenantId) -> Result<Option<Uuid>, VaultError> {
         Ok(match self.look_for(tenant, item).await? {
-            Search::Found(row) => Some(*row),
+            Search::Found(id) => Some(id),
             Search::Nothing | Search::CutShort => None,
         })
-    }
-
-    async fn look_for(&self, tenant: TenantId, item: Item) -> Result<Search, VaultError> {
-        let port = |error| self.port(error);
-        let found = |row: Option<PurgeRow>| row.map_or(Search::Nothing, |row| Search::Found(Box::new(row)));
-        let own = |row: &PurgeRow| row.tenant == Some(tenant) && row.kind != PurgeKind::Upkeep;
-        if let Some(id) = self.shared.hidden.covering(item.leaf()) {
-            let row = self.metadata.purge(id).await.map_err(port)?;
-            return Ok(found(row.filter(|row| own(row) && item.in_set_of(row))));
-        }
-        if let Some(row) = self.certified_with(tenant, item).await? {
-            return Ok(found(Some(row)));
-        }
-        // In the order in which an erasure goes on, so that none slips through between two questions.
-        let unsealed = self.metadata.unsealed_purges().await.map_err(port)?;
-        let waiting = self.metadata.uncertified_purges(u64::MAX, WAITING).await.map_err(port)?;
-        let all = waiting.len() < WAITING;
-        if let Some(row) = unsealed.into_iter().chain(waiting).find(|row| own(row) && item.in_set_of(row)) {
-            return Ok(found(Some(row)));
-        }
-        match self.certified_with(tenant, item).await? {
-            None if !all => Ok(Search::CutShort),
-            row => Ok(found(row)),
-        }
-    }
-
-    /// The certified erasure that took this item.
-    async fn certified_with(&self, tenant: TenantId, item: Item) -> Result<Option<PurgeRow>, VaultError> {
-        let port = |error| self.port(error);
-        for (_, id) in self.metadata.purges_at(&places_of(item.interaction())).await.map_err(port)? {
-            let row = self.metadata.purge(id).await.map_err(port)?;
-            if let Some(row) = row.filter(|row| row.tenant == Some(tenant) && item.in_set_of(row)) {
-                return Ok(Some(row));
-            }
-        }
-        Ok(None)
     }
 
     /// An erasure of the actor's tenant with the tree of its entry.
@@ -269,41 +190,8 @@ impl Inner {
                 (receipts.single(&singles[at]).map_err(VaultError::internal)?, index)
             }
         };
-        let existed = self.arrivals_of(item, &whole.row, place.entry).await?;
+        let existed = self.arrivals_of(item, whole.row.id, place.entry).await?;
         self.put_together(whole, place, tree, Stated { receipt, facts, index }, None, existed).await
-    }
-
-    /// Batches of this log in which an item came in before this entry, with the positions of what belongs to it.
-    async fn arrivals_of(&self, item: Item, row: &PurgeRow, entry: u64) -> Result<Vec<Batch>, VaultError> {
-        let port = |error| self.port(error);
-        let group = item.interaction();
-        // What went by itself earlier is not this erasure's.
-        let mut others = Vec::new();
-        if let Item::Interaction(_) = item {
-            for (_, id) in self.metadata.purges_at(&places_of(group)).await.map_err(port)? {
-                let other = self.metadata.purge(id).await.map_err(port)?;
-                others.extend(other.filter(|other| other.id != row.id).map(|other| other.set.leaves));
-            }
-        }
-        let mine = |arrival: &Arrival| match item {
-            Item::Interaction(group) => {
-                arrival.interaction == group
-                    && (arrival.blob.is_none() || !others.iter().any(|leaves| leaves.contains(arrival.leaf)))
-            }
-            Item::Content(group, leaf) => {
-                arrival.interaction == group && arrival.leaf == leaf && arrival.blob.is_some()
-            }
-        };
-        let mut batches = Vec::new();
-        for batch in self.metadata.batches_at(&[place_of(group)]).await.map_err(port)? {
-            let items = read_arrivals(&batch.items).ok_or_else(|| VaultError::internal(Drifted))?;
-            let positions: Vec<usize> = (0..items.len()).filter(|at| mine(&items[*at])).collect();
-            let before = batch.entry < entry && self.log.entry_in_rows(batch.entry).is_some();
-            if before && !positions.is_empty() {
-                batches.push(Batch { entry: batch.entry, items, positions });
-            }
-        }
-        Ok(batches)
     }
 
     /// All proofs under one checkpoint; and checked before anybody gets it.
@@ -314,7 +202,7 @@ impl Inner {
         tree: &EntryTree,
         stated: Stated,
         reference: Option<&str>,
-        existed: Vec<Batch>,
+        existed: Vec<Came>,
     ) -> Result<Certificate, VaultError> {
         let removed = match whole.row.removal {
             Some(at) => {
@@ -336,15 +224,10 @@ impl Inner {
             let place_in_log = |entry: u64, index: u64, path: Vec<Hash>, salt| under.receipt(entry, index, path, salt);
             let subject = Subject { id: receipt.id, kind: receipt.kind };
             let own = place_in_log(place.entry, place.first + index, own_path, receipt.salt)?;
-            let mut came = Vec::new();
-            for Batch { entry, items, positions } in existed {
-                let receipts = inner.existed(&items)?;
-                let tree = ReceiptTree::new(receipts.iter().map(|receipt| receipt.commitment()));
-                for at in positions {
-                    let path = tree.path(at as u64).ok_or_else(|| VaultError::internal(Drifted))?;
-                    let place = place_in_log(entry, at as u64, path, receipts[at].salt)?;
-                    came.push((receipts[at].content, receipts[at].blob, place));
-                }
+            let mut came = Vec::with_capacity(existed.len());
+            for Came { entry, index, path, receipt, .. } in existed {
+                let place = place_in_log(entry, index, path, receipt.salt)?;
+                came.push((receipt.content, receipt.blob, place));
             }
             let removed = match removed {
                 Some((at, orders)) => {
@@ -366,29 +249,11 @@ impl Inner {
     }
 }
 
-/// Erasures sealed and not certified that are looked through for an item.
-const WAITING: usize = 1_000;
-
-/// What a search for an item's erasure came to.
-enum Search {
-    Found(Box<PurgeRow>),
-    Nothing,
-    /// Not found, but not all that wait for the log were looked through.
-    CutShort,
-}
-
 /// What is certified of a subject: its receipt, facts, and place among the order's receipts.
 struct Stated {
     receipt: Erased,
     facts: oubliette_proof::certificate::Facts,
     index: u64,
-}
-
-/// An ingest batch and which of its items are wanted.
-struct Batch {
-    entry: u64,
-    items: Vec<Arrival>,
-    positions: Vec<usize>,
 }
 
 /// The log under one checkpoint.
