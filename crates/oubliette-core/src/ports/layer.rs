@@ -83,6 +83,7 @@ hand_on! {
     waiting_purges(limit: usize) -> Vec<Uuid>;
     purges_in_entry(entry: u64) -> Vec<PurgeRow>;
     manifest(id: Uuid) -> Option<Vec<u8>>;
+    manifests_in_entry(entry: u64) -> Vec<(Uuid, Vec<u8>)>;
     purges_at(places: &[i64]) -> Vec<(i64, Uuid)>;
     removals_due(limit: usize) -> Vec<RemovedPurge>;
     removals_in_entry(entry: u64) -> Vec<RemovedPurge>;

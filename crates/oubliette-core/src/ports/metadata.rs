@@ -399,6 +399,9 @@ pub trait Metadata: Send + Sync {
     /// What the receipts of a certified erasure are made from.
     async fn manifest(&self, id: Uuid) -> Result<Option<Vec<u8>>, PortError>;
 
+    /// The same of all erasures that this entry of the log tells of, by their first receipt.
+    async fn manifests_in_entry(&self, entry: u64) -> Result<Vec<(Uuid, Vec<u8>)>, PortError>;
+
     /// Certified erasures that are looked for at these places, with the place, by place and id. At most 10,000 places a call.
     async fn purges_at(&self, places: &[i64]) -> Result<Vec<(i64, Uuid)>, PortError>;
 

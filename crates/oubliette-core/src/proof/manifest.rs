@@ -80,6 +80,12 @@ impl Manifest {
         self.contents().iter().map(|(_, _, count)| count).sum()
     }
 
+    /// About so many bytes of memory.
+    pub fn size(&self) -> usize {
+        let shapes: usize = self.shapes.iter().map(|shape| size_of_val(shape.as_slice())).sum();
+        shapes + size_of_val(self.runs.as_slice()) + size_of_val(self.singles.as_slice())
+    }
+
     /// The shape of interaction number `index`.
     pub fn shape(&self, mut index: u64) -> Option<&Shape> {
         for (shape, length) in &self.runs {

@@ -50,6 +50,9 @@ pub enum VaultError {
     /// It is erased, and there is no receipt for it: it went before there were certificates.
     #[error("erased without a receipt")]
     NoReceipt,
+    /// Too many of these are under way, or this one was read too slowly. Ask again.
+    #[error("too many large answers are under way")]
+    Busy,
     /// The store is busy, full, read-only or stopping.
     #[error("unavailable")]
     Unavailable(#[source] Option<PortError>),

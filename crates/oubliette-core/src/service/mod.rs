@@ -21,7 +21,6 @@ mod list;
 mod log;
 mod noting;
 mod read;
-mod receipts;
 mod recovery;
 mod restore;
 mod sealer;
@@ -33,6 +32,7 @@ mod walk;
 
 pub use attached::RESTORE_UNTOLD;
 pub use attached::commit_offset;
+pub use certificates::BulkLimits;
 pub use certify::{LOG_PLAN, LOG_TOLD};
 pub use content_stream::{ContentStream, Loan, LoanError, LoanPlace};
 pub use error::{AuthError, VaultError};

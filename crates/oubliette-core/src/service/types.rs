@@ -13,7 +13,7 @@ use keyforest::{Forest, Group, Leaf, Probe};
 use oubliette_proof::Token;
 use uuid::Uuid;
 
-use super::{ContentStream, LogSettings};
+use super::{BulkLimits, ContentStream, LogSettings};
 use crate::model::{
     ContentKey, ContentKind, ContentMeta, CredentialKind, InteractionKind, InteractionMeta, Scopes, Selector, State,
     TenantId,
@@ -86,6 +86,8 @@ pub struct VaultSettings {
     pub agents_confirm: u8,
     /// How the log is opened.
     pub log: LogSettings,
+    /// Bounds of the files of all receipts of an order.
+    pub bulk: BulkLimits,
 }
 
 impl Default for VaultSettings {
@@ -106,6 +108,7 @@ impl Default for VaultSettings {
             agents: 0,
             agents_confirm: 0,
             log: LogSettings::default(),
+            bulk: BulkLimits::default(),
         }
     }
 }

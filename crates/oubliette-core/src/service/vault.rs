@@ -13,14 +13,13 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::attached::{self, Attachment, Older};
-use super::certificates::SEARCHES;
+use super::certificates::{SEARCHES, Trees, bulk_turns};
 use super::certify::Certifier;
 use super::committer::{self, Op};
 use super::credentials::CredentialCache;
 use super::erase::Unanswered;
 use super::ingest::LeafCursor;
 use super::log::{self, Announced, Beginning, TransparencyLog};
-use super::receipts::Recent;
 use super::sealer::{Sealer, Shared};
 use super::{PublicId, Readiness, Status, VaultError, VaultParts, VaultSettings};
 use crate::crypto::record;
@@ -97,7 +96,9 @@ pub(super) struct Inner {
     /// Told when there is something for the log.
     pub tell: tokio::sync::Notify,
     pub certifier: tokio::sync::Mutex<Certifier>,
-    pub recent_trees: Recent,
+    pub trees: Trees,
+    /// Turns of those who write bulk files.
+    pub bulk_files: Arc<Semaphore>,
     /// Turns of those who look for an item's erasure.
     pub searches: Semaphore,
     pub workers: Mutex<Vec<tokio::task::JoinHandle<()>>>,
@@ -190,6 +191,7 @@ impl Vault {
             metadata: parts.metadata,
             blobs: parts.blobs,
             clock: parts.clock,
+            bulk_files: bulk_turns(&parts.settings.bulk),
             settings: parts.settings,
             shared,
             sealer,
@@ -218,7 +220,7 @@ impl Vault {
             places: Arc::default(),
             tell: tokio::sync::Notify::new(),
             certifier: tokio::sync::Mutex::default(),
-            recent_trees: Recent::default(),
+            trees: Trees::default(),
             searches: Semaphore::new(SEARCHES),
             workers: Mutex::default(),
             counted: tokio::sync::Mutex::default(),

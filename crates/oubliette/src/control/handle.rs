@@ -281,6 +281,7 @@ pub(super) fn failure(error: &VaultError) -> Failure {
         | VaultError::StillDue
         | VaultError::Uncertified
         | VaultError::Attached
+        | VaultError::Busy
         | VaultError::Unavailable(_) => (exit::UNAVAILABLE, crate::cli::chain(error)),
         VaultError::TooLarge | VaultError::Interrupted | VaultError::Range { .. } | VaultError::Internal(_) => {
             (exit::FAILED, crate::cli::chain(error))

@@ -206,7 +206,7 @@ impl From<VaultError> for Failure {
         match error {
             VaultError::TooLarge => Self::Final("the recording is larger than this vault allows".to_owned()),
             VaultError::Interrupted => Self::Passing("the download broke off".to_owned()),
-            VaultError::Unavailable(_) | VaultError::NotReady | VaultError::Internal(_) => {
+            VaultError::Busy | VaultError::Unavailable(_) | VaultError::NotReady | VaultError::Internal(_) => {
                 Self::Passing("the recording could not be stored".to_owned())
             }
             VaultError::NotFound

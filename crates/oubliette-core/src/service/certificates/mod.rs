@@ -1,28 +1,32 @@
 //! Certificates: made again from what is kept, each time somebody asks.
 
 mod arrivals;
+mod bulk;
 mod search;
+mod trees;
 
 use std::sync::Arc;
 
 use oubliette_proof::Hash;
-use oubliette_proof::certificate::{Certificate, Parts, Receipt, Subject};
+use oubliette_proof::certificate::{Certificate, Facts, Parts, Receipt, Subject};
 use oubliette_proof::note::TlogProof;
 use oubliette_proof::receipt::{Erased, ReceiptTree};
 use uuid::Uuid;
 
 use arrivals::Came;
+pub use bulk::BulkLimits;
+pub(super) use bulk::turns as bulk_turns;
 pub(super) use search::SEARCHES;
 use search::{Item, Search};
+use trees::EntryTree;
+pub(super) use trees::Trees;
 
 use super::certify::Whole;
 use super::log::TransparencyLog;
-use super::receipts::EntryTree;
 use super::vault::Inner;
 use super::{ErasureView, Vault, VaultError};
 use crate::model::{Actor, Scope, TenantId};
-use crate::ports::{PurgeKind, PurgeRow, PurgeState, ReceiptPlace};
-use crate::proof::{Manifest, Receipts};
+use crate::ports::{PurgeKind, PurgeRow, PurgeState, ReceiptPlace, RemovalPlace};
 
 /// Stored rows do not lead to what the log says.
 #[derive(Debug, thiserror::Error)]
@@ -42,8 +46,9 @@ impl Vault {
         erasure: Uuid,
         reference: Option<&str>,
     ) -> Result<Certificate, VaultError> {
-        let (whole, place, tree) = self.inner.erasure_with_tree(actor, erasure).await?;
-        self.inner.order_certificate(&whole, place, &tree, reference).await
+        let inner = &self.inner;
+        let told = inner.with_tree(inner.told_of(actor, erasure).await?).await?;
+        inner.order_certificate(&told, reference).await
     }
 
     /// Certificate of one erased interaction, or of one content that was erased by itself, by its id
@@ -69,8 +74,8 @@ impl Vault {
                 return Err(if matches!(error, VaultError::NoReceipt) { VaultError::Uncertified } else { error });
             }
         };
-        let (whole, place, tree) = inner.erasure_with_tree(actor, erasure).await?;
-        inner.certificate_of(&whole, place, &tree, item).await
+        let told = inner.with_tree(inner.told_of(actor, erasure).await?).await?;
+        inner.certificate_of(&told, item).await
     }
 
     /// The order that erases or erased what has this public id; `None` when there is no record of one. Any scope.
@@ -120,60 +125,47 @@ impl Inner {
         })
     }
 
-    /// An erasure of the actor's tenant with the tree of its entry.
-    pub(super) async fn erasure_with_tree(
-        self: &Arc<Self>,
-        actor: &Actor,
-        erasure: Uuid,
-    ) -> Result<(Whole, ReceiptPlace, Arc<EntryTree>), VaultError> {
-        let row = self.purge_of(actor, erasure).await?;
-        self.with_tree(row).await
+    /// An erasure of the actor's tenant, in brief.
+    async fn told_of(&self, actor: &Actor, erasure: Uuid) -> Result<PurgeRow, VaultError> {
+        self.allow(actor, &[Scope::InteractionPurge, Scope::InteractionDelete])?;
+        let row = self.metadata.purge_brief(erasure).await.map_err(|error| self.port(error))?;
+        row.filter(|row| row.tenant == Some(actor.tenant)).ok_or(VaultError::NotFound)
     }
 
-    async fn with_tree(self: &Arc<Self>, row: PurgeRow) -> Result<(Whole, ReceiptPlace, Arc<EntryTree>), VaultError> {
+    /// What the log tells of an erasure, by its row in brief.
+    async fn with_tree(self: &Arc<Self>, row: PurgeRow) -> Result<Told, VaultError> {
         let Some(place) = row.place else {
             let never = row.kind == PurgeKind::Upkeep || row.removed_at.is_some();
             return Err(if never { VaultError::NoReceipt } else { VaultError::Uncertified });
         };
         let tree = self.tree_of(place.entry).await?;
-        Ok((self.whole(row).await?, place, tree))
-    }
-
-    /// An erasure with its manifest.
-    pub(super) async fn whole(&self, row: PurgeRow) -> Result<Whole, VaultError> {
-        let bytes = self.metadata.manifest(row.id).await.map_err(|error| self.port(error))?;
-        let manifest = bytes.and_then(|bytes| Manifest::decode(&bytes));
-        Whole::new(row, manifest.ok_or_else(|| VaultError::internal(Drifted))?)
+        let whole = tree.erasure(row.id).ok_or_else(|| VaultError::internal(Drifted))?;
+        Ok(Told { whole, place, removal: row.removal, tree })
     }
 
     /// The certificate of an order as a whole.
-    pub(super) async fn order_certificate(
+    async fn order_certificate(
         self: &Arc<Self>,
-        whole: &Whole,
-        place: ReceiptPlace,
-        tree: &EntryTree,
+        told: &Told,
         reference: Option<&str>,
     ) -> Result<Certificate, VaultError> {
+        let whole = &told.whole;
         let cipher = self.cipher_of(whole.tenant()?)?;
-        let receipts = Receipts::new(&whole.row, &whole.stated, &whole.manifest, &self.salts, &cipher);
-        let told = reference.filter(|text| {
+        let receipts = whole.receipts(&self.salts, &cipher);
+        let repeated = reference.filter(|text| {
             let committed = self.salts.reference(whole.row.id, text);
             committed.is_some() && committed == whole.stated.reference && !text.contains(char::is_control)
         });
-        let stated = Stated { receipt: receipts.order(), facts: receipts.order_facts(), index: place.receipts - 1 };
-        self.put_together(whole, place, tree, stated, told, Vec::new()).await
+        let index = told.place.receipts - 1;
+        let stated = Stated { receipt: receipts.order(), facts: receipts.order_facts(), index };
+        self.put_together(told, stated, repeated, Vec::new()).await
     }
 
-    async fn certificate_of(
-        self: &Arc<Self>,
-        whole: &Whole,
-        place: ReceiptPlace,
-        tree: &EntryTree,
-        item: Item,
-    ) -> Result<Certificate, VaultError> {
+    async fn certificate_of(self: &Arc<Self>, told: &Told, item: Item) -> Result<Certificate, VaultError> {
         let drifted = || VaultError::internal(Drifted);
+        let whole = &told.whole;
         let cipher = self.cipher_of(whole.tenant()?)?;
-        let receipts = Receipts::new(&whole.row, &whole.stated, &whole.manifest, &self.salts, &cipher);
+        let receipts = whole.receipts(&self.salts, &cipher);
         let ((receipt, facts), index) = match item {
             Item::Interaction(group) => {
                 let index = whole.row.set.interactions.as_slice().binary_search(&group.0).map_err(|_| drifted())?;
@@ -190,31 +182,30 @@ impl Inner {
                 (receipts.single(&singles[at]).map_err(VaultError::internal)?, index)
             }
         };
-        let existed = self.arrivals_of(item, whole.row.id, place.entry).await?;
-        self.put_together(whole, place, tree, Stated { receipt, facts, index }, None, existed).await
+        let existed = self.arrivals_of(item, whole.row.id, told.place.entry).await?;
+        self.put_together(told, Stated { receipt, facts, index }, None, existed).await
     }
 
     /// All proofs under one checkpoint; and checked before anybody gets it.
     async fn put_together(
         self: &Arc<Self>,
-        whole: &Whole,
-        place: ReceiptPlace,
-        tree: &EntryTree,
+        told: &Told,
         stated: Stated,
         reference: Option<&str>,
         existed: Vec<Came>,
     ) -> Result<Certificate, VaultError> {
-        let removed = match whole.row.removal {
+        let (place, order) = (told.place, told.whole.row.id);
+        let removed = match told.removal {
             Some(at) => {
                 let orders = self.metadata.removals_in_entry(at.entry).await.map_err(|error| self.port(error))?;
-                let own = orders.iter().position(|order| order.id == whole.row.id);
+                let own = orders.iter().position(|other| other.id == order);
                 own.filter(|own| *own as u64 == at.index).ok_or_else(|| VaultError::internal(Drifted))?;
                 Some((at, orders))
             }
             None => None,
         };
         let Stated { receipt, facts, index } = stated;
-        let own_path = tree.path(place.first + index).ok_or_else(|| VaultError::internal(Drifted))?;
+        let own_path = told.tree.path(place.first + index).ok_or_else(|| VaultError::internal(Drifted))?;
         let reference = reference.map(str::to_owned);
         let inner = Arc::clone(self);
         let make = move || {
@@ -249,10 +240,19 @@ impl Inner {
     }
 }
 
+/// What the log tells of an erasure.
+struct Told {
+    whole: Arc<Whole>,
+    place: ReceiptPlace,
+    /// As it is now: the log may have told of it since the tree was built.
+    removal: Option<RemovalPlace>,
+    tree: Arc<EntryTree>,
+}
+
 /// What is certified of a subject: its receipt, facts, and place among the order's receipts.
 struct Stated {
     receipt: Erased,
-    facts: oubliette_proof::certificate::Facts,
+    facts: Facts,
     index: u64,
 }
 

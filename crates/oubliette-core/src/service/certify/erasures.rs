@@ -8,10 +8,10 @@ use oubliette_proof::Hash;
 use oubliette_proof::tree::TreeHead;
 use uuid::Uuid;
 
-use crate::ids::IdCipherError;
+use crate::ids::{IdCipher, IdCipherError};
 use crate::model::TenantId;
-use crate::ports::{ContentRow, PurgeRow};
-use crate::proof::{Manifest, ManifestBuilder, Receipts, RootBuilder, Stated, places_of};
+use crate::ports::{ContentRow, PurgeRow, PurgeSet};
+use crate::proof::{Manifest, ManifestBuilder, Receipts, RootBuilder, Salts, Stated, places_of};
 use crate::service::VaultError;
 use crate::service::vault::Inner;
 
@@ -42,6 +42,18 @@ impl Whole {
     pub fn new(row: PurgeRow, manifest: Manifest) -> Result<Self, VaultError> {
         let stated = Stated::decode(&row.stated).ok_or_else(|| VaultError::internal(Unreadable))?;
         Ok(Self { row, stated, manifest })
+    }
+
+    /// Makes its receipts.
+    pub fn receipts<'a>(&'a self, salts: &'a Salts, cipher: &'a IdCipher) -> Receipts<'a> {
+        Receipts::new(&self.row, &self.stated, &self.manifest, salts, cipher)
+    }
+
+    /// About so many bytes of memory.
+    pub fn size(&self) -> usize {
+        let PurgeSet { interactions, groups, leaves } = &self.row.set;
+        let numbers = interactions.len() + groups.len() + leaves.len();
+        numbers * size_of::<u64>() + self.manifest.size()
     }
 
     /// Its tenant.
@@ -240,8 +252,7 @@ impl Inner {
     pub fn commitments(&self, erasures: &[Whole], mut take: impl FnMut(&Hash)) -> Result<(), VaultError> {
         for whole in erasures {
             let cipher = self.cipher_of(whole.tenant()?)?;
-            let receipts = Receipts::new(&whole.row, &whole.stated, &whole.manifest, &self.salts, &cipher);
-            let all = receipts.each(|some| {
+            let all = whole.receipts(&self.salts, &cipher).each(|some| {
                 some.iter().for_each(|receipt| take(&receipt.commitment()));
                 Ok::<(), IdCipherError>(())
             });

@@ -70,7 +70,7 @@ pub async fn work(inner: Weak<Inner>) {
         if *closing.borrow_and_update() {
             return;
         }
-        strong.recent_trees.tidy();
+        strong.trees.tidy();
         let told = strong.certify(&mut *strong.certifier.lock().await, Eagerness::Due).await;
         let (wait, listens) = match told {
             Ok(more) => {

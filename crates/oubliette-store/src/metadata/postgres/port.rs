@@ -123,6 +123,10 @@ impl Metadata for PostgresMetadata {
         self.read_manifest(id).await
     }
 
+    async fn manifests_in_entry(&self, entry: u64) -> Result<Vec<(Uuid, Vec<u8>)>, PortError> {
+        self.read_manifests(entry).await
+    }
+
     async fn purges_at(&self, places: &[i64]) -> Result<Vec<(i64, Uuid)>, PortError> {
         if places.len() > MAX_PLACES {
             let operation = "look for erasures at more than 10,000 places at once";

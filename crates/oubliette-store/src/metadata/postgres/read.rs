@@ -223,6 +223,12 @@ impl PostgresMetadata {
         self.first("read a manifest", sql::MANIFEST, values![id], |row| get(row, 0)).await
     }
 
+    pub(super) async fn read_manifests(&self, entry: u64) -> Result<Vec<(Uuid, Vec<u8>)>, PortError> {
+        let Some(entry) = stored(entry) else { return Ok(Vec::new()) };
+        let take = |row: &Row| Ok((get(row, 0)?, get(row, 1)?));
+        self.all("read manifests of a log entry", sql::MANIFESTS_IN_ENTRY, values![entry], take).await
+    }
+
     pub(super) async fn find_purges(&self, places: &[i64]) -> Result<Vec<(i64, Uuid)>, PortError> {
         let take = |row: &Row| Ok((get(row, 0)?, get(row, 1)?));
         let mut found = self.all("look for erasures", sql::PURGES_AT, values![places.to_vec()], take).await?;

@@ -214,6 +214,9 @@ statements! {
     INSERT_PURGE_PLACES = "INSERT INTO purge_places (place, serial) SELECT * FROM unnest($1::bigint[], $2::bigint[])";
     /// What an erasure's receipts are made from.
     MANIFEST = "SELECT m.manifest FROM purges p JOIN purge_manifests m ON m.serial = p.serial WHERE p.purge = $1";
+    /// The same of all erasures of one log entry.
+    MANIFESTS_IN_ENTRY = "SELECT p.purge, m.manifest FROM purges p JOIN purge_manifests m ON m.serial = p.serial
+        WHERE p.entry = $1 ORDER BY p.entry, p.first_receipt";
     /// Who is looked for at these places.
     PURGES_AT = "SELECT l.place, p.purge FROM purge_places l JOIN purges p ON p.serial = l.serial
         WHERE l.place = ANY($1)";

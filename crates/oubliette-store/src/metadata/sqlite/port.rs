@@ -145,6 +145,10 @@ impl Metadata for SqliteMetadata {
         self.ask("read a manifest", move |connection| read::manifest(connection, id)).await
     }
 
+    async fn manifests_in_entry(&self, entry: u64) -> Result<Vec<(Uuid, Vec<u8>)>, PortError> {
+        self.ask("read manifests of a log entry", move |connection| read::manifests_in_entry(connection, entry)).await
+    }
+
     async fn purges_at(&self, places: &[i64]) -> Result<Vec<(i64, Uuid)>, PortError> {
         if places.len() > MAX_PLACES {
             return Err(refused("look for erasures at more than 10,000 places at once"));

@@ -179,6 +179,11 @@ pub(super) fn manifest(connection: &Connection, id: Uuid) -> Result<Option<Vec<u
     connection.prepare_cached(sql::MANIFEST)?.query_row([id], |row| row.get(0)).optional()
 }
 
+/// What the receipts of all erasures of an entry are made from.
+pub(super) fn manifests_in_entry(connection: &Connection, entry: u64) -> Result<Vec<(Uuid, Vec<u8>)>> {
+    all(connection, sql::MANIFESTS_IN_ENTRY, [number(entry)], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
 /// Who is looked for at these places.
 pub(super) fn purges_at(connection: &Connection, places: &[i64]) -> Result<Vec<(i64, Uuid)>> {
     let pair = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));

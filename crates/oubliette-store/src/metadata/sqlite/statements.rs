@@ -179,6 +179,9 @@ statements! {
     INSERT_PURGE_PLACE = "INSERT INTO purge_places (place, serial) SELECT ?1, serial FROM purges WHERE purge = ?2";
     /// The same, read.
     MANIFEST = "SELECT purge_manifests.manifest FROM purges JOIN purge_manifests USING (serial) WHERE purges.purge = ?1";
+    /// The same of all erasures of one log entry.
+    MANIFESTS_IN_ENTRY = "SELECT purges.purge, purge_manifests.manifest FROM purges JOIN purge_manifests USING (serial)
+        WHERE purges.entry = ?1 ORDER BY purges.entry, purges.first_receipt";
     /// Who is looked for at these places.
     PURGES_AT = "SELECT purge_places.place, purges.purge FROM purge_places JOIN purges USING (serial)
         WHERE purge_places.place IN rarray(?1)";

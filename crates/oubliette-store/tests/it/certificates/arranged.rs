@@ -24,6 +24,7 @@ pub struct Faults {
     waits: watch::Sender<bool>,
     before_places: Mutex<Option<Vec<Write>>>,
     asked: Mutex<HashMap<&'static str, usize>>,
+    unanswered: Mutex<Option<&'static str>>,
 }
 
 impl Faults {
@@ -37,7 +38,7 @@ impl Faults {
         self.refused.lock().unwrap().len()
     }
 
-    /// Transactions of this name wait until [`Faults::release`].
+    /// Transactions or questions of this name wait until [`Faults::release`].
     pub fn hold(&self, name: &'static str) {
         self.held.send_replace(Some(name));
     }
@@ -62,6 +63,16 @@ impl Faults {
         std::mem::take(&mut *self.asked.lock().unwrap())
     }
 
+    /// How often a question was asked so far.
+    pub fn count(&self, question: &'static str) -> usize {
+        self.asked.lock().unwrap().get(question).copied().unwrap_or(0)
+    }
+
+    /// The next question of this name is not answered.
+    pub fn leave_unanswered(&self, question: &'static str) {
+        *self.unanswered.lock().unwrap() = Some(question);
+    }
+
     /// Whether that question was asked.
     pub fn was_asked(&self) -> bool {
         self.before_places.lock().unwrap().is_none()
@@ -72,6 +83,17 @@ impl Faults {
 pub struct Arranged {
     pub inner: Arc<dyn Metadata>,
     pub faults: Arc<Faults>,
+}
+
+impl Arranged {
+    async fn wait_while_held(&self, name: &'static str) {
+        let mut held = self.faults.held.subscribe();
+        let is_held = |held: &Option<&'static str>| *held == Some(name);
+        if is_held(&held.borrow()) {
+            self.faults.waits.send_replace(true);
+        }
+        let _ = held.wait_for(|held| !is_held(held)).await;
+    }
 }
 
 #[async_trait]
@@ -88,7 +110,11 @@ impl MetadataLayer for Arranged {
                 self.inner.apply(Transaction { name: "as arranged", checks: Vec::new(), writes }).await?;
             }
         }
-        Ok(())
+        self.wait_while_held(question).await;
+        match self.faults.unanswered.lock().unwrap().take_if(|unanswered| *unanswered == question) {
+            Some(_) => Err(PortError::bare(PortErrorKind::Unavailable, "as arranged")),
+            None => Ok(()),
+        }
     }
 
     async fn change(&self, transaction: Transaction) -> Result<Applied, PortError> {
@@ -102,12 +128,7 @@ impl MetadataLayer for Arranged {
             Some(Refused::Conflict) => return Ok(Applied::Failed(0)),
             None => {}
         }
-        let mut held = self.faults.held.subscribe();
-        let is_held = |held: &Option<&'static str>| *held == Some(transaction.name);
-        if is_held(&held.borrow()) {
-            self.faults.waits.send_replace(true);
-        }
-        let _ = held.wait_for(|held| !is_held(held)).await;
+        self.wait_while_held(transaction.name).await;
         self.inner.apply(transaction).await
     }
 }

@@ -8,6 +8,7 @@ mod crashes;
 mod reopened;
 mod shown;
 mod support;
+mod together;
 mod waiting;
 
 /// Makes a test of each function, over both databases.

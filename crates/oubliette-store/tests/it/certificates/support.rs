@@ -141,6 +141,19 @@ impl Open {
         draft.commit(new).await.unwrap()
     }
 
+    /// A certified order of so many calls, and their ids.
+    pub async fn order(&self, calls: usize) -> (Uuid, Vec<String>) {
+        let mut ids = Vec::with_capacity(calls);
+        for number in 0..calls {
+            ids.push(self.call(&format!("s{number}"), "+15125550009").await.id.to_string());
+        }
+        let selector = Selector { phones: vec!["+15125550009".to_owned()], ..Selector::default() };
+        let order = Order { selector, reference: None, reason: None, legal_basis: None, plan_hash: None };
+        let id = self.vault.order(&self.actor, order).await.unwrap().0.unwrap();
+        self.certificate(id, None).await;
+        (id, ids)
+    }
+
     pub async fn content(&self, interaction: &Interaction, kind: ContentKind) -> Content {
         let contents = self.vault.contents(&self.actor, interaction).await.unwrap();
         contents.into_iter().find(|content| content.meta.kind == kind).unwrap()

@@ -83,6 +83,7 @@ fn vault_parts(error: &VaultError) -> (StatusCode, String) {
             StatusCode::SERVICE_UNAVAILABLE,
             "the vault is being restored and read-only for now; try again later".into(),
         ),
+        VaultError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "the vault is busy; try again".into()),
         VaultError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "the vault is unavailable; try again".into()),
         VaultError::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal error".into()),
     }
@@ -165,6 +166,7 @@ mod tests {
             (VaultError::NotReady, 503, "look-ups are not ready yet; try again"),
             (VaultError::StillDue, 503, "the purge is accepted but not done yet"),
             (VaultError::Attached, 503, "the vault is being restored and read-only for now; try again later"),
+            (VaultError::Busy, 503, "the vault is busy; try again"),
             (VaultError::Unavailable(None), 503, "the vault is unavailable; try again"),
             (VaultError::Internal(None), 500, "internal error"),
         ];

@@ -83,6 +83,7 @@ fn answer(error: &VaultError) -> (StatusCode, Cow<'static, str>) {
         VaultError::Attached => {
             (StatusCode::SERVICE_UNAVAILABLE, "the service is being restored and read-only for now, try again later")
         }
+        VaultError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "the service is busy, try again"),
         VaultError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "the service is unavailable, try again"),
         VaultError::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "an internal error occurred"),
     };
@@ -159,6 +160,7 @@ mod tests {
             (VaultError::NotReady, 503),
             (VaultError::StillDue, 503),
             (VaultError::Attached, 503),
+            (VaultError::Busy, 503),
             (VaultError::Unavailable(None), 503),
             (VaultError::Internal(Some("the secret cause".into())), 500),
         ];

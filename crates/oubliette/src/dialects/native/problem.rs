@@ -53,6 +53,8 @@ pub enum Kind {
     StillDue,
     /// The vault stands on an older copy and is not to be changed yet.
     ReadOnly,
+    /// Enough large answers are under way.
+    Busy,
     /// The store is busy, full or stopping.
     Unavailable,
     /// The fault is ours.
@@ -82,6 +84,7 @@ impl Kind {
             Self::NotReady => ("not-ready", StatusCode::SERVICE_UNAVAILABLE, "Look-ups are not ready yet"),
             Self::StillDue => ("still-due", StatusCode::SERVICE_UNAVAILABLE, "Due, but not sealed yet"),
             Self::ReadOnly => ("read-only", StatusCode::SERVICE_UNAVAILABLE, "Restored, read-only until committed"),
+            Self::Busy => ("busy", StatusCode::SERVICE_UNAVAILABLE, "Enough large answers are under way"),
             Self::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "Temporarily unavailable"),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
         }
@@ -145,7 +148,7 @@ impl Problem {
             Kind::Unauthenticated => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            Kind::NotReady | Kind::StillDue | Kind::NotCertified | Kind::ReadOnly | Kind::Unavailable => {
+            Kind::NotReady | Kind::StillDue | Kind::NotCertified | Kind::ReadOnly | Kind::Busy | Kind::Unavailable => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Kind::Range => {
@@ -195,6 +198,7 @@ impl From<VaultError> for Problem {
             VaultError::StillDue => Self::of(Kind::StillDue),
             VaultError::Uncertified => Self::of(Kind::NotCertified),
             VaultError::Attached => Self::of(Kind::ReadOnly),
+            VaultError::Busy => Self::of(Kind::Busy),
             VaultError::Unavailable(_) => {
                 log(&error);
                 Self::of(Kind::Unavailable)
@@ -255,6 +259,7 @@ mod tests {
             (VaultError::NoReceipt, 410, "no-receipt", None),
             (VaultError::Uncertified, 503, "not-certified", None),
             (VaultError::Attached, 503, "read-only", None),
+            (VaultError::Busy, 503, "busy", None),
             (VaultError::Unavailable(None), 503, "unavailable", None),
             (VaultError::Internal(None), 500, "internal", None),
         ];

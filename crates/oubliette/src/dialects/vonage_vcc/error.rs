@@ -124,6 +124,7 @@ impl From<VaultError> for Failure {
             VaultError::Attached => {
                 Self::later("The service is being restored and read-only for now, please try again later")
             }
+            VaultError::Busy => Self::later("The service is busy, please try again"),
             VaultError::Unavailable(_) => Self::later("The service is unavailable, please try again"),
             VaultError::Internal(_) => {
                 Self::plain(StatusCode::INTERNAL_SERVER_ERROR, "An internal server error occurred")
@@ -177,6 +178,7 @@ mod tests {
             (VaultError::NotReady, 503),
             (VaultError::StillDue, 503),
             (VaultError::Attached, 503),
+            (VaultError::Busy, 503),
             (VaultError::Unavailable(None), 503),
             (VaultError::Internal(Some("the secret cause".into())), 500),
         ];

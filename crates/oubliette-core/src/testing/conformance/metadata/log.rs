@@ -208,6 +208,9 @@ pub async fn uncertified_erasures_come_by_epoch<F: Fixture>() {
     let in_entry = store.purges_in_entry(7).await.unwrap();
     assert_eq!(in_entry.iter().map(number).collect::<Vec<_>>(), [3, 1]);
     assert!(store.purges_in_entry(u64::MAX).await.unwrap().is_empty());
+    let manifests = [(rows[2].id, vec![7; 300]), (rows[0].id, vec![7; 300])];
+    assert_eq!(store.manifests_in_entry(7).await.unwrap(), manifests);
+    assert!(store.manifests_in_entry(u64::MAX).await.unwrap().is_empty());
 }
 
 /// Due from the removal of a certified erasure until the log tells of it; the first word stays.

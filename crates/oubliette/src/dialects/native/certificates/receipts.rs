@@ -13,8 +13,8 @@ use super::super::problem::Answer;
 use super::set;
 use crate::http::App;
 
-/// Read the receipts of all items of an erasure: its certificate, and one line for each item. A stream that breaks off is
-/// told from a whole one by `oubliette-verify`: the certificate says how many lines there are.
+/// Read the receipts of all items of an erasure: its certificate, and one line for each item. A file that is read too slowly
+/// breaks off; one that broke off is told from a whole one by `oubliette-verify`: the certificate says how many lines there are.
 #[utoipa::path(
     get, path = "/api/v1/erasures/{id}/receipts", tag = "certificates", operation_id = "readReceipts",
     security(("bearer" = ["interaction:purge"]), ("bearer" = ["interaction:delete"])),
@@ -23,7 +23,7 @@ use crate::http::App;
         (status = 200, description = "Lines of JSON (docs/proof.md)", body = String, content_type = "application/x-ndjson"),
         (status = 404, description = "No such erasure"),
         (status = 410, description = "Erased, and there is no receipt of it"),
-        (status = 503, description = "Not sealed or not in the log yet; ask again"),
+        (status = 503, description = "Not sealed or not in the log yet, or enough of these are being read; ask again"),
     ),
 )]
 pub async fn read_receipts(State(app): State<App>, caller: Caller, InPath(id): InPath<Uuid>) -> Answer {
