@@ -1,4 +1,5 @@
-//! `bench certificate`: from the seal of a very large order to its certificate, all its receipts, and the check of one.
+//! `bench certificate`: from the seal of a very large order to its certificate, all its receipts, the check of one, and many
+//! who ask at once.
 
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,10 @@ use super::{Figures, Options, put};
 const CONTENTS: usize = 1;
 /// How often one receipt is checked.
 const CHECKS: usize = 100;
+/// So many ask at once.
+const AT_ONCE: usize = 64;
+/// How often one who asks alone is measured.
+const ALONE: usize = 3;
 /// How often it is looked whether there is a certificate.
 const POLL: Duration = Duration::from_millis(20);
 /// How long it may take.
@@ -36,7 +41,7 @@ async fn measure(rig: &Rig, interactions: usize) -> Result<Figures> {
     let mut figures = Figures::new();
     let phone = "+15125550142";
     eprintln!("filling the vault with one customer's {interactions} interactions");
-    rig.fill(interactions, CONTENTS, SMALL, Some(phone)).await?;
+    let ids = rig.fill(interactions, CONTENTS, SMALL, Some(phone)).await?;
     let (id, took) = purge(rig, &json!({ "phones": [phone] }), interactions).await?;
     put(&mut figures, "sealed_s", took.as_secs_f64());
     put(&mut figures, "items", interactions as f64);
@@ -59,7 +64,35 @@ async fn measure(rig: &Rig, interactions: usize) -> Result<Figures> {
     ensure!(answer.status == 200, "a certificate was answered {}", answer.status);
     put(&mut figures, "certificate_again_s", begun.elapsed().as_secs_f64());
     receipts(rig, Uuid::parse_str(&id)?, interactions, &mut figures).await?;
+    at_once(rig, &ids, &mut figures).await?;
     Ok(figures)
+}
+
+/// Certificates of items of the order, with nothing kept: of one, and of many at once.
+async fn at_once(rig: &Rig, ids: &[String], figures: &mut Figures) -> Result<()> {
+    let asked = async |number: usize| {
+        let mut client = rig.client().await?;
+        let path = format!("/api/v1/interactions/{}/certificate", ids[number * (ids.len() / AT_ONCE)]);
+        let answer = client.send("GET", &path, &rig.native_headers, b"").await?;
+        ensure!(answer.status == 200, "a certificate was answered {}", answer.status);
+        Ok(())
+    };
+    let mut alone = Vec::with_capacity(ALONE);
+    for number in 0..ALONE {
+        rig.server.vault.forget_trees();
+        let begun = Instant::now();
+        asked(number).await?;
+        alone.push(begun.elapsed());
+    }
+    let alone = median(&mut alone);
+    rig.server.vault.forget_trees();
+    let begun = Instant::now();
+    futures::future::try_join_all((0..AT_ONCE).map(&asked)).await?;
+    let together = begun.elapsed();
+    put(figures, "item_certificate_s", alone.as_secs_f64());
+    put(figures, "item_certificates_64_at_once_s", together.as_secs_f64());
+    put(figures, "item_certificates_64_ratio_to_one", together.as_secs_f64() / alone.as_secs_f64());
+    Ok(())
 }
 
 /// All receipts, against plain SHA-256 of their bytes, and the check of one by whoever has the file and the log's key.
