@@ -71,6 +71,27 @@ fn every_route_is_described() {
     assert_eq!(described, expected.map(str::to_owned).into());
 }
 
+#[test]
+fn certificates_of_orders_and_of_items_are_described_alike() {
+    let description: Value = serde_json::from_str(&native::description().to_json().unwrap()).unwrap();
+    let of = |path: &str| description["paths"][format!("/api/v1/{path}/{{id}}/certificate")]["get"].clone();
+    let (order, item) = (of("erasures"), of("interactions"));
+    for status in ["200", "304", "410", "503"] {
+        assert!(order["responses"][status].is_object(), "{status}");
+        assert_eq!(order["responses"][status], item["responses"][status]);
+    }
+    let shown = &order["responses"]["200"];
+    assert_eq!(shown["content"]["application/json"]["schema"]["type"], "object");
+    assert_eq!(shown["content"]["text/html"]["schema"]["type"], "string");
+    assert_eq!(shown["headers"]["ETag"]["schema"]["type"], "string");
+    for operation in [order, item] {
+        let parameters = operation["parameters"].as_array().unwrap().iter();
+        let headers = parameters.filter(|parameter| parameter["in"] == "header");
+        let headers: Vec<_> = headers.map(|header| (header["name"].clone(), header["required"].clone())).collect();
+        assert_eq!(headers, [("Accept".into(), false.into()), ("If-None-Match".into(), false.into())]);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_operation_demands_one_of_its_scopes_and_no_other() {
     let caller = Caller::start().await;

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::super::auth::Caller;
 use super::super::input::{InPath, InQuery};
 use super::super::problem::{Answer, Problem};
+use super::described::{Headers, Shown};
 use crate::http::App;
 
 /// What is told beside.
@@ -29,18 +30,12 @@ pub struct CertificateParams {
     params(
         ("id" = String, Path, description = "The erasure's id"),
         CertificateParams,
-        ("Accept" = Option<String>, Header, description = "`text/html` for the printable page"),
-        ("If-None-Match" = Option<String>, Header, description = "An entity tag known already"),
+        Headers,
     ),
     responses(
-        (status = 200, description = "The certificate: one line of canonical JSON (docs/proof.md), or its page",
-            content((Object = "application/json"), (String = "text/html")),
-            headers(("ETag" = String, description = "Of these very bytes"))),
-        (status = 304, description = "It has not changed"),
+        Shown,
         (status = 400, description = "Another reference than the order's"),
         (status = 404, description = "No such erasure"),
-        (status = 410, description = "Erased, and there is no receipt of it"),
-        (status = 503, description = "Not sealed or not in the log yet; ask again"),
     ),
 )]
 pub async fn read_erasure_certificate(

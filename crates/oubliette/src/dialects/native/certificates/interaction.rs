@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::super::auth::Caller;
 use super::super::input::{InPath, InQuery};
 use super::super::problem::{Answer, Kind, Problem};
+use super::described::{Headers, Shown};
 use crate::http::App;
 
 /// Which content, if not the whole interaction.
@@ -30,18 +31,12 @@ pub struct ItemParams {
     params(
         ("id" = String, Path, description = "The interaction's id"),
         ItemParams,
-        ("Accept" = Option<String>, Header, description = "`text/html` for the printable page"),
-        ("If-None-Match" = Option<String>, Header, description = "An entity tag known already"),
+        Headers,
     ),
     responses(
-        (status = 200, description = "The certificate: one line of canonical JSON (docs/proof.md), or its page",
-            content((Object = "application/json"), (String = "text/html")),
-            headers(("ETag" = String, description = "Of these very bytes"))),
-        (status = 304, description = "It has not changed"),
+        Shown,
         (status = 404, description = "It never existed here"),
         (status = 409, description = "It was not erased: it is there"),
-        (status = 410, description = "Erased, and there is no receipt of it"),
-        (status = 503, description = "Not sealed or not in the log yet; ask again"),
     ),
 )]
 pub async fn read_item_certificate(

@@ -1,5 +1,6 @@
 //! Certificates: of an order, of a single item, and the receipts of all items of an order.
 
+mod described;
 pub mod erasure;
 pub mod interaction;
 pub mod receipts;
