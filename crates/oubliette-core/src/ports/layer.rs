@@ -65,7 +65,7 @@ hand_on! {
     instance() -> InstanceRow;
     interaction(group: Group) -> Option<InteractionRow>;
     interactions(groups: &[Group]) -> Vec<InteractionRow>;
-    interactions_in_hour(tenant: TenantId, hour: i64) -> Vec<InteractionRow>;
+    interactions_in_hour(tenant: TenantId, hour: i64, after: Option<Group>, limit: usize) -> Vec<InteractionRow>;
     next_hour(tenant: TenantId, from: i64, to: i64) -> Option<i64>;
     contents(interactions: &[Group]) -> Vec<ContentRow>;
     count_contents(interactions: &LeafSet) -> u64;

@@ -335,8 +335,14 @@ pub trait Metadata: Send + Sync {
     /// more is refused, here and below.
     async fn interactions(&self, groups: &[Group]) -> Result<Vec<InteractionRow>, PortError>;
 
-    /// All interactions of a tenant that start in this hour, by group. (One hour of one tenant is what is held in memory.)
-    async fn interactions_in_hour(&self, tenant: TenantId, hour: i64) -> Result<Vec<InteractionRow>, PortError>;
+    /// Interactions of a tenant that start in this hour, by group, from behind `after` on, at most `limit`.
+    async fn interactions_in_hour(
+        &self,
+        tenant: TenantId,
+        hour: i64,
+        after: Option<Group>,
+        limit: usize,
+    ) -> Result<Vec<InteractionRow>, PortError>;
 
     /// The first hour at or after `from` and at or before `to` in which the tenant has an interaction.
     async fn next_hour(&self, tenant: TenantId, from: i64, to: i64) -> Result<Option<i64>, PortError>;

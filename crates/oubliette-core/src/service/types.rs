@@ -281,7 +281,7 @@ pub struct ListQuery {
     pub from: Timestamp,
     /// Inclusive.
     pub to: Timestamp,
-    /// Only what comes after this position in (start, id) order.
+    /// Only what comes after this position, in the order of the listing.
     pub after: Option<(Timestamp, PublicId)>,
     /// Most items wanted.
     pub limit: usize,
@@ -289,7 +289,7 @@ pub struct ListQuery {
 
 /// A page of a listing.
 pub struct Page {
-    /// In (start, id) order.
+    /// In the order of the listing.
     pub items: Vec<Interaction>,
     /// Where the next page begins, if there is more.
     pub next: Option<(Timestamp, PublicId)>,

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
-use keyforest::Leaf;
+use keyforest::{Group, Leaf};
 
 use super::VaultError;
 use super::vault::Inner;
@@ -16,10 +16,15 @@ use crate::ports::InteractionRow;
 /// Beyond every hour that a row can have.
 const NO_HOUR: i64 = i64::MAX / 2;
 
-/// A walk over all rows, an hour of a tenant at a time.
+/// Rows that a walk takes at a time.
+const STEP: usize = 1_000;
+
+/// A walk over all rows of all tenants, hour by hour.
 pub struct Walk {
     tenants: VecDeque<TenantId>,
     from: i64,
+    /// How far the walk is within the hour `from`.
+    after: Option<Group>,
 }
 
 impl Walk {
@@ -27,7 +32,7 @@ impl Walk {
     pub fn new(inner: &Inner) -> Self {
         // The key state knows every tenant that ever had an id.
         let tenants = inner.secrets.read().unwrap_or_else(PoisonError::into_inner);
-        Self { tenants: tenants.tenants().map(|(tenant, _)| tenant).collect(), from: -NO_HOUR }
+        Self { tenants: tenants.tenants().map(|(tenant, _)| tenant).collect(), from: -NO_HOUR, after: None }
     }
 
     /// The next rows; `None` at the end.
@@ -36,12 +41,17 @@ impl Walk {
         while let Some(tenant) = self.tenants.front().copied() {
             match inner.metadata.next_hour(tenant, self.from, NO_HOUR).await.map_err(port)? {
                 Some(hour) => {
-                    self.from = hour + 1;
-                    return inner.metadata.interactions_in_hour(tenant, hour).await.map(Some).map_err(port);
+                    let after = self.after.take().filter(|_| hour == self.from);
+                    let rows = inner.metadata.interactions_in_hour(tenant, hour, after, STEP).await.map_err(port)?;
+                    (self.from, self.after) = match rows.last() {
+                        Some(last) if rows.len() == STEP => (hour, Some(last.group)),
+                        _ => (hour + 1, None),
+                    };
+                    return Ok(Some(rows));
                 }
                 None => {
                     self.tenants.pop_front();
-                    self.from = -NO_HOUR;
+                    (self.from, self.after) = (-NO_HOUR, None);
                 }
             }
         }

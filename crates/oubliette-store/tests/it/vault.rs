@@ -424,6 +424,51 @@ async fn listings_walk_every_interaction_once_in_order_of_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn listings_by_hour_walk_a_full_hour_in_pages_while_it_changes() {
+    let root = tempfile::tempdir().unwrap();
+    let blobs = JudgeBlobs::new();
+    let setup = setup(root.path(), &blobs).await;
+    // 2023-11-14T22:00:00Z, and later starts come in first.
+    let at = |seconds: i64| jiff::Timestamp::from_second(1_699_999_200 + seconds).unwrap();
+    let mut made = Vec::new();
+    for number in 0..90_i64 {
+        let start = if number % 3 == 0 { at(3_600 + number) } else { at(3_000 - number * 10) };
+        let interaction = setup.vault.create(&setup.actor, call(&format!("s{number}"), "1", start)).await.unwrap();
+        made.push(interaction);
+    }
+    // Five start after what is asked for, and one before.
+    let mut query = ListQuery { from: at(2_120), to: at(3_600 + 74), after: None, limit: 7 };
+    let (mut walked, mut erased) = (Vec::new(), 0);
+    loop {
+        let (page, contents) = setup.vault.list_by_hour(&setup.actor, &query).await.unwrap();
+        assert!((1..=7).contains(&page.items.len()) && contents.len() == page.items.len());
+        walked.extend(page.items.iter().map(|item| (item.meta.started_at.as_second().div_euclid(3_600), item.group)));
+        let last = page.items.last().unwrap().id.to_string();
+        match page.next {
+            Some(next) => query.after = Some(next),
+            None => break,
+        }
+        if erased < 2 {
+            // The position stays one, although nothing is there any more.
+            setup.vault.erase_interaction(&setup.actor, &last).await.unwrap();
+            erased += 1;
+        }
+    }
+    let inside = |one: &&Interaction| (query.from..=query.to).contains(&one.meta.started_at);
+    let mut expected: Vec<_> =
+        made.iter().filter(inside).map(|one| (one.meta.started_at.as_second().div_euclid(3_600), one.group)).collect();
+    expected.sort_unstable();
+    assert!(expected.len() > 80 && expected.len() < 90);
+    assert_eq!(walked, expected);
+
+    query.after = Some((at(0), PublicId(uuid::Uuid::new_v4())));
+    let foreign = setup.vault.list_by_hour(&setup.actor, &query).await;
+    assert!(matches!(foreign, Err(VaultError::Invalid(_))));
+    query.limit = 0;
+    assert!(matches!(setup.vault.list_by_hour(&setup.actor, &query).await, Err(VaultError::Invalid(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_tenant_sees_nothing_and_scopes_are_kept() {
     let root = tempfile::tempdir().unwrap();
     let blobs = JudgeBlobs::new();

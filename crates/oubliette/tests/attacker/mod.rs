@@ -245,7 +245,7 @@ impl<'a> Attack<'a> {
         for (tenant, _) in metadata.tenants().await.unwrap() {
             let mut hour = i64::MIN / 2;
             while let Some(found) = metadata.next_hour(tenant, hour, i64::MAX / 2).await.unwrap() {
-                for row in metadata.interactions_in_hour(tenant, found).await.unwrap() {
+                for row in metadata.interactions_in_hour(tenant, found, None, usize::MAX).await.unwrap() {
                     let place = Place::Interaction(row.tenant.0, row.group.0);
                     self.record(row.group.leaf(0), place, &row.sealed_meta);
                     for content in metadata.contents(&[row.group]).await.unwrap() {

@@ -13,7 +13,7 @@ async fn shape(vault: &TestVault) -> Vec<String> {
     let mut shape = Vec::new();
     let mut hour = 0;
     while let Some(found) = metadata.next_hour(tenant, hour, i64::MAX / 2).await.unwrap() {
-        for row in metadata.interactions_in_hour(tenant, found).await.unwrap() {
+        for row in metadata.interactions_in_hour(tenant, found, None, usize::MAX).await.unwrap() {
             shape.push(format!(
                 "interaction {:?} {:?} hour {} block {} next {} sealed {}",
                 row.kind,

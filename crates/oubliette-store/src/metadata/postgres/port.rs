@@ -39,8 +39,14 @@ impl Metadata for PostgresMetadata {
         self.read_interactions(groups).await
     }
 
-    async fn interactions_in_hour(&self, tenant: TenantId, hour: i64) -> Result<Vec<InteractionRow>, PortError> {
-        self.read_hour(tenant, hour).await
+    async fn interactions_in_hour(
+        &self,
+        tenant: TenantId,
+        hour: i64,
+        after: Option<Group>,
+        limit: usize,
+    ) -> Result<Vec<InteractionRow>, PortError> {
+        self.read_hour(tenant, hour, after, limit).await
     }
 
     async fn next_hour(&self, tenant: TenantId, from: i64, to: i64) -> Result<Option<i64>, PortError> {

@@ -96,9 +96,16 @@ impl PostgresMetadata {
         Ok(groups.iter().filter_map(|group| found.remove(group)).collect())
     }
 
-    pub(super) async fn read_hour(&self, tenant: TenantId, hour: i64) -> Result<Vec<InteractionRow>, PortError> {
-        let values = values![i64::from(tenant.0), hour];
-        self.all("read an hour of interactions", sql::INTERACTIONS_IN_HOUR, values, rows::interaction).await
+    pub(super) async fn read_hour(
+        &self,
+        tenant: TenantId,
+        hour: i64,
+        after: Option<Group>,
+        limit: usize,
+    ) -> Result<Vec<InteractionRow>, PortError> {
+        let after = after.map_or(-1, |group| stored(group.0).unwrap_or(i64::MAX));
+        let values = values![i64::from(tenant.0), hour, after, bounded(limit)];
+        self.all("read interactions of an hour", sql::INTERACTIONS_IN_HOUR, values, rows::interaction).await
     }
 
     pub(super) async fn find_next_hour(&self, tenant: TenantId, from: i64, to: i64) -> Result<Option<i64>, PortError> {

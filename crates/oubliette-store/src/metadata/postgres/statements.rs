@@ -57,7 +57,8 @@ statements! {
         CASE WHEN i.extra_groups > 0 THEN ARRAY(SELECT e.extra_group FROM extra_groups e
             WHERE e.interaction = i.interaction ORDER BY e.position) END,
         i.directory_block, i.version, i.sealed_meta FROM interactions i WHERE i.tenant = $1 AND i.start_hour = $2
-        ORDER BY i.interaction";
+            AND i.interaction > $3
+        ORDER BY i.interaction LIMIT $4";
     /// The next hour with an interaction: reads one index entry a partition.
     NEXT_HOUR = "SELECT min(start_hour) FROM interactions WHERE tenant = $1 AND start_hour BETWEEN $2 AND $3";
     /// All interactions.

@@ -54,9 +54,16 @@ impl Metadata for SqliteMetadata {
         self.ask("read interactions", move |connection| read::interactions(connection, &groups)).await
     }
 
-    async fn interactions_in_hour(&self, tenant: TenantId, hour: i64) -> Result<Vec<InteractionRow>, PortError> {
-        let operation = "read an hour of interactions";
-        self.ask(operation, move |connection| read::interactions_in_hour(connection, tenant, hour)).await
+    async fn interactions_in_hour(
+        &self,
+        tenant: TenantId,
+        hour: i64,
+        after: Option<Group>,
+        limit: usize,
+    ) -> Result<Vec<InteractionRow>, PortError> {
+        let question =
+            move |connection: &Connection| read::interactions_in_hour(connection, tenant, hour, after, limit);
+        self.ask("read interactions of an hour", question).await
     }
 
     async fn next_hour(&self, tenant: TenantId, from: i64, to: i64) -> Result<Option<i64>, PortError> {

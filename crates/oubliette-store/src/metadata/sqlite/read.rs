@@ -33,13 +33,16 @@ pub(super) fn interactions(connection: &Connection, groups: &[Group]) -> Result<
     Ok(groups.iter().filter_map(|group| found.remove(group)).collect())
 }
 
-/// One hour of one tenant.
+/// One hour of one tenant, from behind an interaction on.
 pub(super) fn interactions_in_hour(
     connection: &Connection,
     tenant: TenantId,
     hour: i64,
+    after: Option<Group>,
+    limit: usize,
 ) -> Result<Vec<InteractionRow>> {
-    interactions_where(connection, sql::INTERACTIONS_IN_HOUR, (tenant.0, hour))
+    let after = after.map_or(-1, |group| i64::try_from(group.0).unwrap_or(i64::MAX));
+    interactions_where(connection, sql::INTERACTIONS_IN_HOUR, (tenant.0, hour, after, bounded(limit)))
 }
 
 /// Rows and their extra groups, of one moment.

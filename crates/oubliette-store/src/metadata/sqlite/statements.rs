@@ -44,9 +44,10 @@ statements! {
     /// Many interactions.
     INTERACTIONS = "SELECT interaction, tenant, kind, state, start_hour, next_leaf, extra_groups, directory_block, version,
         sealed_meta FROM interactions WHERE interaction IN rarray(?1)";
-    /// One hour of one tenant, by group.
+    /// One hour of one tenant, by group, from behind one on.
     INTERACTIONS_IN_HOUR = "SELECT interaction, tenant, kind, state, start_hour, next_leaf, extra_groups, directory_block,
-        version, sealed_meta FROM interactions WHERE tenant = ?1 AND start_hour = ?2 ORDER BY interaction";
+        version, sealed_meta FROM interactions WHERE tenant = ?1 AND start_hour = ?2 AND interaction > ?3
+        ORDER BY interaction LIMIT ?4";
     /// The next hour with an interaction: reads one index entry.
     NEXT_HOUR = "SELECT min(start_hour) FROM interactions WHERE tenant = ?1 AND start_hour BETWEEN ?2 AND ?3";
     /// The highest directory block: reads one index entry.

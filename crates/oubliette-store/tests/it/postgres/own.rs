@@ -130,7 +130,7 @@ async fn a_hundred_thousand_interactions_are_handled() {
     assert_eq!(store.count_contents(&all).await.unwrap(), COUNT);
     assert_eq!(store.used_groups(0..u64::MAX).await.unwrap(), all);
     assert_eq!(store.next_hour(TenantId(1), 490_001, i64::MAX).await.unwrap(), Some(490_001));
-    assert_eq!(store.interactions_in_hour(TenantId(1), 490_500).await.unwrap().len(), 50);
+    assert_eq!(store.interactions_in_hour(TenantId(1), 490_500, None, 1_000).await.unwrap().len(), 50);
     let groups: Vec<_> = (0..1_000).map(|number| Group(number * 97)).collect();
     assert_eq!(store.interactions(&groups).await.unwrap().len(), 1_000);
 

@@ -76,7 +76,8 @@ pub async fn an_update_replaces_what_may_change_and_counts<F: Fixture>() {
     };
     same_interaction(&store.interaction(Group(4)).await.unwrap().unwrap(), &expected);
     same_interaction(&store.interaction(Group(2)).await.unwrap().unwrap(), &interaction(2));
-    assert!(store.interactions_in_hour(TENANT, 7).await.unwrap()[0].group == Group(4), "it moved to its new hour");
+    let moved = store.interactions_in_hour(TENANT, 7, None, 9).await.unwrap();
+    assert!(moved[0].group == Group(4), "it moved to its new hour");
 }
 
 /// Writes that name an interaction need its row.
@@ -116,10 +117,8 @@ pub async fn extra_groups_keep_their_order_and_count<F: Fixture>() {
         assert_eq!(store.interaction(Group(1)).await.unwrap().unwrap().extra_groups, expected);
         let all = store.interactions(&[Group(2), Group(1)]).await.unwrap();
         assert_eq!((all[0].extra_groups.len(), &all[1].extra_groups), (0, &expected));
-        assert_eq!(
-            store.interactions_in_hour(TENANT, interaction(1).start_hour).await.unwrap()[0].extra_groups,
-            expected
-        );
+        let hour = store.interactions_in_hour(TENANT, interaction(1).start_hour, None, 9).await.unwrap();
+        assert_eq!(hour[0].extra_groups, expected);
     }
     let before = store.instance().await.unwrap().extra_group_serial;
     let born_with_one = InteractionRow { extra_groups: vec![Group(95)], ..interaction(5) };
@@ -162,13 +161,42 @@ pub async fn an_hour_holds_the_tenants_interactions_by_group<F: Fixture>() {
     };
     write(store, vec![row(5, 1, 10), row(3, 1, 10), row(4, 1, 11), row(6, 2, 10), row(7, 1, -3)]).await;
     let groups = async |tenant, hour| -> Vec<u64> {
-        let rows = store.interactions_in_hour(TenantId(tenant), hour).await.unwrap();
+        let rows = store.interactions_in_hour(TenantId(tenant), hour, None, 9).await.unwrap();
         rows.iter().map(|row| row.group.0).collect()
     };
     assert_eq!(groups(1, 10).await, [3, 5]);
     assert_eq!(groups(2, 10).await, [6]);
     assert_eq!(groups(1, -3).await, [7]);
     assert!(groups(2, 11).await.is_empty());
+}
+
+/// From behind one on, as many as wanted: pages that follow each other have each once, whatever came and went meanwhile.
+pub async fn an_hour_is_read_in_pages<F: Fixture>() {
+    let fixture = F::fresh().await;
+    let store = &*fixture.metadata();
+    let row = |group: u64| InteractionRow { start_hour: 10, ..interaction(group) };
+    // Groups far from each other too: a store may keep such rows apart.
+    let numbers: Vec<u64> = (0..20).chain((1..6).map(|far| far << 24)).collect();
+    write(store, numbers.iter().map(|group| Write::InsertInteraction(row(*group))).collect()).await;
+    let page = async |after: Option<u64>, limit| -> Vec<u64> {
+        let rows = store.interactions_in_hour(TENANT, 10, after.map(Group), limit).await.unwrap();
+        rows.iter().map(|row| row.group.0).collect()
+    };
+    let (mut walked, mut after) = (Vec::new(), None);
+    loop {
+        let found = page(after, 3).await;
+        assert!(found.len() <= 3);
+        walked.extend(found.iter().copied());
+        match found.last() {
+            Some(last) => after = Some(*last),
+            None => break,
+        }
+    }
+    assert_eq!(walked, numbers);
+    write(store, vec![Write::DeleteInteractions(vec![Group(4), Group(6)])]).await;
+    assert_eq!(page(Some(4), 2).await, [5, 7], "what the last page ended with may be gone");
+    assert_eq!(page(None, 0).await, [0_u64; 0]);
+    assert_eq!(page(Some(u64::MAX), 3).await, [0_u64; 0]);
 }
 
 /// At or after the one bound and at or before the other.

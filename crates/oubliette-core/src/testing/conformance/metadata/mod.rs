@@ -82,6 +82,7 @@ macro_rules! metadata_conformance {
             interactions_come_in_the_order_asked
             no_more_than_a_thousand_are_asked_at_once
             an_hour_holds_the_tenants_interactions_by_group
+            an_hour_is_read_in_pages
             the_next_hour_is_the_first_within_its_bounds
             a_deleted_interaction_takes_all_its_rows
             a_content_is_read_back_as_written

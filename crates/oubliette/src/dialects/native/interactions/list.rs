@@ -38,14 +38,14 @@ pub struct ListParams {
 /// A page of interactions.
 #[derive(Serialize, ToSchema)]
 pub struct InteractionPage {
-    /// In the order of their start.
+    /// In the order of the hours of their start, and within an hour of arrival.
     items: Vec<InteractionView>,
     /// Cursor of the next page, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }
 
-/// List interactions in the order of their start.
+/// List interactions in the order of the hours of their start, and within an hour of arrival.
 #[utoipa::path(
     get, path = "/api/v1/interactions", tag = "interactions", operation_id = "listInteractions",
     security(("bearer" = ["interaction:read"])),
@@ -72,7 +72,7 @@ pub async fn list_interactions(State(app): State<App>, caller: Caller, InQuery(q
     if query.to < query.from {
         return Err(Problem::invalid("'to' lies before 'from'"));
     }
-    let (page, contents) = app.vault.list(&caller.0, &query, &|_, _| true).await?;
+    let (page, contents) = app.vault.list_by_hour(&caller.0, &query).await?;
     let next = page.next.map(|(at, id)| cursor::write(&app, &caller.0, Listing::Interactions, (at, id.0)));
     let items = page.items.into_iter().zip(&contents);
     let items = items.map(|(interaction, contents)| {
