@@ -96,7 +96,15 @@ async fn a_copy_that_was_put_back_is_refused_then_attached_and_read_then_committ
 
     let mut server = place.serve(&[]);
     let url = server.wait_for_endpoint();
-    let (_, ready) = told(client.get(format!("{url}/readyz")).send().await.unwrap()).await;
+    // The map is filled while the server answers already.
+    let mut ready = json!(null);
+    for _ in 0..100 {
+        (_, ready) = told(client.get(format!("{url}/readyz")).send().await.unwrap()).await;
+        if ready["lookups"] == true {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
     assert_eq!((&ready["attached"], &ready["lookups"]), (&json!(true), &json!(true)), "{ready}");
     assert_eq!(native(client.get(one(&url, &ids[0]))).send().await.unwrap().status(), 410);
     assert_eq!(native(client.get(one(&url, &ids[1]))).send().await.unwrap().status(), 200);
