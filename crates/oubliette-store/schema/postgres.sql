@@ -84,7 +84,7 @@ CREATE TABLE ingest_batches (
     items bytea STORAGE EXTERNAL NOT NULL,
     CONSTRAINT ingest_batches_pkey PRIMARY KEY (entry),
     CONSTRAINT ingest_batches_entry_check CHECK ((entry >= 0))
-);
+) PARTITION BY HASH (entry);
 
 CREATE TABLE ingest_places (
     place bigint NOT NULL,
@@ -92,7 +92,7 @@ CREATE TABLE ingest_places (
     CONSTRAINT ingest_places_pkey PRIMARY KEY (place, entry),
     CONSTRAINT ingest_places_entry_check CHECK ((entry >= 0)),
     CONSTRAINT ingest_places_place_check CHECK ((place >= 0))
-);
+) PARTITION BY HASH (place);
 
 CREATE TABLE instance (
     "only" smallint NOT NULL,
@@ -143,11 +143,17 @@ CREATE TABLE purge_covers (
 );
 CREATE INDEX purge_covers_by_serial ON oubliette.purge_covers USING btree (serial);
 
+CREATE TABLE purge_ids (
+    purge uuid NOT NULL,
+    serial bigint NOT NULL,
+    CONSTRAINT purge_ids_pkey PRIMARY KEY (purge)
+) PARTITION BY HASH (purge);
+
 CREATE TABLE purge_manifests (
     serial bigint NOT NULL,
     manifest bytea NOT NULL,
     CONSTRAINT purge_manifests_pkey PRIMARY KEY (serial)
-);
+) PARTITION BY RANGE (serial);
 
 CREATE TABLE purge_orders (
     serial bigint NOT NULL,
@@ -159,13 +165,13 @@ CREATE TABLE purge_places (
     place bigint NOT NULL,
     serial bigint NOT NULL,
     CONSTRAINT purge_places_pkey PRIMARY KEY (place, serial)
-);
+) PARTITION BY HASH (place);
 
 CREATE TABLE purge_sets (
     serial bigint NOT NULL,
     leaf_set bytea STORAGE EXTERNAL NOT NULL,
     CONSTRAINT purge_sets_pkey PRIMARY KEY (serial)
-);
+) PARTITION BY RANGE (serial);
 
 CREATE TABLE purges (
     serial bigint NOT NULL,
@@ -189,7 +195,6 @@ CREATE TABLE purges (
     blobs bigint,
     removal_entry bigint,
     removal_index bigint,
-    CONSTRAINT purges_purge_key UNIQUE (purge),
     CONSTRAINT purges_pkey PRIMARY KEY (serial),
     CONSTRAINT purges_blobs_check CHECK ((blobs >= 0)),
     CONSTRAINT purges_check CHECK (((state = 3) = (sealed_at IS NOT NULL))),
@@ -207,15 +212,15 @@ CREATE TABLE purges (
     CONSTRAINT purges_sealed_epoch_check CHECK ((sealed_epoch >= 0)),
     CONSTRAINT purges_state_check CHECK (((state >= 1) AND (state <= 3))),
     CONSTRAINT purges_tenant_check CHECK (((tenant >= 1) AND (tenant <= '4294967295'::bigint)))
-);
-CREATE INDEX purges_by_entry ON oubliette.purges USING btree (entry, first_receipt) WHERE (entry IS NOT NULL);
-CREATE INDEX purges_by_order_leaf ON oubliette.purges USING btree (order_leaf) WHERE (order_leaf IS NOT NULL);
-CREATE INDEX purges_by_removal ON oubliette.purges USING btree (removal_entry, removal_index) WHERE (removal_entry IS NOT NULL);
-CREATE INDEX purges_by_tenant ON oubliette.purges USING btree (tenant, accepted_at, purge);
-CREATE INDEX purges_removal_due ON oubliette.purges USING btree (removed_at, purge) WHERE ((removed_at IS NOT NULL) AND (entry IS NOT NULL) AND (removal_entry IS NULL));
-CREATE INDEX purges_uncertified ON oubliette.purges USING btree (sealed_epoch, accepted_at, purge) WHERE ((state = 3) AND (entry IS NULL) AND (removed_at IS NULL) AND (kind < 3));
-CREATE INDEX purges_unsealed ON oubliette.purges USING btree (accepted_at, serial) WHERE (state < 3);
-CREATE INDEX purges_unswept ON oubliette.purges USING btree (COALESCE(retained_until, '-9223372036854775808'::bigint), accepted_at, serial) WHERE ((state = 3) AND (removed_at IS NULL));
+) PARTITION BY RANGE (serial);
+CREATE INDEX purges_by_entry ON ONLY oubliette.purges USING btree (entry, first_receipt) WHERE (entry IS NOT NULL);
+CREATE INDEX purges_by_order_leaf ON ONLY oubliette.purges USING btree (order_leaf) WHERE (order_leaf IS NOT NULL);
+CREATE INDEX purges_by_removal ON ONLY oubliette.purges USING btree (removal_entry, removal_index) WHERE (removal_entry IS NOT NULL);
+CREATE INDEX purges_by_tenant ON ONLY oubliette.purges USING btree (tenant, accepted_at, purge);
+CREATE INDEX purges_removal_due ON ONLY oubliette.purges USING btree (removed_at, purge) WHERE ((removed_at IS NOT NULL) AND (entry IS NOT NULL) AND (removal_entry IS NULL));
+CREATE INDEX purges_uncertified ON ONLY oubliette.purges USING btree (sealed_epoch, accepted_at, purge) WHERE ((state = 3) AND (entry IS NULL) AND (removed_at IS NULL) AND (kind < 3));
+CREATE INDEX purges_unsealed ON ONLY oubliette.purges USING btree (accepted_at, serial) WHERE (state < 3);
+CREATE INDEX purges_unswept ON ONLY oubliette.purges USING btree (COALESCE(retained_until, '-9223372036854775808'::bigint), accepted_at, serial) WHERE ((state = 3) AND (removed_at IS NULL));
 
 CREATE TABLE schema_migrations (
     number integer NOT NULL,

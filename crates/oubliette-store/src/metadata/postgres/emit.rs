@@ -349,6 +349,13 @@ impl<'a> Orders<'a> {
         let dropped: Vec<i64> = marked.iter().filter(|purge| purge.drop_order).map(|purge| purge.serial).collect();
         rows!(
             self,
+            sql::INSERT_PURGE_IDS,
+            new.iter().map(|(row, purge)| (row.id, purge.serial)).collect::<Vec<_>>(),
+            |_| 0,
+            [|(id, _)| *id, |(_, serial)| *serial]
+        );
+        rows!(
+            self,
             sql::INSERT_PURGE_SETS,
             new.iter().map(|(row, purge)| (purge.serial, row.set.encode())).collect::<Vec<_>>(),
             |(_, set)| set.len(),

@@ -18,6 +18,7 @@ const MIGRATIONS: &[Migration] = &[
         name: "0003_certificates",
         sql: include_str!("../../../migrations/postgres/0003_certificates.sql"),
     },
+    Migration { number: 4, name: "0004_journal", sql: include_str!("../../../migrations/postgres/0004_journal.sql") },
 ];
 
 /// Second key of the lock under which a database is migrated.

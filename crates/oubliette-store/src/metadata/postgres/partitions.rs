@@ -1,8 +1,8 @@
 //! Partitions of the tables that grow without bound: which there are, and making more.
 //!
-//! Interactions and contents are cut by the number of the interaction's group, the directory by the number of the block.
-//! Before a batch writes into a partition it is made when it is missing; from the middle of one on a worker makes the next.
-//! Making one locks no table against use: it is made apart and then attached.
+//! Interactions and contents are cut by the number of the interaction's group, the directory by the number of the block, what
+//! is kept of erasures by theirs. Before a batch writes into a partition it is made when it is missing; from the middle of one
+//! on a worker makes the next. Making one locks no table against use: it is made apart and then attached.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Mutex, PoisonError};
@@ -11,7 +11,8 @@ use tokio::sync::Notify;
 
 use super::SCHEMA;
 use super::gather::Keys;
-use super::rows::get;
+use super::rows::{get, number};
+use super::statements as sql;
 use crate::postgres::{Connector, LOCKS, PostgresError, Session};
 
 /// Groups in one partition, as a power of two: 16.7 million interactions at most.
@@ -20,11 +21,15 @@ const GROUP_BITS: u32 = 24;
 /// Blocks in one partition, as a power of two: about as many interactions.
 const BLOCK_BITS: u32 = 19;
 
+/// Erasures in one partition, as a power of two.
+const SERIAL_BITS: u32 = 24;
+
 /// Second key of the lock under which partitions are made.
 const LOCK: i32 = 2;
 
 const MADE: &str = "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-    WHERE i.inhparent IN ('interactions'::regclass, 'contents'::regclass, 'directory'::regclass)";
+    WHERE i.inhparent IN ('interactions'::regclass, 'contents'::regclass, 'directory'::regclass,
+        'purges'::regclass, 'purge_sets'::regclass, 'purge_manifests'::regclass)";
 
 /// A table's partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,9 +64,22 @@ impl Part {
         Self { table: "directory", bits: BLOCK_BITS, index: block >> BLOCK_BITS }
     }
 
+    fn of_serial(serial: u64) -> [Self; 3] {
+        ["purges", "purge_sets", "purge_manifests"].map(|table| Self {
+            table,
+            bits: SERIAL_BITS,
+            index: serial >> SERIAL_BITS,
+        })
+    }
+
     fn next(self) -> Self {
         Self { index: self.index + 1, ..self }
     }
+}
+
+/// Whether a number is in the second half of its partition.
+fn half(number: u64, bits: u32) -> bool {
+    number & ((1 << bits) - 1) >= 1 << (bits - 1)
 }
 
 /// What is known of them here.
@@ -78,7 +96,6 @@ impl Partitions {
         let limit = i64::MAX as u64;
         let mut needed = BTreeSet::new();
         let mut ahead = BTreeSet::new();
-        let half = |number: u64, bits: u32| number & ((1 << bits) - 1) >= 1 << (bits - 1);
         for group in keys.new_interactions.iter().copied().filter(|group| *group <= limit) {
             needed.extend(Part::of_group(group));
             if half(group, GROUP_BITS) {
@@ -91,8 +108,32 @@ impl Partitions {
                 ahead.insert(Part::of_block(block).next());
             }
         }
+        self.provide(connector, needed, ahead).await
+    }
+
+    /// The same for the numbers that erasures got: they are known only within the batch's transaction, which has written nothing
+    /// yet.
+    pub(super) async fn numbered(&self, connector: &Connector, serials: &[i64]) -> Result<(), PostgresError> {
+        let mut needed = BTreeSet::new();
+        let mut ahead = BTreeSet::new();
+        for serial in serials.iter().filter_map(|serial| u64::try_from(*serial).ok()) {
+            needed.extend(Part::of_serial(serial));
+            if half(serial, SERIAL_BITS) {
+                ahead.extend(Part::of_serial(serial).map(Part::next));
+            }
+        }
+        self.provide(connector, needed, ahead).await
+    }
+
+    /// Makes what is needed and missing now, and leaves what is wanted ahead to the worker.
+    async fn provide(
+        &self,
+        connector: &Connector,
+        needed: BTreeSet<Part>,
+        ahead: BTreeSet<Part>,
+    ) -> Result<(), PostgresError> {
         let (needed, mut ahead) = (self.missing(needed), self.missing(ahead));
-        ahead.retain(|part| part.index << part.bits <= limit);
+        ahead.retain(|part| part.index << part.bits <= i64::MAX as u64);
         if !ahead.is_empty() {
             self.ahead.lock().unwrap_or_else(PoisonError::into_inner).extend(ahead);
             self.wake.notify_one();
@@ -100,15 +141,17 @@ impl Partitions {
         if needed.is_empty() { Ok(()) } else { self.make(connector, &needed).await }
     }
 
-    /// Makes the partitions a vault begins with, and finds those there are.
+    /// Makes the partitions a vault begins or goes on with, and finds those there are.
     pub(super) async fn begin(&self, connector: &Connector) -> Result<(), PostgresError> {
         let session = connector.connect(SCHEMA).await?;
         let made = session.query(MADE, &[]).await?;
         let made = made.iter().map(|row| get(row, 0)).collect::<Result<Vec<String>, _>>()?;
+        let serials = session.query(sql::LAST_PURGE_SERIAL, &[]).await?;
+        let serial = serials.first().map(|row| number(row, 0)).transpose()?.unwrap_or(0);
         session.close().await;
         self.made.lock().unwrap_or_else(PoisonError::into_inner).extend(made);
-        let first = Part::of_group(0).into_iter().chain([Part::of_block(0)]).collect();
-        let first = self.missing(first);
+        let begun = Part::of_group(0).into_iter().chain([Part::of_block(0)]).chain(Part::of_serial(serial));
+        let first = self.missing(begun.collect());
         if first.is_empty() { Ok(()) } else { self.make(connector, &first).await }
     }
 

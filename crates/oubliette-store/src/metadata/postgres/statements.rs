@@ -168,12 +168,16 @@ statements! {
     /// A tenant's erasures before a place in the order, newest first.
     PURGES_BEFORE = include_str!("sql/purges_before.sql");
     /// What transactions may ask of erasures.
-    JUDGE_PURGES = "SELECT purge, serial, state, removed_at IS NOT NULL, entry IS NOT NULL FROM purges
-        WHERE purge = ANY($1)";
+    JUDGE_PURGES = "SELECT i.purge, i.serial, p.state, p.removed_at IS NOT NULL, p.entry IS NOT NULL
+        FROM purge_ids i JOIN purges p ON p.serial = i.serial WHERE i.purge = ANY($1)";
     /// What covers leaves in these pieces.
     COVERS = "SELECT chunk, serial, whole_groups, single_leaves FROM purge_covers WHERE chunk = ANY($1)";
     /// Numbers for new erasures.
-    PURGE_SERIALS = "SELECT nextval('purge_serials') FROM generate_series(1, $1::integer)";
+    PURGE_SERIALS = "SELECT nextval('purge_numbers') FROM generate_series(1, $1::integer)";
+    /// The newest number of an erasure.
+    LAST_PURGE_SERIAL = "SELECT last_value FROM purge_numbers";
+    /// The ids of new erasures.
+    INSERT_PURGE_IDS = "INSERT INTO purge_ids (purge, serial) SELECT * FROM unnest($1::uuid[], $2::bigint[])";
     /// New erasures.
     INSERT_PURGES = "INSERT INTO purges (serial, purge, tenant, credential, kind, state, interactions, contents, order_leaf,
         accepted_at, sealed_at, sealed_epoch, removed_at, retained_until, stated) SELECT * FROM unnest($1::bigint[],
@@ -214,7 +218,7 @@ statements! {
     /// Where they are looked for.
     INSERT_PURGE_PLACES = "INSERT INTO purge_places (place, serial) SELECT * FROM unnest($1::bigint[], $2::bigint[])";
     /// What an erasure's receipts are made from.
-    MANIFEST = "SELECT m.manifest FROM purges p JOIN purge_manifests m ON m.serial = p.serial WHERE p.purge = $1";
+    MANIFEST = "SELECT m.manifest FROM purge_ids i JOIN purge_manifests m ON m.serial = i.serial WHERE i.purge = $1";
     /// The same of all erasures of one log entry.
     MANIFESTS_IN_ENTRY = "SELECT p.purge, m.manifest FROM purges p JOIN purge_manifests m ON m.serial = p.serial
         WHERE p.entry = $1 ORDER BY p.entry, p.first_receipt";
@@ -329,6 +333,7 @@ pub(super) const OF_WRITERS: &[&str] = &[
     JUDGE_PURGES,
     COVERS,
     PURGE_SERIALS,
+    INSERT_PURGE_IDS,
     INSERT_PURGES,
     INSERT_PURGE_SETS,
     INSERT_COVERS,

@@ -257,6 +257,7 @@ impl Writer {
         let read = keys.read(&self.sit().await?.session, turn, &mut has_turn).await;
         self.turn = has_turn.then_some(turn);
         let mut books = read?;
+        self.shared.partitions.numbered(&self.shared.connector, &books.serials).await?;
         let seat = self.seated()?;
         let mut found = Vec::with_capacity(requests.len());
         for request in requests {

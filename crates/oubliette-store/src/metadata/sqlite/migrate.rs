@@ -22,6 +22,7 @@ const MIGRATIONS: &[Migration] = &[
         name: "0003_certificates",
         sql: include_str!("../../../migrations/sqlite/0003_certificates.sql"),
     },
+    Migration { number: 4, name: "0004_journal", sql: include_str!("../../../migrations/sqlite/0004_journal.sql") },
 ];
 
 /// Where applied migrations are recorded.

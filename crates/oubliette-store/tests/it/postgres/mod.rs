@@ -4,6 +4,7 @@ pub(crate) mod cluster;
 mod commits;
 mod connect;
 mod failover;
+mod journal;
 mod metadata;
 mod own;
 mod plans;

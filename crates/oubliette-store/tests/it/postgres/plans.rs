@@ -4,10 +4,10 @@ use oubliette_core::ports::Write;
 use oubliette_store::metadata::postgres::{PLANNER, SCHEMA, statements};
 use serde_json::Value;
 
-use super::support::{Database, interaction, open, write};
+use super::support::{Database, erasure, interaction, open, write};
 
 /// Tables that stay small whatever the vault holds.
-const SMALL: [&str; 5] = ["instance", "commits", "tenants", "credentials", "schema_migrations"];
+const SMALL: [&str; 6] = ["instance", "commits", "tenants", "credentials", "schema_migrations", "purge_numbers"];
 
 /// Statements that read a whole index, and why.
 const WHOLE: [(&str, &str); 7] = [
@@ -37,7 +37,10 @@ const FILL: &str = "
     INSERT INTO purges SELECT n, gen_random_uuid(), 1 + n % 3, NULL, 1, CASE WHEN n > 19990 THEN 1 ELSE 3 END, 1, 2, n, n,
         CASE WHEN n > 19990 THEN NULL ELSE n END, CASE WHEN n > 19990 THEN NULL ELSE 7 END,
         CASE WHEN n > 19900 THEN NULL ELSE n END FROM generate_series(1, 20000) AS n;
-    INSERT INTO purge_sets SELECT serial, '\\x00' FROM purges;
+    INSERT INTO purges SELECT n, gen_random_uuid(), 1, NULL, 1, 3, 1, 2, n, n, n, 7, n
+        FROM generate_series(16777300, 16777400) AS n;
+    INSERT INTO purge_ids SELECT purge, serial FROM purges ON CONFLICT DO NOTHING;
+    INSERT INTO purge_sets SELECT serial, '\\x00' FROM purges ON CONFLICT DO NOTHING;
     INSERT INTO purge_orders SELECT serial, '\\x00' FROM purges WHERE state < 3;
     INSERT INTO purge_covers SELECT n % 50, n, '\\x0001', '\\x' FROM generate_series(1, 5000) AS n;
     UPDATE purges SET entry = n / 10, first_receipt = 0, receipts = 2, blobs = 2, removal_entry = n / 10, removal_index = 0
@@ -57,6 +60,10 @@ async fn no_statement_reads_a_whole_table_unless_it_says_why() {
     write(&store, [1, 1 << 24, 5 << 24].map(|group| Write::InsertInteraction(interaction(group))).into())
         .await
         .unwrap();
+    // Also of erasures.
+    let ahead = "SELECT setval('oubliette.purge_numbers', 16777216)";
+    database.plain().await.batch_execute(ahead).await.unwrap();
+    write(&store, vec![Write::InsertPurge(erasure(1, [1]))]).await.unwrap();
     store.close().await;
     let client = database.plain().await;
     client.batch_execute(&format!("SET search_path = {SCHEMA}")).await.unwrap();

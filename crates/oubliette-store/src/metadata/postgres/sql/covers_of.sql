@@ -5,7 +5,8 @@ FROM (
         sum(octet_length(purge_sets.leaf_set)) OVER (ORDER BY asked.place) - octet_length(purge_sets.leaf_set) AS before,
         row_number() OVER (ORDER BY asked.place) AS number
     FROM unnest($1::uuid[]) WITH ORDINALITY AS asked(id, place)
-    JOIN purges ON purges.purge = asked.id
+    JOIN purge_ids ON purge_ids.purge = asked.id
+    JOIN purges ON purges.serial = purge_ids.serial
     JOIN purge_sets ON purge_sets.serial = purges.serial
 ) AS sized
 JOIN purge_sets ON purge_sets.serial = sized.serial

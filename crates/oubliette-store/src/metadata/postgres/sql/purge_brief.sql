@@ -1,6 +1,7 @@
 -- One erasure without what it covers: an empty set, and no words. $1: its id.
-SELECT purge, tenant, credential, kind, state, interactions, contents, order_leaf, accepted_at, sealed_at, sealed_epoch,
-    removed_at, '\x000000010000000001000000000100'::bytea, NULL::bytea, retained_until, stated, entry, first_receipt, receipts,
-    blobs, removal_entry, removal_index
-FROM purges
-WHERE purge = $1
+SELECT p.purge, p.tenant, p.credential, p.kind, p.state, p.interactions, p.contents, p.order_leaf, p.accepted_at, p.sealed_at,
+    p.sealed_epoch, p.removed_at, '\x000000010000000001000000000100'::bytea, NULL::bytea, p.retained_until, p.stated, p.entry,
+    p.first_receipt, p.receipts, p.blobs, p.removal_entry, p.removal_index
+FROM purge_ids i
+JOIN purges p ON p.serial = i.serial
+WHERE i.purge = $1

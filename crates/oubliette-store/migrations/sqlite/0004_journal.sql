@@ -1,0 +1,2 @@
+-- On PostgreSQL the journal of erasures and of arrivals is partitioned from here on. There is nothing to partition here: the
+-- number keeps schemas comparable.
