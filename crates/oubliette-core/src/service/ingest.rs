@@ -231,7 +231,7 @@ impl Inner {
     pub fn use_key(&self, leaf: Leaf) -> Result<ActiveKey, VaultError> {
         let cell = {
             let _gate = self.shared.key_gate.read().unwrap_or_else(PoisonError::into_inner);
-            let key = self.shared.forest.key(leaf).map_err(super::vault::key_error)?;
+            let key = self.shared.forest.key(leaf).map_err(|error| self.key_error(error))?;
             KeyCell::new(key, Arc::clone(&self.shared.lease))
         };
         // Registered first, checked second: see `ActiveKeys`.

@@ -154,9 +154,8 @@ impl Vault {
     /// The contents of each of these interactions.
     async fn contents_of(&self, tenant: TenantId, some: &[Interaction]) -> Result<Vec<Vec<Content>>, VaultError> {
         let groups: Vec<Group> = some.iter().map(|interaction| interaction.group).collect();
-        let rows = self.inner.live_contents(&groups).await?;
         let mut of: HashMap<Group, Vec<Content>> = HashMap::with_capacity(groups.len());
-        for content in self.inner.open_contents(tenant, &rows)? {
+        for content in self.inner.contents_of(tenant, &groups).await? {
             of.entry(content.interaction).or_default().push(content);
         }
         Ok(groups.iter().map(|group| of.remove(group).unwrap_or_default()).collect())

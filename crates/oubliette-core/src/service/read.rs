@@ -1,5 +1,6 @@
 //! Finding and reading.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::StreamExt;
@@ -14,6 +15,8 @@ use crate::ports::{ContentRow, InteractionRow};
 
 /// Rows read in one go.
 pub(super) const ROWS: usize = 500;
+/// How often something is looked up again that others replace meanwhile.
+const LOOKS: usize = 8;
 /// Any of these allows a look-up by a personal key.
 pub(super) const LOOK_UP: &[Scope] =
     &[Scope::InteractionRead, Scope::MetadataWrite, Scope::InteractionWrite, Scope::InteractionPurge];
@@ -57,18 +60,32 @@ impl Vault {
         let inner = &self.inner;
         inner.allow(actor, &[Scope::InteractionRead, Scope::InteractionWrite, Scope::InteractionDelete])?;
         inner.readable(interaction.group.leaf(0))?;
-        let rows = inner.live_contents(&[interaction.group]).await?;
-        inner.open_contents(actor.tenant, &rows)
+        inner.contents_of(actor.tenant, &[interaction.group]).await
     }
 
-    /// Opens a content for streaming.
+    /// Opens a content for streaming; when it was replaced since it was looked up, what replaced it.
     pub async fn read(
         &self,
         actor: &Actor,
         content: &Content,
         range: Option<ByteRange>,
     ) -> Result<ContentReader, VaultError> {
-        let mut reader = self.prepare(actor, content, range).await?;
+        let (mut content, mut looks) = (content.clone(), 0);
+        loop {
+            match self.open_this(actor, &content, range).await {
+                Err(error) => content = self.newer(actor, content, &mut looks, error).await?,
+                opened => return opened,
+            }
+        }
+    }
+
+    async fn open_this(
+        &self,
+        actor: &Actor,
+        content: &Content,
+        range: Option<ByteRange>,
+    ) -> Result<ContentReader, VaultError> {
+        let mut reader = self.prepare_this(actor, content, range).await?;
         reader.stream.open().await?;
         Ok(reader)
     }
@@ -76,6 +93,21 @@ impl Vault {
     /// As [`Vault::read`], but nothing is read from the store yet: for an answer whose bytes another node may read with a key
     /// lent to it ([`ContentStream::lend`]). Polled here it opens the content first, so a damaged one ends the stream.
     pub async fn prepare(
+        &self,
+        actor: &Actor,
+        content: &Content,
+        range: Option<ByteRange>,
+    ) -> Result<ContentReader, VaultError> {
+        let (mut content, mut looks) = (content.clone(), 0);
+        loop {
+            match self.prepare_this(actor, &content, range).await {
+                Err(error) => content = self.newer(actor, content, &mut looks, error).await?,
+                prepared => return prepared,
+            }
+        }
+    }
+
+    async fn prepare_this(
         &self,
         actor: &Actor,
         content: &Content,
@@ -101,17 +133,47 @@ impl Vault {
         Ok(ContentReader { meta, range, stream })
     }
 
-    /// Reads a small content whole; `TooLarge` above `limit` bytes.
+    /// Reads a small content whole, or what replaced it meanwhile; `TooLarge` above `limit` bytes.
     pub async fn read_all(&self, actor: &Actor, content: &Content, limit: u64) -> Result<Vec<u8>, VaultError> {
+        let (mut content, mut looks) = (content.clone(), 0);
+        loop {
+            match self.read_this(actor, &content, limit).await {
+                Err(error) => content = self.newer(actor, content, &mut looks, error).await?,
+                all => return all,
+            }
+        }
+    }
+
+    async fn read_this(&self, actor: &Actor, content: &Content, limit: u64) -> Result<Vec<u8>, VaultError> {
         if content.meta.length > limit {
             return Err(VaultError::TooLarge);
         }
-        let mut reader = self.read(actor, content, None).await?;
+        let mut reader = self.prepare_this(actor, content, None).await?;
         let mut all = Vec::with_capacity(usize::try_from(reader.meta.length).unwrap_or(0));
         while let Some(piece) = reader.stream.next().await {
             all.extend_from_slice(&piece?);
         }
         Ok(all)
+    }
+
+    /// What replaced a content that could not be read because it is gone; otherwise why it could not. Who asks by name so meets
+    /// the old bytes or the new ones.
+    async fn newer(
+        &self,
+        actor: &Actor,
+        content: Content,
+        looks: &mut usize,
+        error: VaultError,
+    ) -> Result<Content, VaultError> {
+        *looks += 1;
+        if !matches!(error, VaultError::Gone | VaultError::NotFound) || *looks == LOOKS {
+            return Err(error);
+        }
+        let inner = &self.inner;
+        inner.readable(content.interaction.leaf(0))?;
+        let contents = inner.contents_of(actor.tenant, &[content.interaction]).await?;
+        let same_name = |other: &Content| other.meta.key == content.meta.key && other.leaf != content.leaf;
+        contents.into_iter().find(same_name).ok_or(error)
     }
 
     /// Whether a participant is not one of ours (agents, bots and other configured types).
@@ -219,7 +281,8 @@ impl Inner {
             }
             tokio::task::yield_now().await;
         }
-        Ok(found)
+        // Without the lease others may have captured what this map does not know.
+        if self.shared.lease.holds() { Ok(found) } else { Err(VaultError::Unavailable(None)) }
     }
 
     /// Whether a live interaction of the tenant has the session id.
@@ -228,26 +291,63 @@ impl Inner {
     }
 
     /// Content rows of interactions that are neither hidden nor erased.
+    ///
+    /// # Errors
+    /// Of the store, and when it cannot be told of a row whether it is erased: none is left out on a guess.
     pub async fn live_contents(&self, interactions: &[Group]) -> Result<Vec<ContentRow>, VaultError> {
-        let mut rows = Vec::new();
+        let mut live = Vec::new();
         for some in interactions.chunks(ROWS) {
-            rows.extend(self.metadata.contents(some).await.map_err(|error| self.port(error))?);
+            live.extend(self.live_contents_of(some).await?);
         }
-        rows.retain(|row| self.readable(row.leaf).is_ok());
-        Ok(rows)
+        Ok(live)
     }
 
-    /// Opens the descriptions of contents; those erased meanwhile are left out.
-    pub fn open_contents(&self, tenant: TenantId, rows: &[ContentRow]) -> Result<Vec<Content>, VaultError> {
-        let mut contents = Vec::with_capacity(rows.len());
-        for row in rows {
-            match self.open_content_meta(tenant, row) {
-                Ok(meta) => contents.push(Content { interaction: row.interaction, leaf: row.leaf, meta }),
-                Err(VaultError::Gone) => {}
-                Err(error) => return Err(error),
+    /// A row whose content is gone while its interaction lives may have been replaced since it was read, and what replaced it is
+    /// not among the rows then: they are read again, until nothing more is gone than the time before.
+    async fn live_contents_of(&self, interactions: &[Group]) -> Result<Vec<ContentRow>, VaultError> {
+        let mut gone_before = BTreeSet::new();
+        let mut looks = 0;
+        loop {
+            let rows = self.metadata.contents(interactions).await.map_err(|error| self.port(error))?;
+            let (mut live, mut gone) = (Vec::with_capacity(rows.len()), BTreeSet::new());
+            for row in rows {
+                match self.readable(row.leaf) {
+                    Ok(()) => live.push(row),
+                    Err(VaultError::Gone | VaultError::NotFound) => {
+                        if self.readable(row.interaction.leaf(0)).is_ok() {
+                            gone.insert(row.leaf);
+                        }
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            looks += 1;
+            if gone.is_subset(&gone_before) || looks == LOOKS {
+                return Ok(live);
+            }
+            gone_before = gone;
+        }
+    }
+
+    /// Contents of interactions that are neither hidden nor erased, with their descriptions. One that was replaced meanwhile is not
+    /// missing: what replaced it is there.
+    pub async fn contents_of(&self, tenant: TenantId, interactions: &[Group]) -> Result<Vec<Content>, VaultError> {
+        let mut looks = 0;
+        loop {
+            let rows = self.live_contents(interactions).await?;
+            let mut contents = Vec::with_capacity(rows.len());
+            for row in &rows {
+                match self.open_content_meta(tenant, row) {
+                    Ok(meta) => contents.push(Content { interaction: row.interaction, leaf: row.leaf, meta }),
+                    Err(VaultError::Gone) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            looks += 1;
+            if contents.len() == rows.len() || looks == LOOKS {
+                return Ok(contents);
             }
         }
-        Ok(contents)
     }
 
     /// Opens the description of a content.

@@ -428,7 +428,7 @@ impl Inner {
     /// `Gone` when the leaf was erased, `NotFound` when it was never issued.
     pub fn with_key<T>(&self, leaf: Leaf, work: impl FnOnce(&LeafKey) -> T) -> Result<T, VaultError> {
         let _gate = self.shared.key_gate.read().unwrap_or_else(PoisonError::into_inner);
-        let key = self.shared.forest.key(leaf).map_err(key_error)?;
+        let key = self.shared.forest.key(leaf).map_err(|error| self.key_error(error))?;
         let done = work(&key);
         if self.shared.lease.holds() { Ok(done) } else { Err(VaultError::Unavailable(None)) }
     }
@@ -439,6 +439,18 @@ impl Inner {
         if self.shared.lease.holds() { VaultError::Gone } else { VaultError::Unavailable(None) }
     }
 
+    /// Why there is no key. That a leaf was never issued is known under the lease only: whoever has it now may have issued it.
+    pub(super) fn key_error(&self, error: keyforest::KeyError) -> VaultError {
+        match key_error(error) {
+            VaultError::NotFound => self.never_issued(),
+            error => error,
+        }
+    }
+
+    fn never_issued(&self) -> VaultError {
+        if self.shared.lease.holds() { VaultError::NotFound } else { VaultError::Unavailable(None) }
+    }
+
     /// Whether a leaf can be read: not hidden, not punctured, issued.
     pub fn readable(&self, leaf: Leaf) -> Result<(), VaultError> {
         if self.shared.hidden.covering(leaf).is_some() {
@@ -447,7 +459,7 @@ impl Inner {
         match self.shared.forest.status(leaf).map_err(VaultError::internal)? {
             LeafStatus::Live => Ok(()),
             LeafStatus::Punctured => Err(VaultError::Gone),
-            LeafStatus::NeverIssued => Err(VaultError::NotFound),
+            LeafStatus::NeverIssued => Err(self.never_issued()),
         }
     }
 

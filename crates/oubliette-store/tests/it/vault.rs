@@ -238,6 +238,35 @@ async fn erasing_one_content_leaves_the_others_and_replacing_one_erases_the_old_
     assert!(blobs.verdict().is_empty(), "{:?}", blobs.verdict());
 }
 
+/// Whoever reads by name meets the old bytes or the new ones, also between the look at the rows and the use of the key.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_content_that_is_being_replaced_is_there_at_every_moment() {
+    let root = tempfile::tempdir().unwrap();
+    let blobs = JudgeBlobs::new();
+    let setup = Arc::new(setup(root.path(), &blobs).await);
+    let id = capture(&setup, "s", "1").await.id.to_string();
+    let done = Arc::new(AtomicBool::new(false));
+    let readers: Vec<_> = (0..6)
+        .map(|_| {
+            let (setup, id, done) = (Arc::clone(&setup), id.clone(), Arc::clone(&done));
+            tokio::spawn(async move {
+                while !done.load(Ordering::SeqCst) {
+                    text(&setup, &id, ContentKind::Transcript).await.expect("it is never gone");
+                }
+            })
+        })
+        .collect();
+    for round in 0..150 {
+        let new = NewContent::fixed(ContentKind::Transcript, "application/json");
+        setup.vault.put_content(&setup.actor, &id, new, body_of(format!("round {round}").into_bytes())).await.unwrap();
+    }
+    done.store(true, Ordering::SeqCst);
+    for reader in readers {
+        reader.await.unwrap();
+    }
+    assert_eq!(text(&setup, &id, ContentKind::Transcript).await.unwrap(), b"round 149");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_running_download_ends_when_its_content_is_erased() {
     let root = tempfile::tempdir().unwrap();
