@@ -1,8 +1,8 @@
 //! Erasing: single contents, interactions, batches, orders.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::digest;
 use jiff::Timestamp;
@@ -11,17 +11,14 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use super::answer::Answering;
 use super::committer::{Accepted, Erase, Op, Target};
-use super::journal::Record;
 use super::read::ROWS;
 use super::vault::{Inner, Vault};
-use super::{ErasureItem, ErasureItemState, ErasureView, Lookup, Order, Plan, PlanItem, PublicId, VaultError};
+use super::{Content, ErasureItem, ErasureItemState, ErasureView, Lookup, Order, Plan, PlanItem, PublicId, VaultError};
 use crate::crypto::record::{self, Place};
 use crate::model::{Actor, Scope, Selector, TenantId};
 use crate::ports::{InteractionRow, PurgeKind, PurgeRow, PurgeState};
-
-/// Deletes remembered that were not answered.
-const MAX_UNANSWERED: usize = 100_000;
 
 /// What is sealed of an order; dies with it.
 #[derive(Serialize, Deserialize)]
@@ -58,8 +55,9 @@ impl Vault {
         let inner = &self.inner;
         inner.allow_change(actor, &[Scope::InteractionDelete])?;
         let row = inner.find_row(actor, id).await?;
-        if inner.readable(leaf).is_err() {
-            return inner.answer_gone(actor, Some(row.group), Some(leaf)).await;
+        match inner.readable(leaf) {
+            Err(VaultError::Gone) => return inner.answer_gone(actor, Some(row.group), Some(leaf)).await,
+            other => other?,
         }
         inner.content_row(row.group, leaf).await?;
         let guard = inner.unanswered.begin(actor.credential, leaf, inner.settings.retry_grace);
@@ -73,6 +71,25 @@ impl Vault {
         }
         guard.answered();
         Ok(())
+    }
+
+    /// Erases a content that was looked up by its name, or what replaced it since; otherwise as [`Vault::erase_content`].
+    /// `before` is told of each leaf before its erasure is begun.
+    pub async fn erase_named(
+        &self,
+        actor: &Actor,
+        id: &str,
+        content: &Content,
+        before: impl Fn(Leaf),
+    ) -> Result<(), VaultError> {
+        let (mut content, mut looks) = (content.clone(), 0);
+        loop {
+            before(content.leaf);
+            match self.erase_content(actor, id, content.leaf).await {
+                Err(error) => content = self.newer(actor, content, &mut looks, error).await?,
+                Ok(()) => return Ok(()),
+            }
+        }
     }
 
     /// Erases many interactions in one go; unknown and already erased ids are passed over; returns how many were erased,
@@ -293,99 +310,6 @@ impl Inner {
     }
 
     /// Waits for the seals a delete's answer depends on.
-    async fn wait(&self, purges: &[Uuid]) -> Result<(), VaultError> {
-        self.wait_for(purges, self.settings.seal_timeout).await
-    }
-
-    pub(super) async fn wait_for(&self, purges: &[Uuid], limit: Duration) -> Result<(), VaultError> {
-        let all = async {
-            let mut poisoned = self.shared.poisoned.subscribe();
-            for purge in purges {
-                let Some(mut sealed) = self.shared.awaiting(*purge) else {
-                    // Not on its way: sealed already, or never accepted by this process.
-                    let row = self.metadata.purge(*purge).await.map_err(|error| self.port(error))?;
-                    match row {
-                        Some(row) if self.is_sealed(&row) => continue,
-                        Some(_) => return Err(VaultError::StillDue),
-                        None => return Err(VaultError::NotFound),
-                    }
-                };
-                tokio::select! {
-                    sealed = sealed.wait_for(|sealed| *sealed) => {
-                        sealed.map_err(|_| VaultError::StillDue)?;
-                    }
-                    _ = poisoned.wait_for(|poisoned| *poisoned) => return Err(VaultError::StillDue),
-                }
-            }
-            Ok(())
-        };
-        match tokio::time::timeout(limit, all).await {
-            Ok(waited) => waited,
-            Err(_) => Err(self.still_due(purges).await),
-        }
-    }
-
-    /// What is answered of erasures whose seal was waited for too long: *still due* once the journal in the key state has them,
-    /// so that an older copy of the database does not forget what was promised. Else nothing is promised.
-    async fn still_due(&self, purges: &[Uuid]) -> VaultError {
-        for purge in purges {
-            if self.shared.awaiting(*purge).is_none() || self.shared.journaled.has(*purge) {
-                continue;
-            }
-            let row = match self.metadata.purge(*purge).await {
-                Ok(Some(row)) if row.kind == PurgeKind::Order => row,
-                Ok(_) => continue,
-                Err(error) => return self.port(error),
-            };
-            let Some(record) = Record::of(row) else { continue };
-            let forest = Arc::clone(&self.shared.forest);
-            let appended = tokio::task::spawn_blocking(move || forest.journal_append(&record.encode())).await;
-            match appended {
-                Ok(Ok(position)) => self.shared.journaled.note(position, *purge),
-                Ok(Err(error)) => {
-                    if matches!(error, keyforest::SealError::Unknown(_)) {
-                        self.shared.poison();
-                    }
-                    tracing::error!(error = &error as &dyn std::error::Error, "the purge journal could not be written");
-                    return VaultError::Unavailable(None);
-                }
-                Err(error) => return VaultError::internal(error),
-            }
-            if self.shared.awaiting(*purge).is_none() {
-                // Sealed meanwhile, and looked for before it was noted.
-                self.shared.journaled.forget_of(*purge);
-            }
-        }
-        VaultError::StillDue
-    }
-
-    /// The test of *sealed* is the puncture itself: the row may lag behind.
-    fn is_sealed(&self, row: &PurgeRow) -> bool {
-        let first = row.set.interactions.iter().next().map(|group| Group(group.0).leaf(0));
-        let first = first.or_else(|| row.set.leaves.iter().next());
-        row.state == PurgeState::Sealed
-            || (self.shared.awaiting(row.id).is_none()
-                && first.is_some_and(|leaf| {
-                    matches!(self.shared.forest.status(leaf), Ok(keyforest::LeafStatus::Punctured))
-                }))
-    }
-
-    /// A delete of what is erased or hidden already. Waits for the erasure under way; then success for a retry of a delete
-    /// by the same credential that was never answered, else *gone*.
-    async fn answer_gone(&self, actor: &Actor, group: Option<Group>, leaf: Option<Leaf>) -> Result<(), VaultError> {
-        let Some(leaf) = leaf.or_else(|| group.map(|group| group.leaf(0))) else { return Err(VaultError::Gone) };
-        let unanswered = self.unanswered.was(actor.credential, leaf);
-        // While the seal is still to come, the grace begins anew with every attempt.
-        let again = unanswered.then(|| self.unanswered.begin(actor.credential, leaf, self.settings.retry_grace));
-        if let Some(purge) = self.shared.hidden.covering(leaf) {
-            self.wait(&[purge]).await?;
-        }
-        again.map_or(Err(VaultError::Gone), |again| {
-            again.answered();
-            Ok(())
-        })
-    }
-
     async fn count(&self, groups: &[Group]) -> Result<u64, VaultError> {
         let set: LeafSet = groups.iter().map(|group| Leaf(group.0)).collect();
         self.metadata.count_contents(&set).await.map_err(|error| self.port(error))
@@ -419,12 +343,21 @@ impl Inner {
             let found = self.find_by_key(tenant, &Lookup::External(id.clone())).await?;
             rows.extend(found.into_iter().next_back().map(|(row, _)| row));
         }
-        rows.retain(|row| row.tenant == tenant && self.readable(row.group.leaf(0)).is_ok());
-        rows.sort_by_key(|row| row.group);
-        rows.dedup_by_key(|row| row.group);
+        let mut live = Vec::with_capacity(rows.len());
+        for row in rows.into_iter().filter(|row| row.tenant == tenant) {
+            match self.readable(row.group.leaf(0)) {
+                Ok(()) => live.push(row),
+                // By another erasure since it was looked for above: that one's seal is waited for too.
+                Err(VaultError::Gone) => hidden.extend(self.shared.hidden.covering(row.group.leaf(0))),
+                Err(VaultError::NotFound) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        live.sort_by_key(|row| row.group);
+        live.dedup_by_key(|row| row.group);
         hidden.sort_unstable();
         hidden.dedup();
-        Ok((rows, hidden))
+        Ok((live, hidden))
     }
 
     /// Everything a selector names that is live, once each by group, and the requested ids and sessions that name nothing.
@@ -558,74 +491,4 @@ impl Inner {
             reason,
         }
     }
-}
-
-/// By credential and leaf: until when a retry is answered as success; no end while the delete is under way.
-type UnansweredUntil = HashMap<(Uuid, u64), Option<Instant>>;
-
-/// Deletes whose *done* was never told: the seal came too late, or the client went away. A retry by the same credential
-/// within the grace after that is answered as success, so that a lost answer does not read as *never existed*.
-#[derive(Default)]
-pub struct Unanswered {
-    entries: Arc<Mutex<UnansweredUntil>>,
-}
-
-/// A delete being answered.
-pub struct Answering {
-    entries: Arc<Mutex<UnansweredUntil>>,
-    key: (Uuid, u64),
-    grace: Duration,
-    answered: bool,
-}
-
-impl Unanswered {
-    fn begin(&self, credential: Uuid, leaf: Leaf, grace: Duration) -> Answering {
-        Answering { entries: Arc::clone(&self.entries), key: (credential, leaf.0), grace, answered: false }
-    }
-
-    /// Whether a delete by this credential was never answered.
-    fn was(&self, credential: Uuid, leaf: Leaf) -> bool {
-        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.get(&(credential, leaf.0)).is_some_and(|until| until.is_none_or(|until| until > now()))
-    }
-
-    /// A purge that was not sealed before the last stop: its orderer was not answered.
-    pub fn remember_recovered(&self, purge: &PurgeRow, grace: Duration) {
-        let Some(credential) = purge.credential else { return };
-        if purge.kind != PurgeKind::Order || purge.set.interactions.len() + purge.set.leaves.len() > 10_000 {
-            return;
-        }
-        let groups = purge.set.interactions.iter().map(|group| Group(group.0).leaf(0));
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        for leaf in groups.chain(purge.set.leaves.iter()) {
-            entries.insert((credential, leaf.0), Some(now() + grace));
-        }
-    }
-}
-
-impl Answering {
-    fn answered(mut self) {
-        self.answered = true;
-    }
-}
-
-impl Drop for Answering {
-    fn drop(&mut self) {
-        if self.answered {
-            return;
-        }
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        if entries.len() >= MAX_UNANSWERED {
-            let now = now();
-            entries.retain(|_, until| until.is_none_or(|until| until > now));
-        }
-        if entries.len() < MAX_UNANSWERED {
-            entries.insert(self.key, Some(now() + self.grace));
-        }
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "measures a duration, not a date")]
-fn now() -> Instant {
-    Instant::now()
 }

@@ -3,6 +3,7 @@
 //! Requests end in one of three places: reads go straight to the stores; whatever touches the directory goes through the
 //! [`committer`]; whatever destroys keys goes through the [`sealer`].
 
+mod answer;
 mod attached;
 mod blocks;
 mod certificates;

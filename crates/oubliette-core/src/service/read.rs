@@ -156,9 +156,9 @@ impl Vault {
         Ok(all)
     }
 
-    /// What replaced a content that could not be read because it is gone; otherwise why it could not. Who asks by name so meets
-    /// the old bytes or the new ones.
-    async fn newer(
+    /// What replaced a content that is gone; otherwise `error`, why nothing could be done with it. Who asks by name so meets the old
+    /// bytes or the new ones.
+    pub(super) async fn newer(
         &self,
         actor: &Actor,
         content: Content,

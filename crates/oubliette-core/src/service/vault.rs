@@ -12,12 +12,12 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use super::answer::Unanswered;
 use super::attached::{self, Attachment, Older};
 use super::certificates::{SEARCHES, Trees, bulk_turns};
 use super::certify::Certifier;
 use super::committer::{self, Op};
 use super::credentials::CredentialCache;
-use super::erase::Unanswered;
 use super::ingest::LeafCursor;
 use super::log::{self, Announced, Beginning, TransparencyLog};
 use super::sealer::{Sealer, Shared};

@@ -19,4 +19,5 @@ mod schema;
 #[path = "../../../keyforest/tests/it/sim.rs"]
 mod sim;
 mod sqlite;
+mod unreadable;
 mod vault;

@@ -18,14 +18,15 @@ use oubliette_store::roots::FileRegister;
 
 use crate::roots::moody::Moody;
 
-struct Setup {
-    vault: Vault,
+/// A vault with a tenant and a credential for everything.
+pub struct Setup {
+    pub vault: Vault,
     metadata: Arc<SqliteMetadata>,
-    actor: Actor,
+    pub actor: Actor,
     token: String,
 }
 
-fn stores(root: &Path) -> Stores {
+pub fn stores(root: &Path) -> Stores {
     let data = root.join("data");
     std::fs::create_dir_all(&data).unwrap();
     Stores {
@@ -52,15 +53,25 @@ async fn open_over(
     blobs: &JudgeBlobs,
     lease: Arc<dyn Lease>,
 ) -> (Vault, Arc<SqliteMetadata>) {
+    open_as(ForestConfig::default(), stores, root, blobs, lease).await
+}
+
+pub async fn open_as(
+    config: ForestConfig,
+    stores: Stores,
+    root: &Path,
+    blobs: &JudgeBlobs,
+    lease: Arc<dyn Lease>,
+) -> (Vault, Arc<SqliteMetadata>) {
     let path = root.join("data/vault.db");
     let fresh = !path.exists();
     let log = Arc::clone(&stores.packs);
     let metadata = Arc::new(SqliteMetadata::open(&path, SqliteOptions::default()).unwrap());
     let forest = if fresh {
         let (attachment, pins) = genesis(metadata.instance().await.unwrap().instance).unwrap();
-        Forest::create(stores, ForestConfig::default(), &attachment, pins).unwrap()
+        Forest::create(stores, config, &attachment, pins).unwrap()
     } else {
-        Forest::open(stores, ForestConfig::default()).unwrap().0
+        Forest::open(stores, config).unwrap().0
     };
     let parts = VaultParts {
         metadata: Arc::clone(&metadata) as Arc<dyn Metadata>,
@@ -82,7 +93,7 @@ async fn setup(root: &Path, blobs: &JudgeBlobs) -> Setup {
     of(open(root, blobs).await).await
 }
 
-async fn of((vault, metadata): (Vault, Arc<SqliteMetadata>)) -> Setup {
+pub async fn of((vault, metadata): (Vault, Arc<SqliteMetadata>)) -> Setup {
     let tenant = vault.create_tenant("first").await.unwrap();
     let new = NewCredential {
         tenant,
@@ -109,7 +120,7 @@ fn call(session: &str, phone: &str, at: Timestamp) -> NewInteraction {
     NewInteraction { kind: InteractionKind::Call, state: State::Processed, meta, unique_session: true }
 }
 
-async fn capture(setup: &Setup, session: &str, phone: &str) -> Interaction {
+pub async fn capture(setup: &Setup, session: &str, phone: &str) -> Interaction {
     let mut draft = setup.vault.draft(&setup.actor).await.unwrap();
     let audio = NewContent::fixed(ContentKind::CallRecording, "audio/wav");
     draft.add(audio, body_of(format!("audio of {session}").into_bytes())).await.unwrap();

@@ -31,6 +31,7 @@ mod p1;
 mod program;
 mod quiet;
 mod remnants;
+mod replacing;
 mod restore;
 mod scaled;
 mod server;

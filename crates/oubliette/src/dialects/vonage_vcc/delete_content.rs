@@ -24,17 +24,17 @@ pub async fn delete_content(
     let interaction = vault.interaction_to_erase(actor, &id).await?;
     let contents = vault.contents(actor, &interaction).await?;
     let (recent, now) = (&front.shared.recent, Instant::now());
-    let leaf = match resolve(&contents, &key, Purpose::Delete) {
+    match resolve(&contents, &key, Purpose::Delete) {
         Some(content) => {
-            recent.remember(actor.credential, &id, &key, content.leaf, now);
-            content.leaf
+            let before = |leaf| recent.remember(actor.credential, &id, &key, leaf, now);
+            vault.erase_named(actor, &id, content, before).await?;
         }
         // Not listed: never there, or a repeat of a delete whose answer was lost.
         None => {
             let grace = vault.settings().retry_grace + vault.settings().seal_timeout;
-            recent.recall(actor.credential, &id, &key, grace, now).ok_or_else(Failure::no_content)?
+            let leaf = recent.recall(actor.credential, &id, &key, grace, now).ok_or_else(Failure::no_content)?;
+            vault.erase_content(actor, &id, leaf).await?;
         }
-    };
-    vault.erase_content(actor, &id, leaf).await?;
+    }
     Ok(StatusCode::NO_CONTENT)
 }

@@ -34,7 +34,7 @@ pub async fn erase_content(
     caller.require(Scope::InteractionDelete)?;
     let work = async {
         let (interaction, content) = super::find(&app, &caller, &caller.finding(), &id, &key).await?;
-        app.vault.erase_content(&caller.0, &interaction.id.to_string(), content.leaf).await?;
+        app.vault.erase_named(&caller.0, &interaction.id.to_string(), &content, |_| ()).await?;
         Ok(StatusCode::NO_CONTENT.into_response())
     };
     gone::explained(&app, &caller, &id, work).await
