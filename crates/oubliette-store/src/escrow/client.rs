@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::depot::{Keep, Session, Stamp};
+use super::depot::{Keep, Opened, Stamp};
 use super::envelope::Label;
 use super::link::{AgentLink, LinkError};
 use super::wire::{
@@ -119,7 +119,7 @@ impl HttpsAgent {
 }
 
 impl AgentLink for HttpsAgent {
-    fn session(&self, instance: [u8; 16], fence: u64) -> Result<(Session, Vec<Label>), LinkError> {
+    fn session(&self, instance: [u8; 16], fence: u64) -> Result<Opened, LinkError> {
         let ask = SessionAsk { instance: Uuid::from_bytes(instance), fence };
         let told: SessionTold = self.call(Method::POST, "v1/session", Some(&ask))?;
         told.read().ok_or_else(malformed)

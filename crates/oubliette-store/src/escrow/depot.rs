@@ -1,8 +1,14 @@
 //! What an agent does: two places in an erasable register, a root put beside the one in force, all others destroyed on demand.
 //!
 //! ```text
-//! block   0 "OUBAGT01" | 8 floor u64 | 16 fence u64 | 24 envelope 1754 | 1778 SHA-256 of all before | zero
+//! block   0 "OUBAGT02" | 8 floor u64 | 16 fence u64 | 24 register 16 | 40 1: an envelope, 0: none | 41 envelope 1754, or noise
+//!         1795 SHA-256 of all before | noise
+//! before  0 "OUBAGT01" | 8 floor u64 | 16 fence u64 | 24 envelope 1754 | 1778 SHA-256 of all before | zero
 //! ```
+//!
+//! The register's number lies in every block, also in one whose envelope was destroyed: it is drawn when the register is first
+//! opened, goes where the bytes go, and is gone where they are gone. It is told once no block is left that lacks it; from then
+//! on a place is only written while the other one holds it, so that no write that is cut short loses it.
 //!
 //! Fenced three times. Only one vault's envelopes are taken. Only the process that opened the last session is heard, and of
 //! its requests none that was sent before one that was heard: a request may arrive after its sender has given it up. And a
@@ -19,11 +25,17 @@ use zeroize::Zeroizing;
 
 use super::envelope::{ENVELOPE, Label};
 use super::slots::place;
-use super::{Envelope, Root};
+use super::{Envelope, RegisterId, Root};
 
-const MAGIC: &[u8; 8] = b"OUBAGT01";
-const ENVELOPE_AT: usize = 24;
+const MAGIC: &[u8; 8] = b"OUBAGT02";
+const REGISTER_AT: usize = 24;
+const KIND_AT: usize = REGISTER_AT + 16;
+const ENVELOPE_AT: usize = KIND_AT + 1;
 const SUM_AT: usize = ENVELOPE_AT + ENVELOPE;
+/// Of registers that had no number yet.
+const MAGIC_1: &[u8; 8] = b"OUBAGT01";
+const ENVELOPE_1_AT: usize = 24;
+const SUM_1_AT: usize = ENVELOPE_1_AT + ENVELOPE;
 
 /// Names a process's turn with an agent.
 pub type Session = [u8; 16];
@@ -80,6 +92,17 @@ pub enum Refused {
     End(#[source] io::Error),
 }
 
+/// A session that an agent has opened.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// Names it.
+    pub session: Session,
+    /// The agent's register; `None` while one of its blocks lacks its number, as after an older version of this program.
+    pub register: Option<RegisterId>,
+    /// What it holds.
+    pub holds: Vec<Label>,
+}
+
 /// An agent's two places.
 pub struct Depot {
     device: Arc<dyn SlotDevice>,
@@ -89,6 +112,7 @@ pub struct Depot {
 struct Inner {
     /// Whose agent this is; `None` until the first envelope where the configuration does not say.
     instance: Option<[u8; 16]>,
+    register: RegisterId,
     held: [Place; 2],
     session: Option<Session>,
     heard: u64,
@@ -99,42 +123,76 @@ struct Inner {
 }
 
 enum Place {
+    /// In a block with the register's number.
     Envelope(Envelope),
-    /// Overwritten since the agent started.
+    /// In a block of a version that had none.
+    Nameless(Envelope),
+    /// Overwritten; the block has the register's number.
     Destroyed,
     /// Nothing that can be read, which may still be the remains of something.
     Unknown,
 }
 
 impl Place {
-    fn label(&self) -> Option<&Label> {
+    fn envelope(&self) -> Option<&Envelope> {
         match self {
-            Self::Envelope(envelope) => Some(envelope.label()),
+            Self::Envelope(envelope) | Self::Nameless(envelope) => Some(envelope),
             _ => None,
         }
+    }
+
+    fn label(&self) -> Option<&Label> {
+        self.envelope().map(Envelope::label)
+    }
+
+    fn has_number(&self) -> bool {
+        matches!(self, Self::Envelope(_) | Self::Destroyed)
     }
 }
 
 impl Depot {
     /// Reads what the register holds. `instance` is the vault that it is for; without it the first vault that puts anything.
+    /// A register that has no number gets one, in a place that holds nothing: before that is durable it is told to nobody.
     ///
     /// # Errors
-    /// When the register cannot be read; [`io::ErrorKind::InvalidData`] when it holds another vault's envelope.
+    /// When the register cannot be read, or not be written; [`io::ErrorKind::InvalidData`] when it holds another vault's
+    /// envelope, or blocks of two registers.
     pub fn open(device: Arc<dyn SlotDevice>, instance: Option<[u8; 16]>) -> io::Result<Self> {
-        let mut inner =
-            Inner { instance, held: [Place::Unknown, Place::Unknown], session: None, heard: 0, fence: 0, floor: 0 };
-        for slot in 0..2 {
+        let invalid = |text: &'static str| io::Error::new(io::ErrorKind::InvalidData, text);
+        let (mut instance, mut register, mut fence, mut floor) = (instance, None, 0, 0);
+        let mut held = [Place::Unknown, Place::Unknown];
+        for (slot, held) in held.iter_mut().enumerate() {
             let block = Zeroizing::new(*device.read_slot(slot)?);
-            let Some((floor, fence, envelope)) = read_block(&block) else { continue };
-            let theirs = envelope.label().instance;
-            if *inner.instance.get_or_insert(theirs) != theirs {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "the register holds another vault's envelope"));
+            let Some(read) = read_block(&block) else { continue };
+            if let Some(theirs) = read.place.label().map(|label| label.instance)
+                && *instance.get_or_insert(theirs) != theirs
+            {
+                return Err(invalid("the register holds another vault's envelope"));
             }
-            inner.floor = inner.floor.max(floor);
-            inner.fence = inner.fence.max(fence);
-            inner.held[slot] = Place::Envelope(envelope);
+            if let Some(theirs) = read.register
+                && *register.get_or_insert(theirs) != theirs
+            {
+                return Err(invalid("the register's blocks are of two registers"));
+            }
+            floor = floor.max(read.floor);
+            fence = fence.max(read.fence);
+            *held = read.place;
+        }
+        let register = register.map_or_else(RegisterId::draw, Ok)?;
+        let mut inner = Inner { instance, register, held, session: None, heard: 0, fence, floor };
+        for slot in inner.order() {
+            // Noise that was read is written again, for nobody knows what a failed flush left below it.
+            let (place, other) = (&inner.held[slot], &inner.held[1 - slot]);
+            if matches!(place, Place::Unknown) || (matches!(place, Place::Destroyed) && other.has_number()) {
+                inner.destroy(&*device, slot)?;
+            }
         }
         Ok(Self { device, inner: Mutex::new(inner) })
+    }
+
+    /// Its register, once no block lacks its number.
+    pub fn register(&self) -> Option<RegisterId> {
+        self.lock().told()
     }
 
     /// Whose agent it is, once that is known.
@@ -149,17 +207,12 @@ impl Depot {
 
     /// The envelopes, for a recovery that the agent's operator has allowed.
     pub fn envelopes(&self) -> Vec<Envelope> {
-        let inner = self.lock();
-        let envelope = |place: &Place| match place {
-            Place::Envelope(envelope) => Some(envelope.clone()),
-            _ => None,
-        };
-        inner.held.iter().filter_map(envelope).collect()
+        self.lock().held.iter().filter_map(Place::envelope).cloned().collect()
     }
 
     /// Opens a session and ends the one before. `fence` is the number of the process's claim to the vault, 0 where there is
     /// none: a process with a lower one is not heard again.
-    pub fn session(&self, instance: [u8; 16], fence: u64) -> Result<(Session, Vec<Label>), Refused> {
+    pub fn session(&self, instance: [u8; 16], fence: u64) -> Result<Opened, Refused> {
         let mut inner = self.lock();
         if inner.instance.is_some_and(|ours| ours != instance) {
             return Err(Refused::OtherInstance);
@@ -172,7 +225,7 @@ impl Depot {
         inner.fence = fence;
         inner.session = Some(session);
         inner.heard = 0;
-        Ok((session, inner.labels()))
+        Ok(Opened { session, register: inner.told(), holds: inner.labels() })
     }
 
     /// Puts an envelope beside the root that is in force. Durable on `Ok`; gives what is held then.
@@ -192,10 +245,14 @@ impl Depot {
             // Of two envelopes of the root in force, sealed to an old and a new recovery key, either will do.
             let beside = held.iter().flatten().find(|held| Some(held.root) == in_force).copied();
             let older = |zero: &Label, one: &Label| zero.root < one.root;
-            let slot = place(held, &label, beside, older);
+            let slot = match inner.held {
+                // The other one has the register's number.
+                [_, Place::Unknown] => 1,
+                _ => place(held, &label, beside, older),
+            };
             // From here on the place counts as neither: a write that is cut short leaves anything.
             inner.held[slot] = Place::Unknown;
-            let block = write_block(floor, inner.fence, &envelope);
+            let block = write_block(floor, inner.fence, inner.register, Some(&envelope)).map_err(Refused::Again)?;
             self.device.write_slot(slot, &block).map_err(refused)?;
             inner.held[slot] = Place::Envelope(envelope);
             inner.instance = Some(label.instance);
@@ -208,23 +265,29 @@ impl Depot {
     pub fn keep(&self, stamp: Stamp, keep: &Keep) -> Result<Vec<Label>, Refused> {
         let mut inner = self.lock();
         inner.hear(stamp)?;
-        for slot in 0..2 {
+        let told = inner.told();
+        for slot in inner.order() {
             let stays = match (&inner.held[slot], keep) {
                 (Place::Destroyed, _) => true,
                 (Place::Unknown, _) => false,
-                (Place::Envelope(envelope), Keep::Only(label)) => envelope.label() == label,
-                (Place::Envelope(envelope), Keep::NothingUpTo(epoch)) => envelope.label().root.epoch > *epoch,
+                (Place::Envelope(held) | Place::Nameless(held), Keep::Only(label)) => held.label() == label,
+                (Place::Envelope(held) | Place::Nameless(held), Keep::NothingUpTo(epoch)) => {
+                    held.label().root.epoch > *epoch
+                }
             };
             if !stays {
-                inner.held[slot] = Place::Unknown;
-                self.device.destroy_slot(slot).map_err(refused)?;
-                inner.held[slot] = Place::Destroyed;
+                inner.destroy(&*self.device, slot).map_err(refused)?;
             }
         }
         if let Keep::Only(label) = keep {
             inner.floor = inner.floor.max(label.root.epoch);
         }
-        Ok(inner.labels())
+        let labels = inner.labels();
+        if told != inner.told() {
+            // The vault is to hear of it: a session tells.
+            inner.session = None;
+        }
+        Ok(labels)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -233,6 +296,27 @@ impl Depot {
 }
 
 impl Inner {
+    /// Overwrites a place with noise and the register's number.
+    fn destroy(&mut self, device: &dyn SlotDevice, slot: usize) -> Result<(), SlotError> {
+        self.held[slot] = Place::Unknown;
+        // Who gets the agent next, perhaps for another vault, begins anew.
+        let block = write_block(0, 0, self.register, None).map_err(SlotError::Again)?;
+        device.write_slot(slot, &block)?;
+        self.held[slot] = Place::Destroyed;
+        Ok(())
+    }
+
+    /// The places as they are to be written: what was cut short goes first, for then the other one has the register's number.
+    fn order(&self) -> [usize; 2] {
+        if matches!(self.held[1], Place::Unknown) { [1, 0] } else { [0, 1] }
+    }
+
+    /// The register's number, once it is durable and no write can lose it.
+    fn told(&self) -> Option<RegisterId> {
+        let nameless = self.held.iter().any(|place| matches!(place, Place::Nameless(_)));
+        (!nameless && self.held.iter().any(Place::has_number)).then_some(self.register)
+    }
+
     fn labels(&self) -> Vec<Label> {
         self.held.iter().filter_map(|place| place.label().cloned()).collect()
     }
@@ -256,20 +340,204 @@ fn refused(error: SlotError) -> Refused {
     }
 }
 
-fn write_block(floor: u64, fence: u64, envelope: &Envelope) -> Zeroizing<[u8; SLOT_BYTES]> {
+/// A block with an envelope, or noise where one was.
+fn write_block(
+    floor: u64,
+    fence: u64,
+    register: RegisterId,
+    envelope: Option<&Envelope>,
+) -> io::Result<Zeroizing<[u8; SLOT_BYTES]>> {
+    // Not zeros: a device may take a block of zeros for one that need not be written.
     let mut block = Zeroizing::new([0; SLOT_BYTES]);
+    rand::fill(&mut block[..]).map_err(|_| io::Error::other("no random numbers"))?;
     block[..8].copy_from_slice(MAGIC);
     block[8..16].copy_from_slice(&floor.to_be_bytes());
     block[16..24].copy_from_slice(&fence.to_be_bytes());
-    block[ENVELOPE_AT..SUM_AT].copy_from_slice(envelope.bytes());
+    block[REGISTER_AT..KIND_AT].copy_from_slice(&register.0);
+    block[KIND_AT] = u8::from(envelope.is_some());
+    if let Some(envelope) = envelope {
+        block[ENVELOPE_AT..SUM_AT].copy_from_slice(envelope.bytes());
+    }
     let sum = digest(&SHA256, &block[..SUM_AT]);
     block[SUM_AT..SUM_AT + 32].copy_from_slice(sum.as_ref());
-    block
+    Ok(block)
 }
 
-fn read_block(block: &[u8; SLOT_BYTES]) -> Option<(u64, u64, Envelope)> {
-    let whole = &block[..8] == MAGIC && digest(&SHA256, &block[..SUM_AT]).as_ref() == &block[SUM_AT..SUM_AT + 32];
+/// What a block says.
+struct Read {
+    floor: u64,
+    fence: u64,
+    register: Option<RegisterId>,
+    place: Place,
+}
+
+fn read_block(block: &[u8; SLOT_BYTES]) -> Option<Read> {
     let number = |from: usize| Some(u64::from_be_bytes(block[from..from + 8].try_into().ok()?));
-    whole.then_some(())?;
-    Some((number(8)?, number(16)?, Envelope::read(&block[ENVELOPE_AT..SUM_AT]).ok()?))
+    let whole = |sum: usize| digest(&SHA256, &block[..sum]).as_ref() == &block[sum..sum + 32];
+    let envelope = |from: usize| Envelope::read(&block[from..from + ENVELOPE]).ok();
+    let (register, place) = if &block[..8] == MAGIC && whole(SUM_AT) {
+        let register = RegisterId(block[REGISTER_AT..KIND_AT].try_into().ok()?);
+        let place = match block[KIND_AT] {
+            0 => Place::Destroyed,
+            1 => Place::Envelope(envelope(ENVELOPE_AT)?),
+            _ => return None,
+        };
+        (Some(register), place)
+    } else if &block[..8] == MAGIC_1 && whole(SUM_1_AT) {
+        (None, Place::Nameless(envelope(ENVELOPE_1_AT)?))
+    } else {
+        return None;
+    };
+    Some(Read { floor: number(8)?, fence: number(16)?, register, place })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Blocks = Arc<Mutex<[[u8; SLOT_BYTES]; 2]>>;
+
+    /// Slots that a test can look into, and whose next write can be cut short.
+    #[derive(Clone, Default)]
+    struct Torn {
+        blocks: Option<Blocks>,
+        tear: Arc<Mutex<bool>>,
+    }
+
+    impl Torn {
+        fn with(blocks: [[u8; SLOT_BYTES]; 2]) -> Self {
+            Self { blocks: Some(Arc::new(Mutex::new(blocks))), tear: Arc::default() }
+        }
+
+        fn blocks(&self) -> MutexGuard<'_, [[u8; SLOT_BYTES]; 2]> {
+            self.blocks.as_ref().unwrap().lock().unwrap()
+        }
+
+        fn open(&self) -> Depot {
+            Depot::open(Arc::new(self.clone()), None).unwrap()
+        }
+    }
+
+    impl SlotDevice for Torn {
+        fn class(&self) -> std::borrow::Cow<'static, str> {
+            "test".into()
+        }
+
+        fn read_slot(&self, slot: usize) -> io::Result<Box<[u8; SLOT_BYTES]>> {
+            Ok(Box::new(self.blocks()[slot]))
+        }
+
+        fn write_slot(&self, slot: usize, block: &[u8; SLOT_BYTES]) -> Result<(), SlotError> {
+            let torn = std::mem::take(&mut *self.tear.lock().unwrap());
+            let len = if torn { 512 } else { SLOT_BYTES };
+            self.blocks()[slot][..len].copy_from_slice(&block[..len]);
+            if torn { Err(SlotError::End(io::Error::other("torn"))) } else { Ok(()) }
+        }
+    }
+
+    /// A block of version 1 with an envelope of epoch 8, one of version 2 with the same, and one whose envelope was destroyed.
+    fn kept() -> [[u8; SLOT_BYTES]; 3] {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join("agent-blocks.hex");
+        let text = std::fs::read_to_string(path).unwrap();
+        let mut blocks = [[0xa5; SLOT_BYTES]; 3];
+        for (block, line) in blocks.iter_mut().zip(text.lines()) {
+            let bytes = hex::decode(line).unwrap();
+            block[..bytes.len()].copy_from_slice(&bytes);
+        }
+        blocks
+    }
+
+    const NUMBER: RegisterId = RegisterId([0x11; 16]);
+
+    /// Once released, a register stays readable.
+    #[test]
+    fn blocks_of_every_version_are_read_for_ever() {
+        let [one, two, destroyed] = kept();
+        for block in [one, two] {
+            let read = read_block(&block).unwrap();
+            assert_eq!((read.floor, read.fence, read.place.label().unwrap().root.epoch), (7, 5, 8));
+        }
+        assert!(matches!(read_block(&one).unwrap(), Read { register: None, place: Place::Nameless(_), .. }));
+        assert!(matches!(read_block(&two).unwrap(), Read { register: Some(NUMBER), place: Place::Envelope(_), .. }));
+        assert!(matches!(
+            read_block(&destroyed).unwrap(),
+            Read { register: Some(NUMBER), place: Place::Destroyed, .. }
+        ));
+        for (block, end) in [(one, SUM_1_AT + 32), (two, SUM_AT + 32), (destroyed, SUM_AT + 32)] {
+            for at in 0..end {
+                let mut changed = block;
+                changed[at] ^= 1;
+                assert!(read_block(&changed).is_none(), "byte {at}");
+            }
+        }
+        let envelope = read_block(&two).unwrap().place.envelope().cloned();
+        let written = write_block(7, 5, NUMBER, envelope.as_ref()).unwrap();
+        assert!(written[..SUM_AT + 32] == two[..SUM_AT + 32]);
+    }
+
+    #[test]
+    fn a_new_register_has_a_number_at_once_and_keeps_it() {
+        let slots = Torn::with([[0; SLOT_BYTES]; 2]);
+        let number = slots.open().register().unwrap();
+        assert_eq!(slots.open().register(), Some(number));
+        assert_ne!(Torn::with([[0; SLOT_BYTES]; 2]).open().register(), Some(number));
+    }
+
+    #[test]
+    fn no_write_that_is_cut_short_loses_the_number() {
+        let envelope = read_block(&kept()[1]).unwrap().place.envelope().cloned().unwrap();
+        let instance = envelope.label().instance;
+        let slots = Torn::with([[0; SLOT_BYTES]; 2]);
+        let number = slots.open().register();
+        for step in 0..40 {
+            let depot = slots.open();
+            assert_eq!(depot.register(), number, "{step}");
+            let session = depot.session(instance, 0).unwrap().session;
+            *slots.tear.lock().unwrap() = step % 3 != 0;
+            // Put, and destroyed again; every other time torn.
+            let done = if depot.holds().is_empty() {
+                depot.put(Stamp { session, number: 1 }, envelope.clone(), None)
+            } else {
+                depot.keep(Stamp { session, number: 1 }, &Keep::NothingUpTo(u64::MAX))
+            };
+            assert_eq!(done.is_ok(), step % 3 == 0, "{step}");
+            *slots.tear.lock().unwrap() = step % 2 == 0;
+            // An opening may be cut short too.
+            let _ = Depot::open(Arc::new(slots.clone()), None);
+            *slots.tear.lock().unwrap() = false;
+        }
+    }
+
+    #[test]
+    fn a_register_of_an_older_version_tells_its_number_when_no_block_lacks_it() {
+        let [one, two, _] = kept();
+        let slots = Torn::with([one, [0; SLOT_BYTES]]);
+        let depot = slots.open();
+        let instance = depot.instance().unwrap();
+        let Opened { session, register, holds } = depot.session(instance, 5).unwrap();
+        assert_eq!((register, holds.len()), (None, 1));
+        let newer = read_block(&two).unwrap().place.envelope().cloned().unwrap();
+        let label = newer.label().clone();
+        // Another envelope takes its place: the session ends, for the next one has news.
+        let mut other = newer.bytes().to_vec();
+        other[31] += 1;
+        let other = Envelope::read(&other).unwrap();
+        depot.put(Stamp { session, number: 1 }, other.clone(), Some(label.root)).unwrap();
+        assert_eq!(depot.register(), None);
+        depot.keep(Stamp { session, number: 2 }, &Keep::Only(other.label().clone())).unwrap();
+        let refused = depot.keep(Stamp { session, number: 3 }, &Keep::Only(other.label().clone()));
+        assert!(matches!(refused, Err(Refused::SessionEnded)));
+        let told = depot.session(instance, 5).unwrap().register;
+        assert!(told.is_some() && slots.open().register() == told);
+    }
+
+    #[test]
+    fn blocks_of_two_registers_are_no_register() {
+        let mut other = kept()[2];
+        other[REGISTER_AT] ^= 1;
+        let sum = digest(&SHA256, &other[..SUM_AT]);
+        other[SUM_AT..SUM_AT + 32].copy_from_slice(sum.as_ref());
+        let slots = Torn::with([kept()[1], other]);
+        assert!(Depot::open(Arc::new(slots), None).is_err());
+    }
 }

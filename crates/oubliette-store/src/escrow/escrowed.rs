@@ -25,7 +25,7 @@ use super::depot::Keep;
 use super::envelope::{self, Envelope, Label, is_name};
 use super::link::{Agent, AgentLink, AgentState, Dealings, Goal, Raise};
 use super::recovery_key::KeyId;
-use super::{PublicKey, Quorum, Root};
+use super::{Note, Noted, PublicKey, Quorum, Root};
 
 /// How often agents are looked after that are not as they should be.
 const TEND: Duration = Duration::from_secs(1);
@@ -64,9 +64,10 @@ pub struct EscrowOptions {
     pub agents: Vec<(String, Box<dyn AgentLink>)>,
     /// How the root lay with them before.
     pub before: Before,
-    /// The last epoch that an agent of this name confirmed to hold alone, as far as an earlier process noted it: one that shows
-    /// an older root was set back to a copy.
-    pub confirmed: Vec<(String, u64)>,
+    /// What earlier processes noted of agents of these names. Of others nothing was.
+    pub noted: Vec<(String, Noted)>,
+    /// Notes in which register an agent's envelopes lie.
+    pub note: Note,
     /// How long a call waits for enough of them before it says [`SlotError::Again`].
     pub patience: Duration,
     /// Told of named moments.
@@ -135,7 +136,8 @@ struct Turn {
 impl Escrowed {
     /// Puts agents beside a register. Asks nothing of anybody yet.
     pub fn new(register: Arc<dyn SlotDevice>, options: EscrowOptions) -> Result<Self, EscrowError> {
-        let EscrowOptions { instance, fence, raise, key, quorum, agents, before, confirmed, patience, probe } = options;
+        let EscrowOptions { instance, fence, raise, key, quorum, agents, before, noted, note, patience, probe } =
+            options;
         let distinct = agents.iter().enumerate().all(|(at, (name, _))| {
             is_name(name) && !agents[..at].iter().any(|(other, _)| other.eq_ignore_ascii_case(name))
         });
@@ -146,8 +148,9 @@ impl Escrowed {
             return Err(EscrowError::Quorum);
         }
         let start = |(at, (name, link)): (usize, (String, Box<dyn AgentLink>))| {
-            let confirmed = confirmed.iter().find(|(known, _)| *known == name).map_or(0, |(_, epoch)| *epoch);
-            let of = Dealings { number: at as u8 + 1, instance, fence, raise: Arc::clone(&raise), confirmed };
+            let noted = noted.iter().find(|(known, _)| *known == name).map(|(_, noted)| *noted).unwrap_or_default();
+            let (raise, note) = (Arc::clone(&raise), Arc::clone(&note));
+            let of = Dealings { number: at as u8 + 1, instance, fence, raise, noted, note };
             Agent::start(name, of, link).map_err(EscrowError::Thread)
         };
         let agents = agents.into_iter().enumerate().map(start).collect::<Result<_, _>>()?;
@@ -340,9 +343,16 @@ impl Inner {
         Err(SlotError::Again(io::Error::new(
             io::ErrorKind::HostUnreachable,
             format!(
-                "{done} of {all} escrow agents {what}, {enough} are needed{why}: nothing is sealed before they are back"
+                "{done} of {all} escrow agents {what}, {enough} are needed{why}: nothing is sealed before they are back{}",
+                self.troubles()
             ),
         )))
+    }
+
+    /// What keeps agents from doing as they are asked, to be told behind a sentence.
+    fn troubles(&self) -> String {
+        let trouble = |agent: &Agent| Some(format!("; {}: {}", agent.name, agent.state().trouble.clone()?));
+        self.agents.iter().filter_map(trouble).collect()
     }
 
     /// Brings agents in line that are not, while no seal is under way. Waits for none of them.

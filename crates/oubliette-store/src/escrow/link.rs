@@ -5,15 +5,16 @@ use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::depot::{Keep, Refused, Session, Stamp};
+use super::depot::{Keep, Opened, Refused, Session, Stamp};
 use super::envelope::Label;
-use super::{Envelope, Root};
+use super::register::{Meeting, meet};
+use super::{Envelope, LiesIn, Note, Noted, RegisterId, Root};
 use crate::media::postgres::is_superseded;
 
 /// The way to an agent. Every call blocks, with a time limit of its own.
 pub trait AgentLink: Send + Sync {
     /// As [`super::Depot::session`].
-    fn session(&self, instance: [u8; 16], fence: u64) -> Result<(Session, Vec<Label>), LinkError>;
+    fn session(&self, instance: [u8; 16], fence: u64) -> Result<Opened, LinkError>;
     /// As [`super::Depot::put`].
     fn put(&self, stamp: Stamp, envelope: &Envelope, in_force: Option<Root>) -> Result<Vec<Label>, LinkError>;
     /// As [`super::Depot::keep`].
@@ -29,6 +30,43 @@ pub enum LinkError {
     /// It did not answer, or not in words that are understood.
     #[error("the agent is out of reach")]
     Away(#[source] io::Error),
+    /// Another register answers under its name.
+    #[error(
+        "another register answers under its name{} than the one that its envelopes lie in ({known}): nothing is put there, and \
+         nothing it says of older roots counts. Bring the old register back; if it is destroyed, or cannot be had, let the agent \
+         go: `oubliette party drop {agent} --kind agent`. After that it may join anew",
+        .told.map_or_else(String::new, |told| format!(" ({told})"))
+    )]
+    OtherRegister {
+        /// The agent.
+        agent: String,
+        /// Where its envelopes lie.
+        known: RegisterId,
+        /// What answered; `None` for one that has no number.
+        told: Option<RegisterId>,
+    },
+    /// Its envelopes lie in a register that had no number, and what answers does not show that it is that one.
+    #[error(
+        "another register may answer under its name than the one that its envelopes lie in: it shows none of epoch {epoch} or \
+         later, and nothing that it says of older roots counts. Bring the old register back; if it is destroyed, or cannot be \
+         had, let the agent go: `oubliette party drop {agent} --kind agent`. After that it may join anew"
+    )]
+    Unproven {
+        /// The agent.
+        agent: String,
+        /// What it was known to hold.
+        epoch: u64,
+    },
+    /// Where its envelopes are to lie could not be noted.
+    #[error("which register its envelopes lie in cannot be noted")]
+    Unnoted(#[source] io::Error),
+}
+
+impl LinkError {
+    /// It is, or may be, another register than the one that the vault has put something into.
+    fn is_another(&self) -> bool {
+        matches!(self, Self::OtherRegister { .. } | Self::Unproven { .. })
+    }
 }
 
 /// What is asked of an agent.
@@ -77,13 +115,15 @@ pub(super) struct Dealings {
     pub(super) instance: [u8; 16],
     pub(super) fence: u64,
     pub(super) raise: Raise,
-    /// The highest epoch that it ever confirmed to be the only one it holds.
-    pub(super) confirmed: u64,
+    /// What is known of it from before.
+    pub(super) noted: Noted,
+    /// Notes in which register its envelopes lie.
+    pub(super) note: Note,
 }
 
 impl Agent {
     pub(super) fn start(name: String, of: Dealings, link: Box<dyn AgentLink>) -> io::Result<Self> {
-        let Dealings { number, instance, fence, raise, confirmed: highest } = of;
+        let Dealings { number, instance, fence, raise, noted, note } = of;
         let state = Arc::new(Mutex::new(AgentState::default()));
         let (jobs, queue) = channel();
         let mut talk = Talk {
@@ -93,7 +133,8 @@ impl Agent {
             raise: Some(raise),
             link,
             session: None,
-            highest,
+            noted,
+            note,
             state: Arc::clone(&state),
         };
         std::thread::Builder::new().name(format!("agent {name}")).spawn(move || talk.run(&queue))?;
@@ -123,8 +164,8 @@ struct Talk {
     raise: Option<Raise>,
     link: Box<dyn AgentLink>,
     session: Option<(Session, u64)>,
-    /// The highest epoch that the agent has confirmed to be the only one it holds.
-    highest: u64,
+    noted: Noted,
+    note: Note,
     state: Arc<Mutex<AgentState>>,
 }
 
@@ -143,7 +184,9 @@ impl Talk {
                 }
                 Err(error) => {
                     let text = chain(error);
-                    if was.as_ref() != Some(&text) {
+                    if was.as_ref() != Some(&text) && error.is_another() {
+                        tracing::error!(agent = self.name, error = text, "an escrow agent is not who it was");
+                    } else if was.as_ref() != Some(&text) {
                         tracing::warn!(agent = self.name, error = text, "an escrow agent does not do as it was asked");
                     }
                     state.passed_over |= matches!(error, LinkError::Refused(Refused::PassedOver { .. }));
@@ -170,9 +213,10 @@ impl Talk {
         let (session, number) = match self.session {
             Some(open) => open,
             None => {
-                let (session, holds) = self.open()?;
-                self.look(&holds);
-                (session, 0)
+                let opened = self.open()?;
+                self.meet(&opened)?;
+                self.look(&opened.holds);
+                (opened.session, 0)
             }
         };
         let stamp = Stamp { session, number: number + 1 };
@@ -195,7 +239,8 @@ impl Talk {
                     return Err(unexpected("it still holds what it said to have destroyed"));
                 }
                 if let Keep::Only(only) = keep {
-                    self.highest = self.highest.max(only.root.epoch);
+                    self.noted.epoch = self.noted.epoch.max(only.root.epoch);
+                    self.noted.confirmed = true;
                     lock(&self.state).confirmed = holds.contains(only).then(|| only.clone());
                 }
                 holds
@@ -207,7 +252,7 @@ impl Talk {
 
     /// Opens a session. Where claims are counted by a server that was made anew, an agent may remember more of them than
     /// there were: then the number of the claim is raised, which only who has it can do.
-    fn open(&mut self) -> Result<(Session, Vec<Label>), LinkError> {
+    fn open(&mut self) -> Result<Opened, LinkError> {
         let opened = match (self.link.session(self.instance, self.fence), &self.raise) {
             (Err(LinkError::Refused(Refused::PassedOver { fence })), Some(raise)) => {
                 match raise(fence) {
@@ -223,15 +268,29 @@ impl Talk {
         Ok(opened)
     }
 
+    /// Whether it is the register that the agent's envelopes lie in. Where there was none it is from now on, which is noted
+    /// before anything is asked of it.
+    fn meet(&mut self, opened: &Opened) -> Result<(), LinkError> {
+        if let Meeting::Became(lies_in) = meet(&self.name, self.noted, opened.register, &opened.holds)? {
+            (self.note)(&self.name, lies_in).map_err(LinkError::Unnoted)?;
+            if let LiesIn::Register(register) = lies_in {
+                tracing::info!(agent = self.name, %register, "the escrow agent's register is known from now on");
+            }
+            self.noted.lies_in = lies_in;
+        }
+        Ok(())
+    }
+
     /// What an agent shows at the start of a session, against what it has confirmed.
     fn look(&mut self, holds: &[Label]) {
         let mut state = lock(&self.state);
-        if let Some(old) = holds.iter().map(|label| label.root.epoch).filter(|epoch| *epoch < self.highest).min() {
+        let highest = if self.noted.confirmed { self.noted.epoch } else { 0 };
+        if let Some(old) = holds.iter().map(|label| label.root.epoch).filter(|epoch| *epoch < highest).min() {
             state.went_back += 1;
             tracing::error!(
                 agent = self.name,
                 epoch = old,
-                confirmed = self.highest,
+                confirmed = highest,
                 "an escrow agent holds a root again that it had destroyed: its register was brought back from a copy; the \
                  copy must be found and destroyed"
             );

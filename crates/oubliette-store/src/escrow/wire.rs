@@ -15,9 +15,9 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Root;
-use super::depot::{Keep, Refused, Session, Stamp};
+use super::depot::{Keep, Opened, Refused, Stamp};
 use super::envelope::{Envelope, Label};
+use super::{RegisterId, Root};
 
 /// The largest body either side reads.
 pub const MOST_BODY: usize = 16 << 10;
@@ -54,6 +54,9 @@ pub struct SessionAsk {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct SessionTold {
     session: String,
+    /// An agent of an older version does not tell it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    register: Option<String>,
     holds: Vec<LabelTold>,
 }
 
@@ -90,6 +93,9 @@ pub struct StatusTold {
     pub register_class: String,
     /// Nothing was found that lowers the class.
     pub register_verified: bool,
+    /// Its register's own number, hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub register: Option<String>,
     /// Whose agent it is.
     pub instance: Option<Uuid>,
     /// What it holds.
@@ -147,13 +153,20 @@ impl LabelTold {
 
 impl SessionTold {
     /// As it is told.
-    pub fn of(session: Session, holds: &[Label]) -> Self {
-        Self { session: hex::encode(session), holds: holds.iter().map(LabelTold::of).collect() }
+    pub fn of(opened: &Opened) -> Self {
+        let Opened { session, register, holds } = opened;
+        let register = register.map(|register| register.to_string());
+        Self { session: hex::encode(session), register, holds: holds.iter().map(LabelTold::of).collect() }
     }
 
     /// `None` when it is malformed.
-    pub fn read(&self) -> Option<(Session, Vec<Label>)> {
-        Some((array(&self.session)?, self.holds.iter().map(LabelTold::read).collect::<Option<_>>()?))
+    pub fn read(&self) -> Option<Opened> {
+        let register = match &self.register {
+            None => None,
+            Some(told) => Some(RegisterId::parse(told)?),
+        };
+        let holds = self.holds.iter().map(LabelTold::read).collect::<Option<_>>()?;
+        Some(Opened { session: array(&self.session)?, register, holds })
     }
 }
 

@@ -7,7 +7,9 @@
 //! file parties-NNNNNNNN; the highest number that is whole counts. Text:
 //! oubliette parties 1
 //! state HEX16                          random number of this key state; its mirrors carry it too
-//! (mirror|agent) NAME JOINED CONFIRMED     epochs: when it joined, and the last it is known to have confirmed
+//! mirror NAME JOINED CONFIRMED         epochs: when it joined, and the last it is known to have confirmed
+//! agent NAME JOINED CONFIRMED [IN]     the same, and where its envelopes lie: HEX16 is the number of its register, `-` is
+//!                                      nowhere yet; without it, in a register that had no number
 //! escrow RESTORE NAME…                 how the root lies with the agents; the line is missing where it never did
 //! escrow mixed                         the agents were changed, and not all of them have confirmed a seal since
 //! sum HEX32                            SHA-256 of everything before
@@ -19,6 +21,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use keyforest::media::Medium;
+
+use crate::escrow::{LiesIn, RegisterId};
 
 const HEAD: &str = "oubliette parties 1\n";
 /// Largest file that is read.
@@ -56,6 +60,8 @@ pub struct Party {
     pub joined: u64,
     /// The last epoch it is known to have confirmed. What it may still hold is at least of that time.
     pub confirmed: u64,
+    /// Where an agent's envelopes lie; says nothing of a mirror.
+    pub lies_in: LiesIn,
 }
 
 /// How a root lies with agents.
@@ -166,8 +172,16 @@ impl Parties {
         if self.get(kind, name).is_some() {
             return false;
         }
-        self.list.push(Party { kind, name: name.to_owned(), joined: epoch, confirmed: epoch });
+        let (joined, confirmed, lies_in) = (epoch, epoch, LiesIn::Nowhere);
+        self.list.push(Party { kind, name: name.to_owned(), joined, confirmed, lies_in });
         true
+    }
+
+    /// Notes where the envelopes of an agent lie; whether that is news. `None` for one that is not known.
+    pub fn lie(&mut self, agent: &str, lies_in: LiesIn) -> Option<bool> {
+        let known = |party: &&mut Party| party.kind == PartyKind::Agent && party.name == agent;
+        let party = self.list.iter_mut().find(known)?;
+        Some(std::mem::replace(&mut party.lies_in, lies_in) != lies_in)
     }
 
     /// Notes the last epoch that one confirmed; whether that changed anything.
@@ -199,8 +213,13 @@ impl Parties {
 
     fn text(&self) -> String {
         let mut out = format!("{HEAD}state {}\n", hex::encode(self.state));
-        for Party { kind, name, joined, confirmed } in &self.list {
-            let _ = writeln!(out, "{} {name} {joined} {confirmed}", kind.name());
+        for Party { kind, name, joined, confirmed, lies_in } in &self.list {
+            let lies_in = match (kind, lies_in) {
+                (PartyKind::Mirror, _) | (_, LiesIn::Unnamed) => String::new(),
+                (_, LiesIn::Nowhere) => " -".to_owned(),
+                (_, LiesIn::Register(register)) => format!(" {register}"),
+            };
+            let _ = writeln!(out, "{} {name} {joined} {confirmed}{lies_in}", kind.name());
         }
         let _ = match &self.dealt {
             Dealt::Nothing => Ok(()),
@@ -242,7 +261,12 @@ impl Parties {
             };
             let name = words.next()?.to_owned();
             let (joined, confirmed) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-            parties.list.push(Party { kind, name, joined, confirmed });
+            let lies_in = match (kind, words.next()) {
+                (PartyKind::Mirror, _) | (_, Some("-")) => LiesIn::Nowhere,
+                (_, None) => LiesIn::Unnamed,
+                (_, Some(register)) => LiesIn::Register(RegisterId::parse(register)?),
+            };
+            parties.list.push(Party { kind, name, joined, confirmed, lies_in });
         }
         Some(parties)
     }
@@ -312,9 +336,35 @@ mod tests {
     }
 
     #[test]
+    fn where_an_agents_envelopes_lie_is_kept() {
+        let mut parties = Parties::new([7; 16]);
+        parties.join(PartyKind::Agent, "attic", 3);
+        assert_eq!(parties.lie("cellar", LiesIn::Unnamed), None, "nobody of that name");
+        for lies_in in [LiesIn::Nowhere, LiesIn::Register(RegisterId([9; 16])), LiesIn::Unnamed] {
+            assert_eq!(parties.lie("attic", lies_in), Some(lies_in != LiesIn::Nowhere));
+            assert_eq!(parties.lie("attic", lies_in), Some(false), "the same again is no news");
+            assert_eq!(Parties::parse(parties.text().as_bytes()), Some(parties.clone()));
+        }
+    }
+
+    /// As the versions wrote it that knew agents by their names alone.
+    #[test]
+    fn a_list_without_numbers_of_registers_is_read() {
+        let text = "oubliette parties 1\nstate 07070707070707070707070707070707\nmirror cellar 3 9\nagent attic 4 8\n\
+                    escrow 1 attic\n";
+        let text = format!("{text}sum {}\n", hex::encode(digest(&SHA256, text.as_bytes())));
+        let parties = Parties::parse(text.as_bytes()).unwrap();
+        let agent = parties.get(PartyKind::Agent, "attic").unwrap();
+        assert_eq!((agent.joined, agent.confirmed, agent.lies_in), (4, 8, LiesIn::Unnamed));
+        assert_eq!(parties.text(), text);
+    }
+
+    #[test]
     fn no_changed_byte_is_taken_for_a_list() {
         let mut parties = Parties::new([7; 16]);
         parties.join(PartyKind::Mirror, "cellar", 3);
+        parties.join(PartyKind::Agent, "attic", 3);
+        parties.lie("attic", LiesIn::Register(RegisterId([9; 16])));
         parties.deal(Dealt::As(Arrangement { restore: 1, agents: vec!["attic".to_owned()] }));
         let text = parties.text().into_bytes();
         assert_eq!(Parties::parse(&text).unwrap(), parties);

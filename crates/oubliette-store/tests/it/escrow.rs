@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 
 use keyforest::media::{MemorySlots, SLOT_BYTES, SlotDevice, SlotError};
 use keyforest::{Change, Forest, ForestConfig, ForestError, Lane, NoProbe, Pins, SealError, Stores};
-use oubliette_store::escrow::depot::Session;
 use oubliette_store::escrow::envelope::{Label, restore};
 use oubliette_store::escrow::{
-    AgentLink, Before, Depot, Envelope, EnvelopeError, EscrowOptions, Escrowed, Keep, LinkError, PublicKey, Quorum,
-    Raise, Refused, Root, SecretKey, Stamp,
+    AgentLink, Before, Depot, Envelope, EnvelopeError, EscrowOptions, Escrowed, Keep, LiesIn, LinkError, Noted, Opened,
+    PublicKey, Quorum, Raise, Refused, Root, SecretKey, Stamp,
 };
 use oubliette_store::media::Folder;
 use tempfile::TempDir;
@@ -20,6 +19,7 @@ const INSTANCE: [u8; 16] = *b"vault of the day";
 /// An agent that a test can cut off, start anew and set back to an older register.
 #[derive(Clone)]
 struct TestAgent {
+    name: String,
     slots: Arc<Mutex<[[u8; SLOT_BYTES]; 2]>>,
     depot: Arc<Mutex<Arc<Depot>>>,
     away: Arc<AtomicBool>,
@@ -44,10 +44,11 @@ impl SlotDevice for Bytes {
 }
 
 impl TestAgent {
-    fn new() -> Self {
+    fn new(number: usize) -> Self {
+        let name = format!("agent-{number}");
         let slots = Arc::new(Mutex::new([[0; SLOT_BYTES]; 2]));
         let depot = Arc::new(Depot::open(Arc::new(Bytes(Arc::clone(&slots))), None).unwrap());
-        Self { slots, depot: Arc::new(Mutex::new(depot)), away: Arc::default() }
+        Self { name, slots, depot: Arc::new(Mutex::new(depot)), away: Arc::default() }
     }
 
     fn depot(&self) -> Arc<Depot> {
@@ -77,7 +78,7 @@ impl TestAgent {
 }
 
 impl AgentLink for TestAgent {
-    fn session(&self, instance: [u8; 16], fence: u64) -> Result<(Session, Vec<Label>), LinkError> {
+    fn session(&self, instance: [u8; 16], fence: u64) -> Result<Opened, LinkError> {
         Ok(self.reach()?.session(instance, fence)?)
     }
 
@@ -100,7 +101,7 @@ struct Keys {
     fence: u64,
     raise: Raise,
     before: Before,
-    confirmed: Vec<(String, u64)>,
+    noted: Arc<Mutex<Vec<(String, Noted)>>>,
 }
 
 fn config() -> ForestConfig {
@@ -115,7 +116,7 @@ fn superseded() -> Raise {
 impl Keys {
     fn new(quorum: Quorum) -> (Self, SecretKey) {
         let secret = SecretKey::generate().unwrap();
-        let agents = (0..quorum.agents()).map(|_| TestAgent::new()).collect();
+        let agents = (0..quorum.agents()).map(TestAgent::new).collect();
         let key = secret.public().unwrap();
         let (folder, register, before) = (tempfile::tempdir().unwrap(), Arc::default(), Before::Same);
         (
@@ -128,16 +129,25 @@ impl Keys {
                 fence: 0,
                 raise: superseded(),
                 before,
-                confirmed: Vec::new(),
+                noted: Arc::default(),
             },
             secret,
         )
     }
 
-    fn escrowed(&self) -> Arc<Escrowed> {
-        let agents = self.agents.iter().enumerate();
-        let agents = agents.map(|(at, agent)| (format!("agent-{at}"), Box::new(agent.clone()) as Box<dyn AgentLink>));
-        let options = EscrowOptions {
+    fn options(&self) -> EscrowOptions {
+        let agents = self.agents.iter();
+        let agents = agents.map(|agent| (agent.name.clone(), Box::new(agent.clone()) as Box<dyn AgentLink>));
+        let notes = Arc::clone(&self.noted);
+        let note = move |agent: &str, lies_in: LiesIn| {
+            let mut notes = notes.lock().unwrap();
+            match notes.iter_mut().find(|(known, _)| known == agent) {
+                Some((_, noted)) => noted.lies_in = lies_in,
+                None => notes.push((agent.to_owned(), Noted { lies_in, ..Noted::default() })),
+            }
+            Ok(())
+        };
+        EscrowOptions {
             instance: INSTANCE,
             fence: self.fence,
             raise: Arc::clone(&self.raise),
@@ -145,11 +155,15 @@ impl Keys {
             quorum: self.quorum,
             agents: agents.collect(),
             before: self.before,
-            confirmed: self.confirmed.clone(),
+            noted: self.noted.lock().unwrap().clone(),
+            note: Arc::new(note),
             patience: Duration::from_secs(10),
             probe: Arc::new(NoProbe),
-        };
-        Arc::new(Escrowed::new(Arc::clone(&self.register) as Arc<dyn SlotDevice>, options).unwrap())
+        }
+    }
+
+    fn escrowed(&self) -> Arc<Escrowed> {
+        Arc::new(Escrowed::new(Arc::clone(&self.register) as Arc<dyn SlotDevice>, self.options()).unwrap())
     }
 
     fn stores(&self, register: &Arc<Escrowed>) -> Stores {
@@ -312,14 +326,18 @@ fn an_agent_that_comes_back_with_an_old_register_is_noticed_and_forgets_again() 
 
 #[test]
 fn a_register_that_was_set_back_while_no_vault_ran_is_noticed_by_the_next_process() {
-    let (mut keys, _) = Keys::new(shared());
+    let (keys, _) = Keys::new(shared());
     let (forest, register) = keys.create();
     soon("all in line", || register.agents().iter().all(|agent| agent.current));
     let copy = *keys.agents[1].slots.lock().unwrap();
     seal(&forest).unwrap();
     soon("one root everywhere", || register.agents().iter().all(|agent| agent.current));
-    let confirmed = register.agents().into_iter().map(|agent| (agent.name, agent.state.confirmed.unwrap().root.epoch));
-    keys.confirmed = confirmed.collect();
+    for agent in register.agents() {
+        let epoch = agent.state.confirmed.unwrap().root.epoch;
+        let mut noted = keys.noted.lock().unwrap();
+        let (_, noted) = noted.iter_mut().find(|(name, _)| *name == agent.name).unwrap();
+        *noted = Noted { epoch, confirmed: true, ..*noted };
+    }
     drop((forest, register));
     *keys.agents[1].slots.lock().unwrap() = copy;
     keys.agents[1].start_anew();
@@ -327,6 +345,41 @@ fn a_register_that_was_set_back_while_no_vault_ran_is_noticed_by_the_next_proces
     soon("forgotten again", || keys.agents[1].epochs() == [2]);
     let went_back: Vec<u64> = register.agents().iter().map(|agent| agent.state.went_back).collect();
     assert_eq!(went_back, [0, 1, 0]);
+}
+
+#[test]
+fn a_fresh_register_under_an_old_name_stalls_two_plain_agents_until_the_old_one_is_back() {
+    let (keys, _) = Keys::new(Quorum::plain(2).unwrap());
+    let (forest, register) = keys.create();
+    seal(&forest).unwrap();
+    let old = *keys.agents[1].slots.lock().unwrap();
+    *keys.agents[1].slots.lock().unwrap() = [[0; SLOT_BYTES]; 2];
+    keys.agents[1].start_anew();
+    assert!(matches!(seal(&forest), Err(SealError::Stalled(_))));
+    let trouble = register.agents()[1].state.trouble.clone().unwrap();
+    assert!(trouble.contains("another register") && trouble.contains("party drop agent-1 --kind agent"), "{trouble}");
+    assert_eq!(keys.agents[1].epochs(), [0_u64; 0], "nothing was put there");
+    drop((forest, register));
+    // The next process has not forgotten.
+    let error = keys.open().err().unwrap();
+    let ForestError::Io { source, .. } = &error else { panic!("{error}") };
+    assert!(source.to_string().contains("agent-1: another register"), "{source}");
+    *keys.agents[1].slots.lock().unwrap() = old;
+    keys.agents[1].start_anew();
+    let (forest, _register) = keys.open().unwrap();
+    seal(&forest).unwrap();
+    soon("one root everywhere", || keys.agents.iter().all(|agent| agent.epochs() == [forest.epoch()]));
+}
+
+#[test]
+fn where_it_cannot_be_noted_in_which_register_an_envelope_lies_none_is_put_there() {
+    let (keys, _) = Keys::new(Quorum::plain(1).unwrap());
+    let mut options = keys.options();
+    options.note = Arc::new(|_, _| Err(std::io::Error::other("the mirror is away")));
+    let register = Escrowed::new(Arc::clone(&keys.register) as Arc<dyn SlotDevice>, options).unwrap();
+    let pins = Pins { instance: INSTANCE, ..Pins::default() };
+    assert!(Forest::create(keys.stores(&Arc::new(register)), config(), b"", pins).is_err());
+    assert_eq!(keys.agents[0].epochs(), [0_u64; 0]);
 }
 
 #[test]
@@ -340,7 +393,7 @@ fn another_vault_an_earlier_process_and_an_old_root_are_refused() {
     assert!(matches!(depot.session(INSTANCE, 4), Err(Refused::PassedOver { fence: 5 })));
     let old = keys.envelopes().remove(0);
     seal(&forest).unwrap();
-    let (session, holds) = depot.session(INSTANCE, 6).unwrap();
+    let Opened { session, holds, .. } = depot.session(INSTANCE, 6).unwrap();
     assert_eq!(holds.len(), 1);
     let put = |number| depot.put(Stamp { session, number }, old.clone(), None);
     assert!(matches!(put(1), Err(Refused::Backwards { epoch: 2, floor: 3 })));

@@ -121,7 +121,7 @@ fn router(agent: Arc<Agent>) -> Router {
 async fn session(State(agent): State<Arc<Agent>>, body: Bytes) -> Response {
     let Some(ask) = read::<SessionAsk>(&body) else { return malformed() };
     let opened = blocking(&agent, move |depot| depot.session(ask.instance.into_bytes(), ask.fence)).await;
-    answer(opened.map(|(session, holds)| SessionTold::of(session, &holds)))
+    answer(opened.map(|opened| SessionTold::of(&opened)))
 }
 
 async fn put(State(agent): State<Arc<Agent>>, body: Bytes) -> Response {
@@ -145,11 +145,12 @@ async fn keep(State(agent): State<Arc<Agent>>, body: Bytes) -> Response {
 }
 
 async fn status(State(agent): State<Arc<Agent>>) -> Response {
-    let held = blocking(&agent, |depot| Ok((depot.instance(), depot.holds()))).await;
-    let told = held.map(|(instance, holds)| StatusTold {
+    let held = blocking(&agent, |depot| Ok((depot.instance(), depot.register(), depot.holds()))).await;
+    let told = held.map(|(instance, register, holds)| StatusTold {
         agent: agent.name.clone(),
         register_class: agent.assessment.class.clone(),
         register_verified: agent.assessment.verified,
+        register: register.map(|register| register.to_string()),
         instance: instance.map(Uuid::from_bytes),
         holds: holds.iter().map(LabelTold::of).collect(),
         released: agent.release.is_allowed(),

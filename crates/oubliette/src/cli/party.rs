@@ -91,7 +91,7 @@ pub async fn run(args: Args) -> Result<u8> {
         println!("{}", json!({ "key": public, "dropped": left.iter().map(dropped).collect::<Vec<_>>() }));
         return Ok(exit::DONE);
     }
-    for Left { name, entry, last_epoch } in left {
+    for Left { kind, name, entry, last_epoch } in left {
         println!("the {} {name} is let go: entry {entry} of the log, signed with {public}", kind.name());
         // An agent may have been given a later root and not have told.
         let bound = if kind == PartyKind::Mirror { "at most" } else { "at least" };

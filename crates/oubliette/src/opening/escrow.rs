@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use keyforest::Probe;
 use keyforest::media::{Medium, SlotDevice};
-use oubliette_store::escrow::{AgentLink, Before, EscrowOptions, Escrowed, HttpsAgent, Raise};
+use oubliette_store::escrow::{AgentLink, Before, EscrowOptions, Escrowed, HttpsAgent, Note, Noted, Raise};
 use oubliette_store::media::{Arrangement, Dealt, Mirrored, Parties, PartyKind};
 use uuid::Uuid;
 
@@ -49,8 +49,7 @@ pub(super) fn beside(config: &Config, leaving: &[String], ground: Ground) -> Res
     let Ground { register, key_state, mirrored, instance, fence, raise, probe } = ground;
     let agents = place.agents.iter().map(|(name, _)| name.clone()).collect();
     let dealt = Dealt::As(Arrangement { restore: place.quorum.restore(), agents });
-    let (before, confirmed) =
-        note_before(&key_state, mirrored.as_deref(), &dealt, keyforest::newest_epoch(&*register)?)?;
+    let (before, noted) = note_before(&key_state, mirrored.as_deref(), &dealt, keyforest::newest_epoch(&*register)?)?;
     let EscrowPlace { key, agents, quorum, files } = place;
     let link = |(name, url): (String, String)| {
         let link = HttpsAgent::new(&url, &files);
@@ -61,7 +60,8 @@ pub(super) fn beside(config: &Config, leaving: &[String], ground: Ground) -> Res
     // Two requests to one agent may follow each other before its answer is missed.
     let patience = files.timeout * 2;
     let instance = instance.into_bytes();
-    let options = EscrowOptions { instance, fence, raise, key, quorum, agents, before, confirmed, patience, probe };
+    let note = note_register(&key_state);
+    let options = EscrowOptions { instance, fence, raise, key, quorum, agents, before, noted, note, patience, probe };
     let escrow = Escrowed::new(register, options).map_err(|error| OpenError::Escrow(io::Error::other(error)))?;
     Ok(Some(Held { escrow: Arc::new(escrow), key_state, dealt }))
 }
@@ -73,17 +73,21 @@ fn note_before(
     mirrored: Option<&Mirrored>,
     dealt: &Dealt,
     epoch: Option<u64>,
-) -> Result<(Before, Vec<(String, u64)>), OpenError> {
+) -> Result<(Before, Vec<(String, Noted)>), OpenError> {
     let Dealt::As(Arrangement { agents, .. }) = dealt else { return Ok((Before::Other, Vec::new())) };
     let state = || mirrored.map_or_else(|| Uuid::new_v4().into_bytes(), Mirrored::state);
-    let (mut before, mut confirmed) = (Before::Same, Vec::new());
-    let noted = Parties::change(key_state, state, |parties| {
+    let (mut before, mut known) = (Before::Same, Vec::new());
+    let written = Parties::change(key_state, state, |parties| {
         let mut news = false;
         for agent in agents {
             news |= parties.join(PartyKind::Agent, agent, epoch.unwrap_or_default());
-            // Who joins has confirmed nothing yet.
-            let known = parties.get(PartyKind::Agent, agent).filter(|known| known.confirmed > known.joined);
-            confirmed.extend(known.map(|known| (agent.clone(), known.confirmed)));
+            let noted = parties.get(PartyKind::Agent, agent).map(|party| Noted {
+                lies_in: party.lies_in,
+                epoch: party.confirmed,
+                // Who joins has confirmed nothing yet.
+                confirmed: party.confirmed > party.joined,
+            });
+            known.extend(noted.map(|noted| (agent.clone(), noted)));
         }
         if *parties.dealt() == Dealt::Nothing {
             news |= parties.deal(dealt.clone());
@@ -93,8 +97,25 @@ fn note_before(
         }
         news
     });
-    noted.map_err(OpenError::KeyPages)?;
-    Ok((before, confirmed))
+    written.map_err(OpenError::KeyPages)?;
+    Ok((before, known))
+}
+
+/// Notes in which register an agent's envelopes lie, beside the agent. The threads of agents that hang may outlive the vault:
+/// they keep nothing of it.
+fn note_register(key_state: &Arc<dyn Medium>) -> Note {
+    let key_state = Arc::downgrade(key_state);
+    Arc::new(move |agent, lies_in| {
+        let key_state = key_state.upgrade().ok_or_else(|| io::Error::other("the vault is closed"))?;
+        let mut known = true;
+        let change = |parties: &mut Parties| {
+            let news = parties.lie(agent, lies_in);
+            known = news.is_some();
+            news == Some(true)
+        };
+        Parties::change(&key_state, || [0; 16], change)?;
+        if known { Ok(()) } else { Err(io::Error::other("the key state does not know the agent")) }
+    })
 }
 
 impl Held {

@@ -28,6 +28,8 @@ pub struct Leaving {
 /// What was recorded of one that was let go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Left {
+    /// What it did.
+    pub kind: PartyKind,
     /// Its name.
     pub name: Token,
     /// The decision's number in the log.
@@ -58,12 +60,12 @@ impl Leaving {
         probe: &dyn Probe,
     ) -> Result<Vec<Left>, VaultError> {
         let known = Parties::read(&**key_state).map_err(VaultError::internal)?;
-        let Some(mut known) = known else { return Err(other("no party is known")) };
+        let Some(known) = known else { return Err(other("no party is known")) };
         let seconds = u64::try_from(Timestamp::now().as_second()).ok().and_then(Seconds::new);
         let time = seconds.ok_or_else(|| other("this clock is wrong"))?;
         let (mut entries, mut left) = (Vec::new(), Vec::new());
         for (kind, name) in self.parties {
-            let Some(party) = known.drop_party(kind, name.as_str()) else { return Err(other("a party is not known")) };
+            let Some(party) = known.get(kind, name.as_str()) else { return Err(other("a party is not known")) };
             let (party, last_epoch) = match kind {
                 // Nothing was sealed that a mirror did not hold.
                 PartyKind::Mirror => (Party::Mirror, epoch.max(party.confirmed)),
@@ -71,14 +73,19 @@ impl Leaving {
             };
             let decision = UnsignedDrop { party, name: name.clone(), last_epoch, reason: self.reason.clone() };
             entries.push(Entry { time, body: Body::PartyDropped(decision.sign(&log.origin(), &self.key)) });
-            left.push(Left { name, entry: 0, last_epoch });
+            left.push(Left { kind, name, entry: 0, last_epoch });
         }
         let first = log.append(&entries).map_err(VaultError::internal)?;
         probe.reached(RECORDED);
         for (left, number) in left.iter_mut().zip(first..) {
             left.entry = number;
         }
-        known.keep(key_state).map_err(VaultError::internal)?;
+        // What was noted of the others meanwhile stays.
+        let forget = |parties: &mut Parties| {
+            let leave = |Left { kind, name, .. }: &Left| parties.drop_party(*kind, name.as_str()).is_some();
+            left.iter().map(leave).filter(|left| *left).count() > 0
+        };
+        Parties::change(key_state, || known.state(), forget).map_err(VaultError::internal)?;
         probe.reached(FORGOTTEN);
         Ok(left)
     }

@@ -1,5 +1,6 @@
 //! Escrow agents as they are run: real daemons with mutual TLS, a real vault that is killed at every step, lost disks.
 
+mod anew;
 mod held;
 mod killed;
 mod lost;
