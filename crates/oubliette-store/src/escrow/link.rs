@@ -64,7 +64,7 @@ pub enum LinkError {
 
 impl LinkError {
     /// It is, or may be, another register than the one that the vault has put something into.
-    fn is_another(&self) -> bool {
+    pub fn is_another(&self) -> bool {
         matches!(self, Self::OtherRegister { .. } | Self::Unproven { .. })
     }
 }
@@ -153,6 +153,21 @@ impl Agent {
             let _ = unsent.0.answer.send(false);
         }
     }
+}
+
+/// Tells an agent that was let go to forget whatever it holds. `Ok` only when it has confirmed that, and is the register that its
+/// envelopes lie in. For a vault that goes on without it, by the claim of number `fence`.
+pub fn dismiss(
+    name: &str,
+    noted: Noted,
+    link: &dyn AgentLink,
+    instance: [u8; 16],
+    fence: u64,
+) -> Result<(), LinkError> {
+    let Opened { session, register, holds } = link.session(instance, fence)?;
+    meet(name, noted, register, &holds)?;
+    let holds = link.keep(Stamp { session, number: 1 }, &Keep::NothingUpTo(u64::MAX))?;
+    if holds.is_empty() { Ok(()) } else { Err(unexpected("it still holds what it said to have destroyed")) }
 }
 
 /// The thread's side.

@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aws_lc_rs::digest::{SHA256, digest};
 use keyforest::media::Medium;
 
-use crate::escrow::{LiesIn, RegisterId};
+use crate::escrow::{LiesIn, Noted, RegisterId};
 
 const HEAD: &str = "oubliette parties 1\n";
 /// Largest file that is read.
@@ -62,6 +62,13 @@ pub struct Party {
     pub confirmed: u64,
     /// Where an agent's envelopes lie; says nothing of a mirror.
     pub lies_in: LiesIn,
+}
+
+impl From<&Party> for Noted {
+    fn from(party: &Party) -> Self {
+        // Who joins has confirmed nothing yet.
+        Self { lies_in: party.lies_in, epoch: party.confirmed, confirmed: party.confirmed > party.joined }
+    }
 }
 
 /// How a root lies with agents.

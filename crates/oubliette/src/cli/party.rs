@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use oubliette_proof::Token;
 use oubliette_proof::note::{KeyKind, SigningKey};
+use oubliette_store::escrow::LiesIn;
 use oubliette_store::media::{Parties, PartyKind};
 use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::{VaultArgs, exit};
-use crate::opening::{Leaving, Left, OpenVault, Opening, RegisterPolicy};
+use crate::opening::{Forgot, Leaving, Left, OpenVault, Opening, RegisterPolicy};
 
 /// Mirrors and agents that take part in every seal. The server must be stopped: these commands open the vault.
 #[derive(clap::Args)]
@@ -23,8 +24,8 @@ pub struct Args {
 enum Command {
     /// List the parties that the key state remembers
     List(ListArgs),
-    /// Let mirrors or agents go: from now on the vault seals without them. The log records it, signed. Then take them out of
-    /// the configuration
+    /// Let mirrors or agents go: from now on the vault seals without them. The log records it, signed. An agent in reach is
+    /// told to forget what it holds. Then take them out of the configuration
     Drop(DropArgs),
 }
 
@@ -87,15 +88,28 @@ pub async fn run(args: Args) -> Result<u8> {
     let left = open.left.clone();
     open.close().await;
     if args.json {
-        let dropped = |left: &Left| json!({ "name": left.name, "entry": left.entry, "lastEpoch": left.last_epoch });
+        let dropped = |left: &Left| {
+            let (forgot, why) = match &left.forgot {
+                Forgot::NotAsked => (None, None),
+                Forgot::Confirmed => (Some(true), None),
+                Forgot::Unconfirmed(why) => (Some(false), Some(why)),
+            };
+            json!({ "name": left.name, "entry": left.entry, "lastEpoch": left.last_epoch, "forgot": forgot, "why": why })
+        };
         println!("{}", json!({ "key": public, "dropped": left.iter().map(dropped).collect::<Vec<_>>() }));
         return Ok(exit::DONE);
     }
-    for Left { kind, name, entry, last_epoch } in left {
+    for Left { kind, name, entry, last_epoch, forgot, .. } in left {
         println!("the {} {name} is let go: entry {entry} of the log, signed with {public}", kind.name());
-        // An agent may have been given a later root and not have told.
-        let bound = if kind == PartyKind::Mirror { "at most" } else { "at least" };
-        println!("what it holds is of epoch {last_epoch} {bound}. Take it out of the configuration now");
+        match forgot {
+            Forgot::NotAsked => println!("what it holds is of epoch {last_epoch} at most"),
+            Forgot::Confirmed => println!("it was told to forget what it held, and has confirmed it"),
+            // It may have been given a later root and not have told.
+            Forgot::Unconfirmed(why) => println!(
+                "it has NOT confirmed that it forgot: {why}. What it holds is of epoch {last_epoch} at least: destroy its register"
+            ),
+        }
+        println!("take it out of the configuration now");
     }
     Ok(exit::DONE)
 }
@@ -115,7 +129,11 @@ async fn list(args: ListArgs) -> Result<u8> {
     let parties = tokio::task::spawn_blocking(move || Parties::read(&*medium)).await;
     open.close().await;
     for party in parties.context("the work was cut short")??.iter().flat_map(Parties::known) {
-        println!("{:<7} {}  since epoch {}", party.kind.name(), party.name, party.joined);
+        let register = match party.lies_in {
+            LiesIn::Register(register) if party.kind == PartyKind::Agent => format!("  register {register}"),
+            _ => String::new(),
+        };
+        println!("{:<7} {}  since epoch {}{register}", party.kind.name(), party.name, party.joined);
     }
     Ok(exit::DONE)
 }

@@ -10,7 +10,7 @@ use oubliette_store::escrow::{AgentLink, Before, EscrowOptions, Escrowed, HttpsA
 use oubliette_store::media::{Arrangement, Dealt, Mirrored, Parties, PartyKind};
 use uuid::Uuid;
 
-use super::OpenError;
+use super::{Forgot, Left, OpenError};
 use crate::config::{Config, EscrowPlace};
 
 /// How often it is looked whether there is something to note of the agents.
@@ -81,13 +81,7 @@ fn note_before(
         let mut news = false;
         for agent in agents {
             news |= parties.join(PartyKind::Agent, agent, epoch.unwrap_or_default());
-            let noted = parties.get(PartyKind::Agent, agent).map(|party| Noted {
-                lies_in: party.lies_in,
-                epoch: party.confirmed,
-                // Who joins has confirmed nothing yet.
-                confirmed: party.confirmed > party.joined,
-            });
-            known.extend(noted.map(|noted| (agent.clone(), noted)));
+            known.extend(parties.get(PartyKind::Agent, agent).map(|party| (agent.clone(), Noted::from(party))));
         }
         if *parties.dealt() == Dealt::Nothing {
             news |= parties.deal(dealt.clone());
@@ -116,6 +110,30 @@ fn note_register(key_state: &Arc<dyn Medium>) -> Note {
         Parties::change(&key_state, || [0; 16], change)?;
         if known { Ok(()) } else { Err(io::Error::other("the key state does not know the agent")) }
     })
+}
+
+/// Tells agents that were let go to forget what they hold, best effort: the vault seals without them, and an agent that is told
+/// keeps nothing that somebody could copy. Only after the decision is recorded, and the others have the root in force. Blocks.
+pub(super) fn dismiss(config: &Config, left: &mut [Left], instance: Uuid, fence: u64) -> Result<(), OpenError> {
+    let place = config.escrow_place()?;
+    let ask = |left: &Left| {
+        let Some(place) = &place else { return Err("the configuration names no agents any more".to_owned()) };
+        let url = place.agents.iter().find(|(name, _)| name == left.name.as_str()).map(|(_, url)| url);
+        let url = url.ok_or("the configuration does not say any more where it is")?;
+        let link = HttpsAgent::new(url, &place.files).map_err(|error| error.to_string())?;
+        let told =
+            oubliette_store::escrow::dismiss(left.name.as_str(), left.noted, &link, instance.into_bytes(), fence);
+        told.map_err(|error| match error {
+            error if error.is_another() => "another register answers under its name".to_owned(),
+            error => error.to_string(),
+        })
+    };
+    std::thread::scope(|scope| {
+        for left in left.iter_mut().filter(|left| left.kind == PartyKind::Agent) {
+            scope.spawn(|| left.forgot = ask(left).map_or_else(Forgot::Unconfirmed, |()| Forgot::Confirmed));
+        }
+    });
+    Ok(())
 }
 
 impl Held {

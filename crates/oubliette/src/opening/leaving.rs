@@ -9,6 +9,7 @@ use oubliette_core::service::{TransparencyLog, VaultError};
 use oubliette_proof::entry::{Body, Entry, Party, UnsignedDrop};
 use oubliette_proof::note::SigningKey;
 use oubliette_proof::{Seconds, Token};
+use oubliette_store::escrow::Noted;
 use oubliette_store::media::{Parties, PartyKind};
 
 /// Named moments at which a test may crash the process.
@@ -36,6 +37,21 @@ pub struct Left {
     pub entry: u64,
     /// What a mirror holds is of this epoch at most; an agent, which confirmed it, may have been given a later root.
     pub last_epoch: u64,
+    /// What was known of what an agent holds.
+    pub noted: Noted,
+    /// What became of that.
+    pub forgot: Forgot,
+}
+
+/// Whether who was let go has forgotten what it held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Forgot {
+    /// It was not asked: a mirror holds nothing that has to be forgotten.
+    NotAsked,
+    /// It confirmed that.
+    Confirmed,
+    /// It did not, for this reason.
+    Unconfirmed(String),
 }
 
 impl Leaving {
@@ -66,6 +82,7 @@ impl Leaving {
         let (mut entries, mut left) = (Vec::new(), Vec::new());
         for (kind, name) in self.parties {
             let Some(party) = known.get(kind, name.as_str()) else { return Err(other("a party is not known")) };
+            let noted = Noted::from(party);
             let (party, last_epoch) = match kind {
                 // Nothing was sealed that a mirror did not hold.
                 PartyKind::Mirror => (Party::Mirror, epoch.max(party.confirmed)),
@@ -73,7 +90,7 @@ impl Leaving {
             };
             let decision = UnsignedDrop { party, name: name.clone(), last_epoch, reason: self.reason.clone() };
             entries.push(Entry { time, body: Body::PartyDropped(decision.sign(&log.origin(), &self.key)) });
-            left.push(Left { kind, name, entry: 0, last_epoch });
+            left.push(Left { kind, name, entry: 0, last_epoch, noted, forgot: Forgot::NotAsked });
         }
         let first = log.append(&entries).map_err(VaultError::internal)?;
         probe.reached(RECORDED);

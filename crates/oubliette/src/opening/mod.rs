@@ -43,7 +43,7 @@ pub use self::engines::{Claim, Engines, scaled};
 pub(crate) use self::engines::{KEYS, embedded};
 pub use self::error::OpenError;
 pub use self::escrow::troubles;
-pub use self::leaving::{Leaving, Left};
+pub use self::leaving::{Forgot, Leaving, Left};
 use self::made::Made;
 use crate::backup::Backups;
 use crate::config::{Config, MetadataPlace};
@@ -378,7 +378,12 @@ impl OpenVault {
             })
         });
         let vault = if opening.attach { Vault::attach(parts).await? } else { Vault::open_having(parts, first).await? };
-        let left = left.get().cloned().unwrap_or_default();
+        let mut left = left.get().cloned().unwrap_or_default();
+        if !left.is_empty() {
+            let (config, fence) = (config.clone(), claim.as_ref().map_or(0, Claim::number));
+            let dismiss = move || escrow::dismiss(&config, &mut left, instance, fence).map(|()| left);
+            left = blocking(dismiss).await??;
+        }
         let _ = opened_log.set(vault.log());
         if vault.attached() {
             report.warnings.push(READ_ONLY.to_owned());

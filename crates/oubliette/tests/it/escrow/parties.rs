@@ -30,6 +30,7 @@ fn an_agent_leaves_by_a_signed_decision_and_certificates_say_how_many_confirmed(
     rig.start(1);
     let told = rig.run(&drop).with_code(0).json();
     let dropped = &told["dropped"][0];
+    assert_eq!(dropped["forgot"], false, "nobody answers there: {dropped}");
     rig.run(&drop).with_code(4);
     assert_eq!(rig.certified("S-1"), (3, 2));
     // From then on the quorum is enough again.
@@ -49,6 +50,23 @@ fn an_agent_leaves_by_a_signed_decision_and_certificates_say_how_many_confirmed(
     assert!(decided.last_epoch > 0 && dropped["lastEpoch"] == decided.last_epoch, "{dropped}");
     decision.verify(&origin, &VerifierKey::parse(told["key"].as_str().unwrap()).unwrap()).unwrap();
     server.stop();
+}
+
+#[test]
+fn an_agent_in_reach_forgets_when_it_is_let_go_and_whether_it_did_is_said() {
+    let mut rig = Rig::new(3, None);
+    rig.fill(1);
+    rig.kill(2);
+    let drop = ["party", "drop", "agent-1", "agent-2", "--kind", "agent", "--reason", "moved"];
+    let told = rig.run(&drop).with_code(0).out;
+    let of = |name: &str| told.split_once(&format!("the agent {name} ")).unwrap().1.lines().nth(1).unwrap().to_owned();
+    assert!(of("agent-1").contains("has confirmed it"), "{told}");
+    assert!(of("agent-2").contains("NOT confirmed") && of("agent-2").contains("out of reach"), "{told}");
+    assert!(rig.holds(1).unwrap().is_empty());
+    rig.start(2);
+    assert_eq!(rig.holds(2).unwrap().len(), 1);
+    rig.configure_with("oubliette.toml", "vault", &rig.public(), None, &[0]);
+    assert_eq!(rig.certified("S-0"), (1, 1));
 }
 
 #[test]
