@@ -42,6 +42,7 @@ pub use error::{ForestError, KeyError, SealError};
 pub use forest::Forest;
 pub use journal::whole_journal;
 pub use leaf::{Group, Leaf, LeafKey, LeafSet};
+pub use open::opens;
 #[cfg(feature = "broken-variants")]
 pub use probe::Broken;
 pub use probe::{CRASH_POINTS, NoProbe, Probe};

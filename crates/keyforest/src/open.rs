@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use crate::build::{Frontiers, Plan, build};
 use crate::ggm::Frontier;
 use crate::journal::Journal;
-use crate::media::{Medium, SlotDevice, SlotError};
+use crate::media::{Medium, SLOT_BYTES, SlotDevice, SlotError};
 use crate::packs::{Packs, io};
 use crate::page::{
     EntryView, FAN_OUT, LEVEL_ATTACHMENT, LEVEL_BUCKET, LEVEL_ROOT, PageRef, read_bucket, read_entries, read_references,
@@ -158,6 +158,27 @@ pub(crate) fn open(stores: &Stores, config: &ForestConfig) -> Result<Opened, For
     stores.probe.reached(RECOVER_CLEANED);
     let report = OpenReport { epoch: state.root.epoch, overwrote_slot: slots[1 - chosen].is_some() };
     Ok(Opened { state, slot: chosen, packs, journal, report })
+}
+
+/// A root page is far shorter; a record that says more was not written by a seal.
+const MOST_ROOT_PAGE: u32 = 4096;
+
+/// Whether key pages open under the root that a register's block holds, and of which instance they are then. Reads only, all
+/// pages above those of buckets. For who was given a root and does not know whether to believe it: without a key that opens a page
+/// of its hash nothing passes.
+///
+/// # Errors
+/// [`ForestError::PagesDoNotOpen`] when they do not, [`ForestError::NoRoot`] when the block holds none, the medium's.
+pub fn opens(medium: &Arc<dyn Medium>, block: &[u8; SLOT_BYTES]) -> Result<[u8; 16], ForestError> {
+    let slot = Slot::decode(block).ok_or(ForestError::NoRoot)?;
+    // Nothing is asked of the medium that it would stumble over: the record may be made to have it do so.
+    let (pack, end) = (packs::name(slot.page.pack), slot.page.offset.checked_add(slot.page.stored()));
+    let files = medium.list().map_err(io("listing the packs"))?;
+    let there = files.iter().any(|(name, len)| *name == pack && end.is_some_and(|end| end <= *len));
+    if slot.page.len > MOST_ROOT_PAGE || !there {
+        return Err(ForestError::PagesDoNotOpen { epoch: slot.epoch, reason: "the state root page is not there" });
+    }
+    Ok(load(medium, Some(&slot))?.root.pins.instance)
 }
 
 pub(crate) fn cause(error: SealError) -> ForestError {

@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use super::recovery_key::{KeyId, PublicKey, SecretKey};
 use super::shamir::{self, Share};
-use super::{Quorum, Root, xwing};
+use super::{Quorum, Root, recovery, xwing};
 
 const MAGIC: &[u8; 8] = b"OUBENV01";
 const NAME_AT: usize = 74;
@@ -129,7 +129,7 @@ impl Envelope {
         Ok(Self { label, bytes: Zeroizing::new(bytes.to_vec()) })
     }
 
-    fn open(&self, key: &SecretKey) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
+    pub(super) fn open(&self, key: &SecretKey) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
         let agent = || self.label.agent.clone();
         let id = key.public().map_err(|_| EnvelopeError::Library)?.id();
         if id != self.label.key {
@@ -191,64 +191,20 @@ pub fn seal(
     Ok(Envelope { label, bytes })
 }
 
-/// The newest root that there are enough envelopes for, as a register's block.
+/// The newest root that there are enough envelopes for, as a register's block. Believes what it is given, and so is for
+/// envelopes that nobody can have invented: [`super::recovery`] is for those that come from agents.
 ///
 /// Envelopes of roots that there are too few of are passed over: an agent that was away may hold an old one, and some may
 /// hold one whose seal never came about. So are those that do not open, of another recovery key or changed, and those that
-/// together give no root: one bad agent does not stand in the way of enough good ones.
+/// together give no root.
 pub fn restore(envelopes: &[Envelope], key: &SecretKey) -> Result<(Root, Zeroizing<[u8; SLOT_BYTES]>), EnvelopeError> {
-    let mut worst = EnvelopeError::None;
-    let mut note = |error: EnvelopeError| {
-        if worst == EnvelopeError::None {
-            worst = error;
-        }
-    };
-    let mut opened = Vec::new();
-    for envelope in envelopes {
-        match envelope.open(key) {
-            Ok(plain) => opened.push((&envelope.label, plain)),
-            Err(error) => note(error),
-        }
-    }
-    let mut roots: Vec<(Root, u8)> = opened.iter().map(|(label, _)| (label.root, label.needed)).collect();
-    roots.sort_unstable_by(|one, other| other.cmp(one));
-    roots.dedup();
-    for (root, needed) in roots {
-        let mut of: Vec<_> = opened.iter().filter(|(label, _)| (label.root, label.needed) == (root, needed)).collect();
-        of.sort_unstable_by_key(|(label, _)| label.number);
-        of.dedup_by_key(|(label, _)| label.number);
-        if of.len() < usize::from(needed) {
-            note(EnvelopeError::TooFew { epoch: root.epoch, needed, given: of.len() });
-            continue;
-        }
-        of.truncate(usize::from(needed));
-        match join(&of, root) {
-            Ok(block) => return Ok((root, block)),
-            Err(error) => note(error),
-        }
-    }
-    Err(worst)
-}
-
-/// A root from opened envelopes, as many as it takes.
-fn join(of: &[&(&Label, Zeroizing<Vec<u8>>)], root: Root) -> Result<Zeroizing<[u8; SLOT_BYTES]>, EnvelopeError> {
-    let record = if let [(Label { needed: 1, .. }, whole)] = of {
-        whole.clone()
-    } else {
-        let shares: Vec<Share> =
-            of.iter().map(|(label, values)| Share { number: label.number, values: values.clone() }).collect();
-        shamir::join(&shares).ok_or(EnvelopeError::NoRoot)?
-    };
-    let mut block = Zeroizing::new([0; SLOT_BYTES]);
-    if record.len() != SLOT_RECORD {
-        return Err(EnvelopeError::NoRoot);
-    }
-    block[..SLOT_RECORD].copy_from_slice(&record);
-    if Root::of(&block) == Some(root) { Ok(block) } else { Err(EnvelopeError::NoRoot) }
+    let found = recovery::look(envelopes, key);
+    let newest = found.candidates.into_iter().next().map(|newest| (newest.root, newest.block));
+    newest.ok_or(found.trouble.unwrap_or(EnvelopeError::None))
 }
 
 /// The share of a record that follows from the record alone.
-fn share(record: &[u8], instance: &[u8; 16], needed: u8, number: u8) -> Result<Share, EnvelopeError> {
+pub(super) fn share(record: &[u8], instance: &[u8; 16], needed: u8, number: u8) -> Result<Share, EnvelopeError> {
     let key = hmac::Key::new(hmac::HMAC_SHA256, record);
     let length = usize::from(needed - 1) * record.len();
     let mut coefficients = Zeroizing::new(Vec::with_capacity(length + 32));

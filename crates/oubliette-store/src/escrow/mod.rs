@@ -12,6 +12,7 @@ pub mod escrowed;
 pub mod link;
 pub mod printable;
 pub mod quorum;
+pub mod recovery;
 pub mod recovery_key;
 pub mod register;
 pub mod shamir;

@@ -1,6 +1,7 @@
 //! `oubliette recovery-key`
 
-use std::collections::BTreeMap;
+mod chosen;
+
 use std::io::{BufRead as _, IsTerminal as _, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -8,9 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use clap::Subcommand;
 use keyforest::holds_root;
-use keyforest::media::SLOT_BYTES;
-use oubliette_store::escrow::envelope::{Envelope, restore};
-use oubliette_store::escrow::{HttpsAgent, Root, SecretKey};
+use oubliette_store::escrow::{Envelope, HttpsAgent, SecretKey};
 use oubliette_store::guard;
 use oubliette_store::roots::{RootOptions, RootPlace, folder_carriers};
 use uuid::Uuid;
@@ -151,7 +150,12 @@ fn bring_back(config: &Config, secret: &Secret) -> Result<u8> {
     }
     let key = secret.read()?;
     let envelopes = fetch(&place);
-    let (instance, root, block) = one_root(envelopes, &key)?;
+    if envelopes.is_empty() {
+        bail!("no agent gave an envelope: has its operator allowed it (`oubliette agent release`)?");
+    }
+    let pages = chosen::pages(config)?;
+    let chosen = chosen::choose(&envelopes, &key, &pages, place.quorum.put())?;
+    let (instance, root, block) = (Uuid::from_bytes(chosen.instance), chosen.root, chosen.block);
 
     let data = config.storage.data.clone();
     let carriers = folder_carriers(data.join("roots"));
@@ -179,28 +183,6 @@ fn bring_back(config: &Config, secret: &Secret) -> Result<u8> {
     Ok(exit::DONE)
 }
 
-/// The root of the vault that there are enough envelopes of; refuses when there are several such vaults.
-fn one_root(envelopes: Vec<Envelope>, key: &SecretKey) -> Result<(Uuid, Root, Zeroizing<[u8; SLOT_BYTES]>)> {
-    let mut vaults: BTreeMap<[u8; 16], Vec<Envelope>> = BTreeMap::new();
-    for envelope in envelopes {
-        vaults.entry(envelope.label().instance).or_default().push(envelope);
-    }
-    let mut found = Vec::new();
-    let mut failed = None;
-    for (instance, of) in vaults {
-        match restore(&of, key) {
-            Ok((root, block)) => found.push((Uuid::from_bytes(instance), root, block)),
-            Err(error) => failed = failed.or(Some(error)),
-        }
-    }
-    match (found.len(), failed) {
-        (0, None) => bail!("no agent gave an envelope: has its operator allowed it (`oubliette agent release`)?"),
-        (0, Some(error)) => Err(error).context("the root cannot be brought back"),
-        (1, _) => found.pop().context("the root cannot be brought back"),
-        _ => bail!("the agents hold roots of different vaults: name only those of one in escrow.agents"),
-    }
-}
-
 /// What the agents give, and why others give nothing.
 fn fetch(place: &EscrowPlace) -> Vec<Envelope> {
     let mut all = Vec::new();
@@ -209,13 +191,20 @@ fn fetch(place: &EscrowPlace) -> Vec<Envelope> {
         match envelopes.and_then(|agent| Ok(agent.envelopes()?)) {
             Ok(envelopes) if envelopes.is_empty() => println!("agent {name}: holds nothing"),
             Ok(envelopes) => {
-                for envelope in &envelopes {
+                for envelope in envelopes {
                     let label = envelope.label();
+                    if label.agent != *name {
+                        println!(
+                            "warning         agent {name}: it gave an envelope of {}, which is left out",
+                            label.agent
+                        );
+                        continue;
+                    }
                     let what =
                         if label.needed == 1 { "the root".to_owned() } else { format!("share {}", label.number) };
                     println!("agent {name}: {what} of epoch {}", label.root.epoch);
+                    all.push(envelope);
                 }
-                all.extend(envelopes);
             }
             Err(error) => println!("agent {name}: {}", chain(error.as_ref())),
         }

@@ -2,6 +2,7 @@
 
 mod anew;
 mod held;
+mod hostile;
 mod killed;
 mod lost;
 mod parties;
@@ -149,7 +150,10 @@ impl Rig {
     }
 
     fn told(&self, number: usize) -> Option<Vec<RootName>> {
-        let told = serde_json::to_value(self.link(number).status().ok()?).unwrap();
+        // On a thread of its own: the link blocks, and some of these tests are asynchronous.
+        let ask = || self.link(number).status().ok();
+        let told = std::thread::scope(|scope| scope.spawn(ask).join()).unwrap()?;
+        let told = serde_json::to_value(told).unwrap();
         let root = |label: &Value| {
             let mut state = [0; 32];
             hex::decode_to_slice(label["state"].as_str().unwrap(), &mut state).unwrap();
