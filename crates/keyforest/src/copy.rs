@@ -121,9 +121,9 @@ impl Forest {
             threads: 1,
         };
         let built = build(&plan, &mut writer).map_err(cause)?;
-        writer.flush().map_err(cause)?;
-        let written = writer.finish();
-        let spans = Arc::new(written.touched.iter().map(|(pack, span)| (*pack, (span.from, span.end))).collect());
+        let mut written = writer.finish();
+        packs.flush(&mut written).map_err(cause)?;
+        let spans = Arc::new(written.spans());
         let (medium, before) = (stores.packs.clone(), self.stores.packs.clone());
         Check { state: &state, change: &change, medium, before, spans, threads: 1 }.run(&built.root, 0)?;
         let epoch = built.delta.root.epoch;

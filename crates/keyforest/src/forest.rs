@@ -65,7 +65,13 @@ impl Forest {
             lanes: Mutex::new(Lanes::new(supply)),
             state: RwLock::new(opened.state),
             journal: Mutex::new(opened.journal),
-            sealer: Mutex::new(Sealer { packs: opened.packs, slot: opened.slot, under_way: false, unfinished: None }),
+            sealer: Mutex::new(Sealer {
+                packs: opened.packs,
+                slot: opened.slot,
+                under_way: false,
+                unfinished: None,
+                attempt: None,
+            }),
             ended: AtomicBool::new(false),
             run_from,
             stores,
@@ -207,6 +213,10 @@ impl Forest {
 
     /// Seals one change (design §4.3 step 4). One at a time; readers go on meanwhile. On `Ok` the old root is destroyed
     /// and no memory of the forest holds a seed above a punctured leaf.
+    ///
+    /// A seal that was not done because its medium did not hold its pages yet goes on with what was written when it is tried
+    /// again: the change is the same then, but for canaries and for pins and journal positions that are not lower. What was
+    /// pinned is what the first attempt said.
     ///
     /// # Errors
     /// [`SealError::NotDone`]: nothing happened, try again. [`SealError::Stalled`]: go on with [`Forest::finish_seal`];

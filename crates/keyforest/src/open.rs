@@ -82,10 +82,10 @@ pub(crate) fn create(
         threads: 1,
     };
     let built = build(&plan, &mut writer).map_err(cause)?;
-    writer.flush().map_err(cause)?;
+    let mut written = writer.finish();
+    packs.flush(&mut written).map_err(cause)?;
     stores.probe.reached(CREATE_PAGES_DURABLE);
-    let written = writer.finish();
-    let spans = Arc::new(written.touched.iter().map(|(pack, span)| (*pack, (span.from, span.end))).collect());
+    let spans = Arc::new(written.spans());
     let (medium, before) = (stores.packs.clone(), stores.packs.clone());
     Check { state: &state, change: &change, medium, before, spans, threads: 1 }.run(&built.root, 0)?;
     packs.committed(&written, &BTreeMap::new());

@@ -4,7 +4,7 @@
 //! never used again by a later state. What a crashed seal appended stays as garbage until its pack is rewritten. A pack of
 //! which nothing is referenced any more is removed, always after the seal that took the last reference away is committed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -107,6 +107,15 @@ impl Packs {
         }
     }
 
+    /// Makes every page of a seal durable.
+    pub(crate) fn flush(&self, written: &mut Written) -> Result<(), SealError> {
+        for pack in written.touched.keys() {
+            self.medium.flush(&name(*pack)).map_err(|source| failed_flush("flushing pages", source))?;
+            written.flushes += 1;
+        }
+        Ok(())
+    }
+
     /// Makes the bookkeeping follow a seal that was taken back: what it wrote is garbage.
     pub(crate) fn abandoned(&mut self, receipt: &Written) {
         self.active = receipt.active;
@@ -149,7 +158,14 @@ pub(crate) struct Written {
     pub(crate) flushes: u32,
 }
 
-/// Appends the pages of one seal. Nothing is durable before [`Writer::flush`].
+impl Written {
+    /// By pack, where the seal's pages lie.
+    pub(crate) fn spans(&self) -> BTreeMap<u32, (u64, u64)> {
+        self.touched.iter().map(|(pack, span)| (*pack, (span.from, span.end))).collect()
+    }
+}
+
+/// Appends the pages of one seal. Nothing is durable before [`Packs::flush`].
 pub(crate) struct Writer<'a> {
     packs: &'a mut Packs,
     pack: Option<u32>,
@@ -228,15 +244,6 @@ impl Writer<'_> {
         let done = self.packs.reserve.spend_if_full(|| medium.write_at(&name(pack), at, bytes));
         done.map_err(|source| SealError::NotDone(ForestError::Io { operation: "appending pages", source }))?;
         self.gathered.clear();
-        Ok(())
-    }
-
-    /// Makes every page durable.
-    pub(crate) fn flush(&mut self) -> Result<(), SealError> {
-        for pack in self.touched.keys().copied().collect::<BTreeSet<u32>>() {
-            self.packs.medium.flush(&name(pack)).map_err(|source| failed_flush("flushing pages", source))?;
-            self.flushes += 1;
-        }
         Ok(())
     }
 

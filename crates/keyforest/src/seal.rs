@@ -3,21 +3,24 @@
 //!
 //! Up to the check nothing is lost that could not be had again, so this much may be done ahead, while the caller is still
 //! making durable what the seal is for, and taken back if that fails. From the first word to the register on it cannot.
+//!
+//! A seal whose medium does not hold its pages yet is kept as it was written: tried again, it is flushed and checked once
+//! more, not built once more. A place that is away for hours costs one build.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 use crate::build::{Built, Frontiers, Plan, build};
-use crate::media::SlotError;
+use crate::media::{SlotError, is_not_done};
 use crate::packs::{Packs, Written, unknown};
 use crate::page::PageRef;
 use crate::probe::{
-    Broken, SEAL_BEGUN, SEAL_CLEANED, SEAL_INSTALLED, SEAL_NEW_ROOT_DURABLE, SEAL_OLD_ROOT_DESTROYED,
+    Broken, Probe, SEAL_BEGUN, SEAL_CLEANED, SEAL_INSTALLED, SEAL_NEW_ROOT_DURABLE, SEAL_OLD_ROOT_DESTROYED,
     SEAL_PAGES_DURABLE, SEAL_PAGES_WRITTEN, SEAL_VERIFIED, broken,
 };
 use crate::root::{Block, Slot};
 use crate::verify::Check;
-use crate::{Change, Forest, ForestError, LeafSet, SealError, Sealed};
+use crate::{Change, Forest, ForestError, LeafSet, Pins, SealError, Sealed};
 
 /// Largest attachment: it is one page.
 const MAX_ATTACHMENT: usize = 16 << 20;
@@ -31,6 +34,21 @@ pub(crate) struct Sealer {
     pub(crate) under_way: bool,
     /// A seal whose pages are durable and checked: prepared, or its register did not answer.
     pub(crate) unfinished: Option<Unfinished>,
+    /// A seal whose pages are written and that its medium did not hold yet.
+    pub(crate) attempt: Option<Attempt>,
+}
+
+/// A seal that was built and written. Whoever tries it again goes on from here.
+pub(crate) struct Attempt {
+    built: Built,
+    written: Written,
+    puncture: LeafSet,
+    provision: u64,
+    /// Whether the change brought the attachment of `built`.
+    attaches: bool,
+    pins: Pins,
+    closed_below: Option<u64>,
+    journal_done: Option<u64>,
 }
 
 /// A seal from its check to its end. Only the register still has to be written.
@@ -56,20 +74,57 @@ pub(crate) fn seal(forest: &Forest, sealer: &mut Sealer, change: &Change) -> Res
     finish(forest, sealer, prepared)
 }
 
-/// The part before the register. Of a seal that did not come about no pack stays behind: it may be tried again for hours.
+/// The part before the register. Of a seal that did not come about no pack stays behind but those that its next attempt goes on
+/// with: it may be tried again for hours.
 pub(crate) fn prepare(forest: &Forest, sealer: &mut Sealer, change: &Change) -> Result<Unfinished, SealError> {
-    let prepared = write_out(forest, sealer, change);
-    if matches!(prepared, Err(SealError::NotDone(_))) {
+    let prepared = attempt(forest, sealer, change);
+    if matches!(prepared, Err(SealError::NotDone(_))) && sealer.attempt.is_none() {
         sealer.packs.sweep();
     }
     prepared
 }
 
-fn write_out(forest: &Forest, sealer: &mut Sealer, change: &Change) -> Result<Unfinished, SealError> {
+fn attempt(forest: &Forest, sealer: &mut Sealer, change: &Change) -> Result<Unfinished, SealError> {
     let probe = &*forest.stores.probe;
     probe.reached(SEAL_BEGUN);
     refuse_nonsense(forest, change).map_err(SealError::NotDone)?;
     sealer.packs.reserve.refill();
+    let mut attempt = match sealer.attempt.take() {
+        Some(before) if before.is_of(change) => before,
+        before => {
+            if before.is_some() {
+                drop(before);
+                // What it wrote is garbage from here on.
+                sealer.packs.sweep();
+            }
+            write_out(forest, sealer, change)?
+        }
+    };
+    probe.reached(SEAL_PAGES_WRITTEN);
+    let due = if broken(probe, Broken::RootBeforePages) { Due::OldRoot } else { Due::All };
+    if due == Due::OldRoot {
+        commit(forest, &attempt.built, 1 - sealer.slot)
+            .map_err(|error| unknown("writing the new root", error.into()))?;
+    }
+    let held = hold(sealer, &mut attempt, probe).and_then(|()| match due {
+        Due::All => check(forest, &attempt, change),
+        _ => Ok(()),
+    });
+    if let Err(error) = held {
+        if let (SealError::NotDone(ForestError::Io { source, .. }), Due::All) = (&error, due)
+            && is_not_done(source)
+        {
+            sealer.attempt = Some(attempt);
+        }
+        return Err(error);
+    }
+    let old_hash = forest.state_hash();
+    let Attempt { built, written, puncture, .. } = attempt;
+    Ok(Unfinished { built, written, puncture, old_hash, due })
+}
+
+/// Builds the next state and writes its pages.
+fn write_out(forest: &Forest, sealer: &mut Sealer, change: &Change) -> Result<Attempt, SealError> {
     let doomed: BTreeSet<u32> = sealer.packs.worst().into_iter().collect();
     // Nobody else writes the state, so this lock only keeps readers company.
     let state = forest.state_read();
@@ -78,34 +133,72 @@ fn write_out(forest: &Forest, sealer: &mut Sealer, change: &Change) -> Result<Un
         change,
         frontiers: forest as &dyn Frontiers,
         doomed: &doomed,
-        probe,
+        probe: &*forest.stores.probe,
         keep: forest.config.page_memory / 2,
         threads: threads(),
     };
     let mut writer = sealer.packs.writer();
     let built = build(&plan, &mut writer)?;
-    probe.reached(SEAL_PAGES_WRITTEN);
-    let hasty = broken(probe, Broken::RootBeforePages);
-    if hasty {
-        commit(forest, &built, 1 - sealer.slot).map_err(|error| unknown("writing the new root", error.into()))?;
-    }
-    writer.flush()?;
-    probe.reached(SEAL_PAGES_DURABLE);
-    let written = writer.finish();
+    Ok(Attempt {
+        built,
+        written: writer.finish(),
+        puncture: change.puncture.clone(),
+        provision: change.provision,
+        attaches: change.attachment.is_some(),
+        pins: change.pins,
+        closed_below: change.closed_below,
+        journal_done: change.journal_done,
+    })
+}
 
-    if !hasty {
-        let spans = written.touched.iter().map(|(pack, span)| (*pack, (span.from, span.end)));
-        let spans = Arc::new(spans.collect::<BTreeMap<_, _>>());
-        let (medium, before) = (forest.stores.packs.clone(), forest.stores.packs.clone());
-        Check { state: &state, change, medium, before, spans, threads: threads() }
-            .run(&built.root, built.punctured)
-            .map_err(SealError::NotDone)?;
-        probe.reached(SEAL_VERIFIED);
+/// Makes the pages durable.
+fn hold(sealer: &Sealer, attempt: &mut Attempt, probe: &dyn Probe) -> Result<(), SealError> {
+    sealer.packs.flush(&mut attempt.written)?;
+    probe.reached(SEAL_PAGES_DURABLE);
+    Ok(())
+}
+
+/// Checks the pages as they are read back.
+fn check(forest: &Forest, attempt: &Attempt, change: &Change) -> Result<(), SealError> {
+    let written = attempt.changed_since(change);
+    let (change, spans) = (written.as_ref().unwrap_or(change), Arc::new(attempt.written.spans()));
+    let (medium, before) = (forest.stores.packs.clone(), forest.stores.packs.clone());
+    let state = forest.state_read();
+    Check { state: &state, change, medium, before, spans, threads: threads() }
+        .run(&attempt.built.root, attempt.built.punctured)
+        .map_err(SealError::NotDone)?;
+    forest.stores.probe.reached(SEAL_VERIFIED);
+    Ok(())
+}
+
+impl Attempt {
+    /// Whether it does what a change asks for. What it pins may be older by commits and journal records that came since: that
+    /// is what it would be, had it not had to wait. The log's head is not left behind: who appends to it may wait for its pin.
+    fn is_of(&self, change: &Change) -> bool {
+        let attachment = self.built.delta.attachment.as_deref().filter(|_| self.attaches);
+        self.puncture == change.puncture
+            && self.provision == change.provision
+            && attachment.map(|bytes| bytes.as_slice()) == change.attachment.as_deref()
+            && self.closed_below == change.closed_below
+            && self.pins.instance == change.pins.instance
+            && self.pins.log_head == change.pins.log_head
+            && self.pins.commit_counter <= change.pins.commit_counter
+            && self.journal_done <= change.journal_done
     }
-    let due = if hasty { Due::OldRoot } else { Due::All };
-    let old_hash = state.root_hash;
-    drop(state);
-    Ok(Unfinished { built, written, puncture: change.puncture.clone(), old_hash, due })
+
+    /// The change as it was written, with the canaries of now; `None` when that is the one of now.
+    fn changed_since(&self, now: &Change) -> Option<Change> {
+        let same = self.pins == now.pins && self.journal_done == now.journal_done;
+        (!same).then(|| Change {
+            puncture: now.puncture.clone(),
+            provision: now.provision,
+            attachment: now.attachment.clone(),
+            pins: self.pins,
+            canaries: now.canaries.clone(),
+            closed_below: now.closed_below,
+            journal_done: self.journal_done,
+        })
+    }
 }
 
 /// Takes back a seal that the register has not heard of; gives it back when it has. Its pages stay where they are, as those

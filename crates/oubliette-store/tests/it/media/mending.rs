@@ -187,7 +187,7 @@ fn damaged_pages_are_not_copied_over_the_good_ones_of_a_mirror() {
 }
 
 #[test]
-fn a_seal_that_is_tried_again_while_a_mirror_is_away_leaves_no_packs_behind() {
+fn a_seal_that_is_tried_again_while_a_mirror_is_away_leaves_no_more_packs_behind() {
     let home = TempDir::new().unwrap();
     let frail = Arc::new(AtomicU8::new(HONEST));
     let (forest, mirrored) = open(home.path(), vec![spec(home.path(), "attic", &frail)]);
@@ -196,8 +196,16 @@ fn a_seal_that_is_tried_again_while_a_mirror_is_away_leaves_no_packs_behind() {
     frail.store(AWAY, Ordering::SeqCst);
     // More than what is left of a pack.
     let change = Change { provision: 1500, ..Change::default() };
+    forest.seal(&change).unwrap_err();
+    let written = packs("packs");
+    assert!(written > before, "they wait for the mirror");
     for _ in 0..5 {
         forest.seal(&change).unwrap_err();
+        assert_eq!(packs("packs"), written);
+    }
+    // Nothing is left of one that is given up.
+    for _ in 0..5 {
+        forest.seal(&erase(9)).unwrap_err();
         assert_eq!(packs("packs"), before);
     }
     frail.store(HONEST, Ordering::SeqCst);

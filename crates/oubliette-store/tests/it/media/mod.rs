@@ -11,6 +11,7 @@ mod mirrored;
 mod objects;
 mod proxy;
 mod records;
+mod retries;
 mod schema;
 mod setup;
 mod simulated;
