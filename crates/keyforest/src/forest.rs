@@ -16,7 +16,7 @@ use crate::open::{self, Opened};
 use crate::page::{EntryView, PageRef};
 use crate::probe::{Broken, broken};
 use crate::seal::{self, Sealer};
-use crate::state::State;
+use crate::state::{State, Stored};
 use crate::{
     Change, ForestConfig, ForestError, Group, KeyError, Lane, Leaf, LeafKey, LeafSet, LeafStatus, OpenReport, Pins,
     SealError, Sealed, Stores,
@@ -33,6 +33,9 @@ pub struct Forest {
     lanes: Mutex<Lanes>,
     journal: Mutex<Journal>,
     sealer: Mutex<Sealer>,
+    /// Pages of a seal that is checked and not in force yet: as precious as those that are. Beside the sealer, which is locked
+    /// for as long as a seal takes.
+    waiting: Mutex<Vec<Stored>>,
     /// A flush failed: nothing may be written any more.
     ended: AtomicBool,
     /// Buckets below this number belong to earlier runs.
@@ -72,6 +75,7 @@ impl Forest {
                 unfinished: None,
                 attempt: None,
             }),
+            waiting: Mutex::default(),
             ended: AtomicBool::new(false),
             run_from,
             stores,
@@ -252,7 +256,7 @@ impl Forest {
     pub fn abandon_seal(&self) -> Result<(), SealError> {
         self.sealing(|sealer| {
             let seal = sealer.unfinished.take();
-            sealer.unfinished = seal.and_then(|seal| seal::abandon(sealer, seal));
+            sealer.unfinished = seal.and_then(|seal| seal::abandon(self, sealer, seal));
             match sealer.unfinished {
                 Some(_) => Err(SealError::NotDone(ForestError::Refused { reason: "the register knows of the seal" })),
                 None => Ok(()),
@@ -310,6 +314,21 @@ impl Forest {
 
     pub(crate) fn journal_lock(&self) -> MutexGuard<'_, Journal> {
         lock(&self.journal)
+    }
+
+    /// Notes the pages of the seal that waits; none when none does.
+    pub(crate) fn wait_with(&self, pages: Vec<Stored>) {
+        *lock(&self.waiting) = pages;
+    }
+
+    /// The pages that are needed and that `within` says yes to: those of the state in force, and of a seal that waits; with the
+    /// epoch in force.
+    pub(crate) fn needed(&self, within: impl Fn(&Stored) -> bool) -> (u64, Vec<Stored>) {
+        // First: a seal lets them go after they are in force.
+        let mut due: Vec<Stored> = lock(&self.waiting).iter().filter(|page| within(page)).copied().collect();
+        let state = self.state_read();
+        due.extend(state.pages().filter(within));
+        (state.root.epoch, due)
     }
 
     /// A bucket's frontier, through the cache. The caller holds the state for reading.

@@ -163,6 +163,11 @@ impl Written {
     pub(crate) fn spans(&self) -> BTreeMap<u32, (u64, u64)> {
         self.touched.iter().map(|(pack, span)| (*pack, (span.from, span.end))).collect()
     }
+
+    /// Whether a page was written by this seal.
+    pub(crate) fn holds(&self, pack: u32, offset: u64) -> bool {
+        self.touched.get(&pack).is_some_and(|span| (span.from..span.end).contains(&offset))
+    }
 }
 
 /// Appends the pages of one seal. Nothing is durable before [`Packs::flush`].

@@ -19,6 +19,7 @@ use crate::probe::{
     SEAL_PAGES_DURABLE, SEAL_PAGES_WRITTEN, SEAL_VERIFIED, broken,
 };
 use crate::root::{Block, Slot};
+use crate::state::Stored;
 use crate::verify::Check;
 use crate::{Change, Forest, ForestError, LeafSet, Pins, SealError, Sealed};
 
@@ -58,6 +59,8 @@ pub(crate) struct Unfinished {
     puncture: LeafSet,
     old_hash: [u8; 32],
     due: Due,
+    /// The register did not answer before.
+    waited: bool,
 }
 
 /// What the register is still to do.
@@ -111,6 +114,7 @@ fn attempt(forest: &Forest, sealer: &mut Sealer, change: &Change) -> Result<Unfi
         _ => Ok(()),
     });
     if let Err(error) = held {
+        forest.wait_with(Vec::new());
         if let (SealError::NotDone(ForestError::Io { source, .. }), Due::All) = (&error, due)
             && is_not_done(source)
         {
@@ -120,7 +124,7 @@ fn attempt(forest: &Forest, sealer: &mut Sealer, change: &Change) -> Result<Unfi
     }
     let old_hash = forest.state_hash();
     let Attempt { built, written, puncture, .. } = attempt;
-    Ok(Unfinished { built, written, puncture, old_hash, due })
+    Ok(Unfinished { built, written, puncture, old_hash, due, waited: false })
 }
 
 /// Builds the next state and writes its pages.
@@ -160,6 +164,8 @@ fn hold(sealer: &Sealer, attempt: &mut Attempt, probe: &dyn Probe) -> Result<(),
 
 /// Checks the pages as they are read back.
 fn check(forest: &Forest, attempt: &Attempt, change: &Change) -> Result<(), SealError> {
+    // Before they are checked: what is damaged later is not to be copied over another whole copy.
+    forest.wait_with(attempt.pages());
     let written = attempt.changed_since(change);
     let (change, spans) = (written.as_ref().unwrap_or(change), Arc::new(attempt.written.spans()));
     let (medium, before) = (forest.stores.packs.clone(), forest.stores.packs.clone());
@@ -199,14 +205,20 @@ impl Attempt {
             journal_done: self.journal_done,
         })
     }
+
+    /// The pages that it wrote.
+    fn pages(&self) -> Vec<Stored> {
+        self.built.delta.pages().filter(|page| self.written.holds(page.pack, page.offset)).collect()
+    }
 }
 
 /// Takes back a seal that the register has not heard of; gives it back when it has. Its pages stay where they are, as those
 /// of a crashed seal do: what was written once is not written over.
-pub(crate) fn abandon(sealer: &mut Sealer, seal: Unfinished) -> Option<Unfinished> {
+pub(crate) fn abandon(forest: &Forest, sealer: &mut Sealer, seal: Unfinished) -> Option<Unfinished> {
     if seal.due != Due::All {
         return Some(seal);
     }
+    forest.wait_with(Vec::new());
     sealer.packs.abandoned(&seal.written);
     None
 }
@@ -215,6 +227,16 @@ pub(crate) fn abandon(sealer: &mut Sealer, seal: Unfinished) -> Option<Unfinishe
 /// same slot again, so that it never matters whether the call before had arrived.
 pub(crate) fn finish(forest: &Forest, sealer: &mut Sealer, mut seal: Unfinished) -> Result<Sealed, SealError> {
     let probe = &*forest.stores.probe;
+    if seal.waited {
+        // For hours, maybe: a place may have been lost meanwhile that no longer holds what it held.
+        match sealer.packs.flush(&mut seal.written) {
+            Err(SealError::NotDone(error)) => {
+                sealer.unfinished = Some(seal);
+                return Err(SealError::Stalled(error));
+            }
+            flushed => flushed?,
+        }
+    }
     if seal.due != Due::OldRoot {
         seal.due = Due::NewRoot;
         if let Err(error) = commit(forest, &seal.built, 1 - sealer.slot) {
@@ -242,6 +264,8 @@ pub(crate) fn finish(forest: &Forest, sealer: &mut Sealer, mut seal: Unfinished)
     let journal_done = built.delta.root.journal_done;
     sealer.packs.committed(&written, &built.freed);
     forest.install(built, &puncture);
+    // Only now: whoever asks in between finds the pages among those that wait, or in force.
+    forest.wait_with(Vec::new());
     probe.reached(SEAL_INSTALLED);
     sealer.packs.sweep();
     forest.journal_lock().done(journal_done);
@@ -257,7 +281,7 @@ fn put_off(
 ) -> Result<Sealed, SealError> {
     match error {
         SlotError::Again(source) => {
-            sealer.unfinished = Some(seal);
+            sealer.unfinished = Some(Unfinished { waited: true, ..seal });
             Err(SealError::Stalled(ForestError::Io { operation, source }))
         }
         SlotError::End(source) => Err(unknown(operation, source)),

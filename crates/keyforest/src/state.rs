@@ -120,6 +120,16 @@ pub(crate) struct Delta {
     pub(crate) groups: Vec<Vec<(usize, Arc<Group>)>>,
 }
 
+impl Delta {
+    /// Where the pages lie that the changed parts of the state refer to, the root page among them.
+    pub(crate) fn pages(&self) -> impl Iterator<Item = Stored> + '_ {
+        let groups = self.groups.iter().flatten().flat_map(|(_, group)| group.refs.iter().flatten());
+        let buckets = self.chunks.iter().filter_map(|(_, chunk)| chunk.as_ref()).flat_map(|chunk| chunk.pages());
+        let below = groups.chain(buckets).chain(&self.root.attachment);
+        std::iter::once(self.root_at).chain(below.map(Stored::from))
+    }
+}
+
 /// What an installed delta pushed out: dropped, and so wiped, when nobody waits any more.
 #[derive(Default)]
 pub(crate) struct Retired {

@@ -10,8 +10,8 @@ use crate::state::Stored;
 use crate::{Forest, ForestError, packs, whole_journal};
 
 impl Forest {
-    /// Reads from a medium, and from its device, every page that the state in force has in a range of a file, and compares it
-    /// with its hash. For who is about to overwrite, cut or remove another copy of that range because this medium has other
+    /// Reads from a medium, and from its device, every page that the state in force, or a seal that waits for its register, has
+    /// in a range of a file, and compares it with its hash. For who is about to overwrite, cut or remove another copy of that range because this medium has other
     /// bytes there, or none. Of the journal the whole file of the `copy` is read: each of its records must be done, or be
     /// known by its position to the journal that is in use. Any other file is vouched for unread. Blocks; readers and seals
     /// go on meanwhile.
@@ -27,11 +27,8 @@ impl Forest {
         range: &Range<u64>,
     ) -> Result<(), ForestError> {
         let Some(pack) = packs::number(name) else { return self.vouch_records(copy, name) };
-        let (epoch, mut due) = {
-            let state = self.state_read();
-            let within = |page: &Stored| page.pack == pack && page.offset < range.end && page.end() > range.start;
-            (state.root.epoch, state.pages().filter(within).collect::<Vec<_>>())
-        };
+        let within = |page: &Stored| page.pack == pack && page.offset < range.end && page.end() > range.start;
+        let (epoch, mut due) = self.needed(within);
         if due.is_empty() {
             return Ok(());
         }
