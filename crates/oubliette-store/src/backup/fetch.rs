@@ -5,6 +5,8 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use super::files::Entry;
+use super::index::Index;
 use super::manifest::Manifest;
 use super::{BackupError, Place, files, find, place_failed, vault_failed};
 use crate::media::folder::make_directory;
@@ -32,36 +34,37 @@ impl Drop for Database {
 /// There is no such copy, it is damaged, or something is in the way. What was written stays and may be removed.
 pub fn fetch(place: &Place, id: &str, data: &Path) -> Result<Manifest, BackupError> {
     let manifest = find(place, id)?;
-    let files = files::read(place, &manifest)?;
     for taken in [data.join("db"), data.join("blobs")] {
         if taken.exists() {
             return Err(BackupError::Damaged(format!("{} is there already", taken.display())));
         }
     }
-    let mut segments: Vec<(&str, u64, u64)> = files.keys().filter_map(|path| files::piece(path)).collect();
-    segments.sort_unstable();
-    let mut joined: Option<(&str, u64, File)> = None;
-    for (name, from, to) in segments {
-        let path = data.join("blobs").join("s").join(name);
+    make_directory(data).map_err(vault_failed("making a folder"))?;
+    let index = Index::on(data)?;
+    files::read(place, &manifest, &index)?;
+    let mut joined: Option<(String, u64, File)> = None;
+    index.all_pieces(|entry| {
+        let Some((name, from, to)) = files::piece(entry.path) else { return Ok(()) };
         let (end, mut file) = match joined.take() {
             Some((segment, end, file)) if segment == name => (end, file),
             other => {
-                finish(other)?;
-                (0, create(&path)?)
+                finish(other.map(|(.., file)| file))?;
+                (0, create(&data.join("blobs").join("s").join(name))?)
             }
         };
         if from != end {
             return Err(BackupError::Damaged(format!("pieces of the segment {name} do not follow each other")));
         }
-        append(place, &files::piece_path(name, from, to), &files, &mut file)?;
-        joined = Some((name, to, file));
-    }
-    finish(joined)?;
-    for path in files.keys().filter(|path| path.starts_with("f/")) {
-        let mut file = create(&data.join("blobs").join(path))?;
-        append(place, path, &files, &mut file)?;
-        finish(Some((path, 0, file)))?;
-    }
+        append(place, entry, &mut file)?;
+        joined = Some((name.to_owned(), to, file));
+        Ok(())
+    })?;
+    finish(joined.map(|(.., file)| file))?;
+    index.all_files(|entry| {
+        let mut file = create(&data.join("blobs").join(entry.path))?;
+        append(place, entry, &mut file)?;
+        finish(Some(file))
+    })?;
     let database = data.join("db").join("oubliette.sqlite");
     let name = Manifest::path(id, "database.sqlite");
     make_directory(&data.join("db")).map_err(vault_failed("making a folder"))?;
@@ -82,8 +85,8 @@ fn create(path: &Path) -> Result<File, BackupError> {
 }
 
 /// Appends a file of the copy, checked against the list.
-fn append(place: &Place, path: &str, files: &files::Files, file: &mut File) -> Result<(), BackupError> {
-    let name = format!("blobs/{path}");
+fn append(place: &Place, entry: &Entry<'_>, file: &mut File) -> Result<(), BackupError> {
+    let name = format!("blobs/{}", entry.path);
     let mut sum = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
     let mut length = 0;
     let copied = place.stream(&name, |bytes| {
@@ -93,14 +96,15 @@ fn append(place: &Place, path: &str, files: &files::Files, file: &mut File) -> R
     });
     copied.map_err(place_failed("bringing a content back"))?;
     let sum = sum.finish();
-    match files.get(path) {
-        Some((expected, digest)) if (*expected, &digest[..]) == (length, sum.as_ref()) => Ok(()),
-        _ => Err(BackupError::Damaged(format!("{name} is not what was written"))),
+    if (entry.length, &entry.sum[..]) == (length, sum.as_ref()) {
+        Ok(())
+    } else {
+        Err(BackupError::Damaged(format!("{name} is not what was written")))
     }
 }
 
-fn finish(file: Option<(&str, u64, File)>) -> Result<(), BackupError> {
-    file.map_or(Ok(()), |(_, _, file)| file.sync_all()).map_err(vault_failed("flushing a file"))
+fn finish(file: Option<File>) -> Result<(), BackupError> {
+    file.map_or(Ok(()), |file| file.sync_all()).map_err(vault_failed("flushing a file"))
 }
 
 /// Copies one file out of the place, durably.

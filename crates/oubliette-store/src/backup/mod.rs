@@ -9,7 +9,8 @@
 //! PLACE/blobs/s/NAME/FROM-TO             pieces of segments; joined they are the front of one
 //! ```
 //!
-//! Files below `blobs` never change and are shared by all copies, so a later copy brings only what is new.
+//! Files below `blobs` never change and are shared by all copies, so a later copy brings only what is new. Lists have no
+//! order and no bound: they are read line by line, and what has to be looked up in them is looked up on disk (`index`).
 //!
 //! A copy begins with the database, as it was in one moment; then come the contents that this database refers to. Who takes
 //! one sees to it that no content moves meanwhile. One that is gone by then must have been erased: nothing refers to it in
@@ -17,6 +18,7 @@
 
 mod fetch;
 mod files;
+mod index;
 mod manifest;
 mod place;
 mod prune;
@@ -43,9 +45,6 @@ pub use self::verify::{Verified, verify};
 const COMMITMENT: u64 = (BLOB_HEADER + SALT) as u64;
 /// Which vault a place is for.
 const MARK: &str = "oubliette-backup.json";
-/// Largest manifest, mark and list of files that are read.
-const MOST_BYTES: u64 = 1 << 30;
-
 /// Why a copy was not made, or is none.
 #[derive(Debug, Error)]
 pub enum BackupError {
@@ -76,9 +75,6 @@ pub enum BackupError {
     /// Something is not as it was written.
     #[error("{0}")]
     Damaged(String),
-    /// More contents than the list of a copy holds.
-    #[error("{0} files are more than a copy's list may name: copy the stopped vault's folders with another tool")]
-    TooMany(usize),
     /// There is no such copy.
     #[error("there is no copy {0}")]
     Absent(String),

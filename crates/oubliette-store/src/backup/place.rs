@@ -23,6 +23,9 @@ const CHUNK: usize = 8 << 20;
 /// Put as one object; larger ones go in parts.
 const WHOLE: u64 = 16 << 20;
 
+/// Objects of a bucket that are listed at once: as many as one answer holds.
+const LISTED: usize = 1000;
+
 /// SHA-256 of a file.
 pub type Sum = [u8; 32];
 
@@ -58,25 +61,48 @@ impl Place {
         }
     }
 
-    /// Names and lengths of all files below `folder`, in no order. Unfinished ones are not among them.
+    /// Names and lengths of all files below `folder`, in no order. Unfinished ones are not among them. For few.
     pub(super) fn list(&self, folder: &str) -> io::Result<Vec<(String, u64)>> {
+        let mut found = Vec::new();
+        self.each(folder, |name, len| {
+            found.push((name.to_owned(), len));
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// Hands over the names and lengths of all files below `folder`, in no order, without keeping them.
+    pub(super) fn each(&self, folder: &str, mut each: impl FnMut(&str, u64) -> io::Result<()>) -> io::Result<()> {
         match &self.0 {
-            At::Folder(root) => {
-                let mut found = Vec::new();
-                walk(&root.join(folder), folder, &mut found)?;
-                Ok(found)
-            }
+            At::Folder(root) => walk(&root.join(folder), folder, &mut each),
             At::Bucket { worker, store, prefix } => {
-                let (store, below, prefix) = (Arc::clone(store), at(prefix, folder), prefix.clone());
-                worker.run(async move {
-                    let objects: Vec<_> = store.list(Some(&below)).try_collect().await.map_err(io::Error::other)?;
-                    let name = |path: &ObjectPath| {
-                        let parts: Vec<String> =
-                            path.prefix_match(&prefix)?.map(|part| part.as_ref().to_owned()).collect();
-                        Some(parts.join("/"))
-                    };
-                    Ok(objects.into_iter().filter_map(|object| Some((name(&object.location)?, object.size))).collect())
-                })
+                let below = at(prefix, folder);
+                let mut last: Option<ObjectPath> = None;
+                loop {
+                    let (store, below, after, end) = (Arc::clone(store), below.clone(), last.clone(), last.take());
+                    let some: Vec<_> = worker.run(async move {
+                        let listed = match &after {
+                            Some(last) => store.list_with_offset(Some(&below), last),
+                            None => store.list(Some(&below)),
+                        };
+                        listed.take(LISTED).try_collect().await.map_err(io::Error::other)
+                    })?;
+                    for object in &some {
+                        if let Some(parts) = object.location.prefix_match(prefix) {
+                            let parts: Vec<String> = parts.map(|part| part.as_ref().to_owned()).collect();
+                            each(&parts.join("/"), object.size)?;
+                        }
+                    }
+                    if some.len() < LISTED {
+                        return Ok(());
+                    }
+                    // Buckets list in the order of names. One that does not would be listed for ever, or in part.
+                    let newest = some.into_iter().map(|object| object.location).max();
+                    if newest <= end {
+                        return Err(io::Error::other("the bucket does not list in the order of names"));
+                    }
+                    last = newest;
+                }
             }
         }
     }
@@ -259,7 +285,7 @@ fn some(from: &mut impl Read, left: u64) -> io::Result<Vec<u8>> {
     if bytes.is_empty() { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(bytes) }
 }
 
-fn walk(folder: &Path, name: &str, found: &mut Vec<(String, u64)>) -> io::Result<()> {
+fn walk(folder: &Path, name: &str, each: &mut dyn FnMut(&str, u64) -> io::Result<()>) -> io::Result<()> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries?,
@@ -269,10 +295,40 @@ fn walk(folder: &Path, name: &str, found: &mut Vec<(String, u64)>) -> io::Result
         let Ok(file) = entry.file_name().into_string() else { continue };
         let (metadata, name) = (entry.metadata()?, format!("{name}/{file}"));
         if metadata.is_dir() {
-            walk(&entry.path(), &name, found)?;
+            walk(&entry.path(), &name, each)?;
         } else if metadata.is_file() && !file.starts_with('.') {
-            found.push((name, metadata.len()));
+            each(&name, metadata.len())?;
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use object_store::memory::InMemory;
+
+    use super::*;
+
+    #[test]
+    fn a_bucket_with_more_than_one_answer_holds_is_listed_whole() {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let place = |prefix: &str| {
+            let (worker, prefix) = (Worker::start("test").unwrap(), ObjectPath::parse(prefix).unwrap());
+            Place(At::Bucket { worker, store: Arc::clone(&store), prefix })
+        };
+        let (ours, theirs) = (place("copies/of/one"), place("copies/of/one-more"));
+        let names: BTreeSet<String> =
+            (0..2 * LISTED + 7).map(|number| format!("blobs/f/{:x}/{number:08}", number % 16)).collect();
+        for name in &names {
+            ours.put(name, &name.as_bytes()[..7], 7).unwrap();
+        }
+        ours.put("copies/x/files", &b"no content"[..], 10).unwrap();
+        theirs.put("blobs/f/0/other", &b"another's"[..], 9).unwrap();
+        let listed = ours.list("blobs").unwrap();
+        assert_eq!(listed.len(), names.len(), "each once");
+        assert!(listed.iter().all(|(name, len)| names.contains(name) && *len == 7));
+        assert_eq!(theirs.list("blobs").unwrap(), [("blobs/f/0/other".to_owned(), 9)]);
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::index::Index;
 use super::manifest::Manifest;
 use super::{BackupError, Place, files, list, lock, place_failed};
 
@@ -26,9 +27,9 @@ pub fn prune(place: &Place, keep: usize) -> Result<Pruned, BackupError> {
     let mut copies = list(place)?;
     let kept = copies.split_off(copies.len().saturating_sub(keep.max(1)));
     // Before anything is removed: a list that cannot be read would make its files look unneeded.
-    let mut needed = BTreeSet::new();
+    let index = Index::on(&place.local("").unwrap_or_else(std::env::temp_dir))?;
     for manifest in &kept {
-        needed.extend(files::read(place, manifest)?.into_keys());
+        files::read(place, manifest, &index)?;
     }
     let kept: BTreeSet<&str> = kept.iter().map(|manifest| manifest.id.as_str()).collect();
     let mut pruned = Pruned { copies: copies.iter().map(|copy| copy.id.clone()).collect(), ..Pruned::default() };
@@ -39,14 +40,12 @@ pub fn prune(place: &Place, keep: usize) -> Result<Pruned, BackupError> {
     let left = listed.into_iter().map(|(name, _)| name);
     let left = left.filter(|name| name.split('/').nth(1).is_none_or(|id| !kept.contains(id)));
     place.remove(&left.collect::<Vec<_>>()).map_err(place_failed("removing a copy"))?;
-    let mut unneeded = Vec::new();
-    for (name, length) in place.list("blobs").map_err(place_failed("listing what is there"))? {
-        if name.strip_prefix("blobs/").is_some_and(|path| !needed.contains(path)) {
-            pruned.files += 1;
-            pruned.bytes += length;
-            unneeded.push(name);
-        }
-    }
-    place.remove(&unneeded).map_err(place_failed("removing contents"))?;
+    index.take_up(place)?;
+    index.unnamed(|some| {
+        pruned.files += some.len() as u64;
+        pruned.bytes += some.iter().map(|(_, length)| length).sum::<u64>();
+        let names: Vec<String> = some.into_iter().map(|(path, _)| format!("blobs/{path}")).collect();
+        place.remove(&names).map_err(place_failed("removing contents"))
+    })?;
     Ok(pruned)
 }

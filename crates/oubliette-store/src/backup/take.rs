@@ -1,6 +1,6 @@
 //! Making a copy.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Seek as _, SeekFrom};
 use std::os::unix::fs::FileExt as _;
@@ -10,9 +10,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::fetch::Database;
-use super::files::{self, Files, Lies};
+use super::files::{self, Entry, Lies, List};
+use super::index::Index;
 use super::manifest::{self, FileSum, Manifest};
-use super::{BackupError, COMMITMENT, MOST_BYTES, Place, list, lock, place_failed, vault_failed};
+use super::place::Sum;
+use super::{BackupError, COMMITMENT, Place, list, lock, place_failed, vault_failed};
 use crate::metadata::sqlite::{CopiedBlob, DatabaseCopy, copy_database};
 
 /// How often it is asked whether a content that is gone was erased.
@@ -66,13 +68,14 @@ pub fn take(source: &Source<'_>, place: &Place) -> Result<Taken, BackupError> {
         }
     };
     let mut copying = Copying::new(source, place)?;
-    let mut contents = Vec::new();
-    copied.copy.blobs(|content| contents.push(content))?;
-    copying.all(&contents)?;
+    let mut contents = 0;
+    copied.copy.blobs(|content| {
+        contents += 1;
+        copying.next(content)
+    })?;
+    copying.segment_ends()?;
     copying.settle_missing()?;
-    let list = files::text(&copying.files, MOST_BYTES)?;
-    let list_name = Manifest::path(&id, "files");
-    let sum = place.put(&list_name, list.as_bytes(), list.len() as u64).map_err(place_failed("writing the list"))?;
+    let files = copying.list.put(place, &Manifest::path(&id, "files"))?;
     let manifest = Manifest {
         format: Manifest::FORMAT,
         id,
@@ -82,9 +85,9 @@ pub fn take(source: &Source<'_>, place: &Place) -> Result<Taken, BackupError> {
         taken_at: source.now,
         program: source.program.to_owned(),
         database,
-        files: FileSum::new((list.len() as u64, sum)),
-        contents: contents.len() as u64,
-        bytes: copying.files.values().map(|(length, _)| length).sum(),
+        files,
+        contents,
+        bytes: copying.list.bytes,
         missing: copying.missing.len() as u64,
     };
     manifest.write(place)?;
@@ -116,16 +119,19 @@ impl Database {
     }
 }
 
+/// Where in a segment a content begins and ends.
+type Stretch = (u64, u64, CopiedBlob);
+
 /// Contents on their way.
 struct Copying<'a> {
     source: &'a Source<'a>,
     place: &'a Place,
-    /// Lengths of what lies in the place, by path below `blobs/`.
-    there: BTreeMap<String, u64>,
-    /// What earlier copies say of it.
-    known: Files,
+    /// What lies in the place, and what earlier copies say of it.
+    index: Index,
     /// What belongs to this copy.
-    files: Files,
+    list: List,
+    /// The segment whose contents are being told, and its stretches.
+    segment: Option<(String, Vec<Stretch>)>,
     missing: BTreeSet<String>,
     new_files: u64,
     new_bytes: u64,
@@ -134,43 +140,52 @@ struct Copying<'a> {
 
 impl<'a> Copying<'a> {
     fn new(source: &'a Source<'a>, place: &'a Place) -> Result<Self, BackupError> {
-        let listed = place.list("blobs").map_err(place_failed("listing what is there"))?;
-        let there =
-            listed.into_iter().filter_map(|(name, len)| Some((name.strip_prefix("blobs/")?.to_owned(), len))).collect();
-        let mut known = Files::new();
+        let index = Index::on(source.scratch)?;
+        index.take_up(place)?;
         for manifest in list(place)? {
-            known.extend(files::read(place, &manifest)?);
+            files::read(place, &manifest, &index)?;
         }
-        let files = Files::new();
+        let list = List::beside(source.scratch)?;
         let missing = BTreeSet::new();
-        Ok(Self { source, place, there, known, files, missing, new_files: 0, new_bytes: 0, damaged: 0 })
+        Ok(Self { source, place, index, list, segment: None, missing, new_files: 0, new_bytes: 0, damaged: 0 })
     }
 
-    fn all(&mut self, contents: &[CopiedBlob]) -> Result<(), BackupError> {
-        let mut segments: BTreeMap<String, Vec<(u64, u64, &CopiedBlob)>> = BTreeMap::new();
-        for content in contents {
-            match Lies::of(&content.blob) {
-                Some(Lies::File(path)) => self.file(&path, content)?,
-                Some(Lies::Segment { name, from, to }) => segments.entry(name).or_default().push((from, to, content)),
-                None => return Err(BackupError::Damaged("a content does not lie in the blob folder".to_owned())),
+    /// The next content. They come in the order of their places: those of one segment after each other.
+    fn next(&mut self, content: CopiedBlob) -> Result<(), BackupError> {
+        match Lies::of(&content.blob) {
+            Some(Lies::File(path)) => self.file(&path, &content),
+            Some(Lies::Segment { name, from, to }) => {
+                if self.segment.as_ref().is_some_and(|(segment, _)| *segment != name) {
+                    self.segment_ends()?;
+                }
+                self.segment.get_or_insert_with(|| (name, Vec::new())).1.push((from, to, content));
+                Ok(())
             }
+            None => Err(BackupError::Damaged("a content does not lie in the blob folder".to_owned())),
         }
-        segments.iter().try_for_each(|(name, stretches)| self.segment(name, stretches))
+    }
+
+    /// All contents of a segment were told.
+    fn segment_ends(&mut self) -> Result<(), BackupError> {
+        self.segment.take().map_or(Ok(()), |(name, stretches)| self.segment(&name, &stretches))
+    }
+
+    /// What earlier copies say of a file, where it lies in the place as they do.
+    fn known(&self, path: &str) -> Result<Option<(u64, Sum)>, BackupError> {
+        let known = self.index.named(path)?;
+        let length = self.index.length(path)?;
+        Ok(known.filter(|known| length == Some(known.0)))
     }
 
     /// Whether a file lies in the place as an earlier copy says; it belongs to this one then.
-    fn reuse(&mut self, path: &str) -> bool {
-        match (self.there.get(path), self.known.get(path)) {
-            (Some(length), Some(known)) if known.0 == *length => {
-                self.files.insert(path.to_owned(), *known);
-                true
-            }
-            _ => false,
-        }
+    fn reuse(&mut self, path: &str) -> Result<bool, BackupError> {
+        let Some((length, sum)) = self.known(path)? else { return Ok(false) };
+        self.list.add(&Entry { path, length, sum })?;
+        Ok(true)
     }
 
     fn file(&mut self, path: &str, content: &CopiedBlob) -> Result<(), BackupError> {
-        if self.reuse(path) {
+        if self.reuse(path)? {
             return Ok(());
         }
         let Some(file) = self.open(path)? else {
@@ -182,16 +197,18 @@ impl<'a> Copying<'a> {
         self.put(path, file, length)
     }
 
-    fn segment(&mut self, name: &str, stretches: &[(u64, u64, &CopiedBlob)]) -> Result<(), BackupError> {
+    fn segment(&mut self, name: &str, stretches: &[Stretch]) -> Result<(), BackupError> {
         let end = stretches.iter().map(|(_, to, _)| *to).max().unwrap_or(0);
-        let sound: Vec<String> = {
-            let as_known = |path: &&String| self.known.get(*path).is_some_and(|known| self.there[*path] == known.0);
-            self.there.keys().filter(as_known).cloned().collect()
-        };
-        let (chain, covered) = files::front(sound.iter().map(String::as_str), name);
+        let mut sound = Vec::new();
+        for path in self.index.pieces(name)? {
+            if self.known(&path)?.is_some() {
+                sound.push(path);
+            }
+        }
+        let (chain, covered) = files::front(sound.iter().map(String::as_str));
         for path in &chain {
             // All of the front: a piece in it may hold nothing of this copy, and still stands before one that does.
-            self.reuse(path);
+            self.reuse(path)?;
         }
         if covered >= end {
             return Ok(());
@@ -218,8 +235,8 @@ impl<'a> Copying<'a> {
     }
 
     fn put(&mut self, path: &str, file: File, length: u64) -> Result<(), BackupError> {
-        let sum = self.place.put(&format!("blobs/{path}"), file, length);
-        self.files.insert(path.to_owned(), (length, sum.map_err(place_failed("writing a content"))?));
+        let sum = self.place.put(&format!("blobs/{path}"), file, length).map_err(place_failed("writing a content"))?;
+        self.list.add(&Entry { path, length, sum })?;
         self.new_files += 1;
         self.new_bytes += length;
         Ok(())

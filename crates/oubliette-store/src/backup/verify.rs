@@ -1,22 +1,24 @@
 //! Reading a copy again, all of it.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use aws_lc_rs::digest::{Context, SHA256};
 
-use super::files::{self, Lies};
+use super::files::{self, Entry, Lies};
+use super::index::Index;
 use super::manifest::Manifest;
 use super::{BackupError, COMMITMENT, Place, find, place_failed};
-use crate::metadata::sqlite::DatabaseCopy;
+use crate::metadata::sqlite::{CopiedBlob, DatabaseCopy};
 
 /// What was found of a copy.
 #[derive(Clone, Debug)]
 pub struct Verified {
     /// What it says of itself.
     pub manifest: Manifest,
-    /// Files that are not what was written, or not there: paths.
+    /// Files that are not what was written, or not there: paths of the first of them.
     pub damaged: Vec<String>,
+    /// How many more of these there are.
+    pub more_damaged: u64,
     /// Contents of the database that are in no file of the copy, beside those that were erased while it was made.
     pub uncovered: u64,
     /// Contents whose bytes do not begin as their rows say.
@@ -30,14 +32,18 @@ impl Verified {
     }
 }
 
+/// Damaged files that are told by name.
+const TOLD: usize = 10_000;
+
 /// Reads every byte of a copy and compares it with what was written, and every content's beginning with its row. `scratch`: a
-/// folder for the database, where the place is a bucket. Blocks.
+/// folder for an index of the copy's files and, where the place is a bucket, for the database. Blocks.
 ///
 /// # Errors
 /// There is no such copy, its database is damaged, or the place cannot be read.
 pub fn verify(place: &Place, id: &str, scratch: &Path) -> Result<Verified, BackupError> {
     let manifest = find(place, id)?;
-    let files = files::read(place, &manifest)?;
+    let index = Index::on(scratch)?;
+    files::read(place, &manifest, &index)?;
     let database = super::fetch::Database::of(place, &manifest, scratch)?;
     database.copy.check()?;
     let instance = database.copy.instance()?;
@@ -46,49 +52,88 @@ pub fn verify(place: &Place, id: &str, scratch: &Path) -> Result<Verified, Backu
     {
         return Err(BackupError::Damaged("the database is not the one that the manifest speaks of".to_owned()));
     }
-    // By file: where in it which commitment is expected.
-    let mut expected: BTreeMap<String, Vec<(u64, [u8; 32])>> = BTreeMap::new();
-    let mut uncovered = 0;
-    let pieces = pieces(&files);
-    database.copy.blobs(|content| match Lies::of(&content.blob) {
-        Some(Lies::File(path)) if files.contains_key(&path) => {
-            expected.entry(path).or_default().push((COMMITMENT, content.commitment));
-        }
-        Some(Lies::Segment { name, from, to }) => {
-            let within = pieces
-                .get(name.as_str())
-                .and_then(|pieces| pieces.iter().find(|(piece_from, piece_to)| *piece_from <= from && to <= *piece_to));
-            match within {
-                Some((start, end)) => {
-                    let path = files::piece_path(&name, *start, *end);
-                    expected.entry(path).or_default().push((from - start + COMMITMENT, content.commitment));
-                }
-                None => uncovered += 1,
-            }
-        }
-        _ => uncovered += 1,
-    })?;
-    let (mut damaged, mut contradicted) = (Vec::new(), 0);
-    for (path, (length, sum)) in &files {
-        let due = expected.remove(path).unwrap_or_default();
-        match read(place, path, due) {
-            Ok(found) if (found.length, found.sum) == (*length, *sum) => contradicted += found.contradicted,
-            Ok(_) => damaged.push(path.clone()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => damaged.push(path.clone()),
-            Err(error) => return Err(place_failed("reading a content")(error)),
-        }
-    }
-    let uncovered = u64::saturating_sub(uncovered, manifest.missing);
-    Ok(Verified { manifest, damaged, uncovered, contradicted })
+    let mut verifying = Verifying {
+        place,
+        index: &index,
+        segment: None,
+        found: Verified { manifest, damaged: Vec::new(), more_damaged: 0, uncovered: 0, contradicted: 0 },
+    };
+    database.copy.blobs(|content| verifying.next(&content))?;
+    verifying.segment_ends()?;
+    // What no content of the database lies in belongs to the copy as well.
+    index.unseen(|entry| verifying.file(entry, Vec::new()))?;
+    let mut found = verifying.found;
+    found.uncovered = found.uncovered.saturating_sub(found.manifest.missing);
+    Ok(found)
 }
 
-/// The pieces of each segment.
-fn pieces(files: &files::Files) -> BTreeMap<&str, Vec<(u64, u64)>> {
-    let mut found: BTreeMap<&str, Vec<(u64, u64)>> = BTreeMap::new();
-    for (name, from, to) in files.keys().filter_map(|path| files::piece(path)) {
-        found.entry(name).or_default().push((from, to));
+/// Where in a file which commitment is expected.
+type Due = Vec<(u64, [u8; 32])>;
+
+/// Where in a segment a content begins and ends, and its commitment.
+type Stretch = (u64, u64, [u8; 32]);
+
+/// A copy on its way.
+struct Verifying<'a> {
+    place: &'a Place,
+    index: &'a Index,
+    /// The segment whose contents are being told.
+    segment: Option<(String, Vec<Stretch>)>,
+    found: Verified,
+}
+
+impl Verifying<'_> {
+    /// The next content. They come in the order of their places: those of one segment after each other.
+    fn next(&mut self, content: &CopiedBlob) -> Result<(), BackupError> {
+        match Lies::of(&content.blob) {
+            Some(Lies::File(path)) => match self.index.named(&path)? {
+                Some((length, sum)) => {
+                    self.index.see(&path)?;
+                    self.file(&Entry { path: &path, length, sum }, vec![(COMMITMENT, content.commitment)])?;
+                }
+                None => self.found.uncovered += 1,
+            },
+            Some(Lies::Segment { name, from, to }) => {
+                if self.segment.as_ref().is_some_and(|(segment, _)| *segment != name) {
+                    self.segment_ends()?;
+                }
+                self.segment.get_or_insert_with(|| (name, Vec::new())).1.push((from, to, content.commitment));
+            }
+            None => self.found.uncovered += 1,
+        }
+        Ok(())
     }
-    found
+
+    /// All contents of a segment were told: its pieces are read.
+    fn segment_ends(&mut self) -> Result<(), BackupError> {
+        let Some((name, mut contents)) = self.segment.take() else { return Ok(()) };
+        for path in self.index.pieces(&name)? {
+            let Some((_, start, end)) = files::piece(&path) else { continue };
+            let within = |(from, to, _): &mut Stretch| start <= *from && *to <= end;
+            let due = contents.extract_if(.., within);
+            let due: Due = due.map(|(from, _, commitment)| (from - start + COMMITMENT, commitment)).collect();
+            if let Some((length, sum)) = self.index.named(&path)? {
+                self.index.see(&path)?;
+                self.file(&Entry { path: &path, length, sum }, due)?;
+            }
+        }
+        self.found.uncovered += contents.len() as u64;
+        Ok(())
+    }
+
+    fn file(&mut self, entry: &Entry<'_>, due: Due) -> Result<(), BackupError> {
+        match read(self.place, entry.path, due) {
+            Ok(found) if (found.length, found.sum) == (entry.length, entry.sum) => {
+                self.found.contradicted += found.contradicted;
+            }
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(place_failed("reading a content")(error));
+            }
+            _ if self.found.damaged.len() < TOLD => self.found.damaged.push(entry.path.to_owned()),
+            _ => self.found.more_damaged += 1,
+        }
+        Ok(())
+    }
 }
 
 struct Found {
@@ -98,7 +143,7 @@ struct Found {
 }
 
 /// Reads a file once, for its hash and for the commitments expected in it.
-fn read(place: &Place, path: &str, mut due: Vec<(u64, [u8; 32])>) -> std::io::Result<Found> {
+fn read(place: &Place, path: &str, mut due: Due) -> std::io::Result<Found> {
     due.sort_unstable();
     let mut sum = Context::new(&SHA256);
     let mut found = Found { length: 0, sum: [0; 32], contradicted: 0 };

@@ -167,6 +167,7 @@ fn verify(at: &At, id: Option<String>) -> Result<u8> {
             "manifest": found.manifest,
             "whole": found.is_whole(),
             "damaged": found.damaged,
+            "moreDamaged": found.more_damaged,
             "uncovered": found.uncovered,
             "contradicted": found.contradicted,
         });
@@ -175,6 +176,9 @@ fn verify(at: &At, id: Option<String>) -> Result<u8> {
     }
     for path in &found.damaged {
         println!("MEND  {path} is not there or not what was written");
+    }
+    if found.more_damaged > 0 {
+        println!("MEND  {} more files are not there or not what was written", found.more_damaged);
     }
     if found.uncovered + found.contradicted > 0 {
         println!("MEND  {} contents are not in it, {} begin with other bytes", found.uncovered, found.contradicted);

@@ -111,17 +111,16 @@ impl DatabaseCopy {
     ///
     /// # Errors
     /// `Corrupt` when the copy is damaged.
-    pub fn blobs(&self, mut each: impl FnMut(CopiedBlob)) -> Result<(), PortError> {
-        let operation = "read the copy's contents";
-        let mut read = || -> rusqlite::Result<()> {
-            let mut contents = self.connection.prepare("SELECT blob, commitment FROM contents ORDER BY blob")?;
-            let mut rows = contents.query([])?;
-            while let Some(row) = rows.next()? {
-                each(CopiedBlob { blob: BlobRef(row.get(0)?), commitment: row.get(1)? });
-            }
-            Ok(())
-        };
-        read().map_err(|error| port_error(operation, error))
+    pub fn blobs<E: From<PortError>>(&self, mut each: impl FnMut(CopiedBlob) -> Result<(), E>) -> Result<(), E> {
+        let failed = |error| port_error("read the copy's contents", error);
+        let mut contents =
+            self.connection.prepare("SELECT blob, commitment FROM contents ORDER BY blob").map_err(failed)?;
+        let mut rows = contents.query([]).map_err(failed)?;
+        while let Some(row) = rows.next().map_err(failed)? {
+            let told = || Ok(CopiedBlob { blob: BlobRef(row.get(0)?), commitment: row.get(1)? });
+            each(told().map_err(failed)?)?;
+        }
+        Ok(())
     }
 
     /// How many of these blobs belong to contents that live: their row is there, and no erasure covers it.
