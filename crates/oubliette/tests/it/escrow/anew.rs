@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::Rig;
 
 /// Takes an agent's register away, to a place where it is kept, and starts the agent with none.
-fn set_up_anew(rig: &mut Rig, number: usize) {
+pub fn set_up_anew(rig: &mut Rig, number: usize) {
     rig.kill(number);
     let register = rig.place.join(&format!("agent-{number}.register"));
     std::fs::rename(&register, register.with_extension("kept")).unwrap();
@@ -13,7 +13,7 @@ fn set_up_anew(rig: &mut Rig, number: usize) {
 }
 
 /// Brings back what [`set_up_anew`] took away.
-fn bring_back(rig: &mut Rig, number: usize) {
+pub fn bring_back(rig: &mut Rig, number: usize) {
     rig.kill(number);
     let register = rig.place.join(&format!("agent-{number}.register"));
     std::fs::rename(&register, register.with_extension("spare")).unwrap();

@@ -7,6 +7,7 @@ mod killed;
 mod lost;
 mod parties;
 mod seals;
+mod servers;
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};

@@ -8,4 +8,4 @@ mod journal;
 mod load;
 mod program;
 mod proofs;
-mod servers;
+pub mod servers;

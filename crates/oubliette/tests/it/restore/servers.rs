@@ -10,26 +10,30 @@ use reqwest::StatusCode;
 use crate::program::{Place, Server};
 use crate::scaled::{Asker, Vault, serve, token};
 
-fn dump(url: &str, to: &Path) {
+/// What the rows are just now.
+pub fn dump(url: &str, to: &Path) {
     let mut tool = Command::new("pg_dump");
     tool.args(["--schema=oubliette", "--no-owner", "--file", to.to_str().unwrap(), url]);
     let done = tool.output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
-fn sql(url: &str, arguments: &[&str]) {
+/// Has the database do something.
+pub fn sql(url: &str, arguments: &[&str]) {
     let done = Command::new("psql").args([url, "-q", "-v", "ON_ERROR_STOP=1"]).args(arguments).output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
-fn stop(mut server: Server) {
+/// Ends a server in good order.
+pub fn stop(mut server: Server) {
     server.terminate();
     while server.running() {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
 }
 
-async fn asker(place: &Place, token: &str) -> (Server, Asker) {
+/// Serves, and waits until it is ready.
+pub async fn asker(place: &Place, token: &str) -> (Server, Asker) {
     let mut server = serve(place);
     let base = server.wait_for_endpoint();
     let ready = format!("{base}/readyz");
