@@ -23,7 +23,8 @@ enum Wrong {
 
 /// Three agents already make more states than can be waited for with one seal more.
 fn setup(variant: Variant, quorum: Quorum, mirrors: usize) -> Setup {
-    Setup { variant, quorum, left: None, mirrors, last: if quorum.agents() > 2 { 2 } else { 3 }, crashes: 2 }
+    let last = if quorum.agents() > 2 { 2 } else { 3 };
+    Setup { variant, quorum, left: None, mirrors, last, crashes: 2, replaced: false }
 }
 
 /// Every state that can be reached, or the first one that is wrong.
@@ -103,6 +104,21 @@ fn an_agent_that_is_let_go_at_any_time_adds_nothing_to_what_others_forget_late()
     }
     let at_once = with_one_let_go(Variant::QuorumAtOnce, three, two);
     assert_eq!(explore(&at_once).err(), Some(Wrong::Forgets));
+}
+
+#[test]
+fn a_register_that_answers_under_the_name_of_one_that_is_kept_confirms_nothing_for_it() {
+    let (plain, shared) = (Quorum::plain(2).unwrap(), Quorum::shares(2, 3).unwrap());
+    for quorum in [plain, shared] {
+        let setup = Setup { replaced: true, last: 2, crashes: 1, ..setup(Variant::Correct, quorum, 1) };
+        let seen = explore(&setup).unwrap_or_else(|wrong| panic!("{quorum:?}: {wrong:?}"));
+        assert!(seen.iter().any(|world| world.shelf.is_none() && world.is_done(&setup)), "{quorum:?}: it never ends");
+        // Two of three go on without; of two plain ones none is sealed that the old register lacks.
+        let without = |world: &World| world.shelf.is_some_and(|kept| world.sealed > 1 && !kept.contains(&world.sealed));
+        assert_eq!(seen.iter().any(without), quorum == shared);
+        let by_name = Setup { variant: Variant::NameIsEnough, ..setup };
+        assert!(explore(&by_name).is_err(), "{quorum:?}");
+    }
 }
 
 #[test]

@@ -38,6 +38,8 @@ pub enum Variant {
     LateMessagesCount,
     /// After an agent was let go, the quorum of those that are left counts at once.
     QuorumAtOnce,
+    /// An agent is known by its name: whatever register answers under it is taken for the one before.
+    NameIsEnough,
 }
 
 /// How much there is of everything.
@@ -51,6 +53,8 @@ pub struct Setup {
     /// The last epoch that is sealed.
     pub last: u8,
     pub crashes: u8,
+    /// The first agent may be set up anew under its name, once, while the register that it had is kept; and may get that back.
+    pub replaced: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -81,6 +85,10 @@ pub struct World {
     pub register: [u8; 2],
     pub mirrors: [u8; MOST_MIRRORS],
     pub agents: [[u8; 2]; MOST_AGENTS],
+    /// The register that the first agent had, while another one answers under its name.
+    pub shelf: Option<[u8; 2]>,
+    /// It was set up anew.
+    replaced: bool,
     epochs: [u8; MOST_ROOTS],
     drawn: u8,
     /// The newest root that was told to be sealed: all that are older must be gone.
@@ -110,6 +118,8 @@ impl World {
             register: [1, NONE],
             mirrors: [0; MOST_MIRRORS],
             agents: [[NONE; 2]; MOST_AGENTS],
+            shelf: None,
+            replaced: false,
             epochs,
             drawn: 1,
             sealed: 0,
@@ -162,8 +172,16 @@ impl World {
         root != NONE && (self.sealed == 0 || back)
     }
 
+    /// A register that is kept can be had as one that answers.
     fn holders(&self, root: u8, setup: &Setup, first: usize) -> usize {
-        self.agents[first..setup.quorum.agents()].iter().filter(|held| held.contains(&root)).count()
+        let answering = self.agents[first..setup.quorum.agents()].iter().filter(|held| held.contains(&root)).count();
+        let kept = self.shelf.is_some_and(|held| held.contains(&root) && !self.agents[0].contains(&root));
+        answering + usize::from(kept && first == 0)
+    }
+
+    /// Whether what answers as this agent is the register that its envelopes lie in.
+    fn is_known(&self, agent: usize, setup: &Setup) -> bool {
+        agent > 0 || self.shelf.is_none() || setup.variant == Variant::NameIsEnough
     }
 
     /// The root that a start takes: the highest epoch of the register.
@@ -177,9 +195,25 @@ impl World {
         self.steps(setup, u8::MAX, true, found);
         if let Some((agent, message)) = self.late {
             let mut world = World { late: None, ..*self };
-            world.agent(usize::from(agent), message, setup.variant, found);
+            // Another register knows nothing of the session.
+            if self.is_known(usize::from(agent), setup) {
+                world.agent(usize::from(agent), message, setup.variant, found);
+            }
             world.late = None;
             found.push(world);
+        }
+        match self.shelf {
+            None if setup.replaced && !self.replaced => {
+                let mut world = World { shelf: Some(self.agents[0]), replaced: true, ..*self };
+                world.agents[0] = [NONE; 2];
+                found.push(world);
+            }
+            Some(kept) => {
+                let mut world = World { shelf: None, ..*self };
+                world.agents[0] = kept;
+                found.push(world);
+            }
+            None => {}
         }
         if self.crashes < setup.crashes {
             found.push(self.crashed());
@@ -215,7 +249,8 @@ impl World {
             _ => None,
         };
         if let Some(message) = request {
-            for agent in self.asked(setup).filter(|agent| reach & (1 << agent) != 0) {
+            let reached = |agent: &usize| reach & (1 << agent) != 0 && self.is_known(*agent, setup);
+            for agent in self.asked(setup).filter(reached) {
                 if self.confirmed & (1 << agent) == 0 {
                     let (mut world, mut torn) = (*self, Vec::new());
                     world.agent(agent, message, variant, &mut torn);
