@@ -123,18 +123,32 @@ impl Parties {
         if files.len() > 1 { Err(io::Error::other("the list of parties is damaged")) } else { Ok(None) }
     }
 
+    /// As [`Parties::read`], for who takes nobody's having joined for granted then: a list that was there and is damaged is not
+    /// taken for none. Only what a mirror has of it is brought before.
+    ///
+    /// # Errors
+    /// As [`Parties::read`], and one when the one file there is, not the first ever written, is not whole.
+    pub fn read_whole(medium: &dyn Medium) -> io::Result<Option<Self>> {
+        let read = Self::read(medium)?;
+        // Before a second file was made the first one was whole.
+        if read.is_none() && numbered(medium)?.iter().any(|(number, _)| *number > 1) {
+            return Err(io::Error::other("the list of parties is damaged"));
+        }
+        Ok(read)
+    }
+
     /// Changes what the medium remembers, and whether there was anything to change: `change` says so. Where nobody has joined
     /// yet it starts with nobody, for the key state of number `state`. No other change in this process comes in between.
     ///
     /// # Errors
-    /// As [`Parties::read`] and [`Parties::keep`].
+    /// As [`Parties::read_whole`] and [`Parties::keep`].
     pub fn change(
         medium: &Arc<dyn Medium>,
         state: impl FnOnce() -> [u8; 16],
         change: impl FnOnce(&mut Self) -> bool,
     ) -> io::Result<bool> {
         let _alone = CHANGING.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut parties = Self::read(&**medium)?.unwrap_or_else(|| Self::new(state()));
+        let mut parties = Self::read_whole(&**medium)?.unwrap_or_else(|| Self::new(state()));
         let changed = change(&mut parties);
         if changed {
             parties.keep(medium)?;
@@ -327,6 +341,24 @@ mod tests {
 
         assert_eq!(parties.drop_party(PartyKind::Mirror, "cellar").unwrap().confirmed, 9);
         assert_eq!(parties.known().len(), 1);
+    }
+
+    #[test]
+    fn a_list_that_was_there_and_is_damaged_is_not_taken_for_none() {
+        let home = tempfile::tempdir().unwrap();
+        let medium: Arc<dyn Medium> = Arc::new(Folder::open(home.path()).unwrap());
+        let join = |name: &'static str| move |parties: &mut Parties| parties.join(PartyKind::Agent, name, 3);
+        let change = |name| Parties::change(&medium, || [7; 16], join(name));
+        // Torn before anybody had joined.
+        medium.create(&file_name(1), 0).unwrap();
+        medium.write_at(&file_name(1), 0, b"oubliette par").unwrap();
+        assert_eq!(Parties::read_whole(&*medium).unwrap(), None);
+        assert!(change("attic").unwrap());
+        let (name, len) = medium.list().unwrap().pop().unwrap();
+        medium.truncate(&name, len - 1).unwrap();
+        assert!(Parties::read_whole(&*medium).is_err());
+        assert!(change("cellar").is_err(), "nothing is written over it");
+        assert_eq!(medium.list().unwrap(), [(name, len - 1)]);
     }
 
     #[test]

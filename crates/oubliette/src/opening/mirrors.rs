@@ -64,7 +64,7 @@ pub(super) fn attach(
         Some(Arc::new(mirrored))
     };
     let configured = config.parties()?;
-    let known = Parties::read(&*primary).map_err(OpenError::KeyPages)?;
+    let known = Parties::read_whole(&*primary).map_err(OpenError::KeyPages)?;
     for (kind, name) in leaving.iter().flat_map(|leaving| &leaving.parties) {
         if known.as_ref().and_then(|known| known.get(*kind, name.as_str())).is_none() {
             return Err(OpenError::NoSuchParty { kind: kind.name(), name: name.to_string() });
