@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use super::answer::Unanswered;
 use super::attached::{self, Attachment, Older};
-use super::certificates::{SEARCHES, Trees, bulk_turns};
+use super::certificates::{BatchTrees, SEARCHES, Trees, bulk_turns};
 use super::certify::Certifier;
 use super::committer::{self, Op};
 use super::credentials::CredentialCache;
@@ -97,6 +97,7 @@ pub(super) struct Inner {
     pub tell: tokio::sync::Notify,
     pub certifier: tokio::sync::Mutex<Certifier>,
     pub trees: Trees,
+    pub batch_trees: BatchTrees,
     /// Turns of those who write bulk files.
     pub bulk_files: Arc<Semaphore>,
     /// Turns of those who look for an item's erasure.
@@ -221,6 +222,7 @@ impl Vault {
             tell: tokio::sync::Notify::new(),
             certifier: tokio::sync::Mutex::default(),
             trees: Trees::default(),
+            batch_trees: BatchTrees::default(),
             searches: Semaphore::new(SEARCHES),
             workers: Mutex::default(),
             counted: tokio::sync::Mutex::default(),

@@ -83,12 +83,15 @@ impl Inner {
         if mine.is_empty() {
             return Ok(());
         }
-        let receipts = self.existed(&items)?;
-        let tree = ReceiptTree::new(receipts.iter().map(|receipt| receipt.commitment()));
-        for at in mine {
+        let tree = self.batch_trees.get(batch.entry, || {
+            let receipts = self.existed(&items)?;
+            Ok::<_, VaultError>(ReceiptTree::new(receipts.iter().map(|receipt| receipt.commitment())))
+        })?;
+        let own: Vec<Arrival> = mine.iter().map(|at| items[*at].clone()).collect();
+        for ((at, arrival), receipt) in mine.into_iter().zip(&own).zip(self.existed(&own)?) {
             let path = tree.path(at as u64).ok_or_else(drifted)?;
-            let content = items[at].blob.map(|_| items[at].leaf);
-            came.push(Came { entry: batch.entry, index: at as u64, path, receipt: receipts[at], content });
+            let content = arrival.blob.map(|_| arrival.leaf);
+            came.push(Came { entry: batch.entry, index: at as u64, path, receipt, content });
         }
         Ok(())
     }

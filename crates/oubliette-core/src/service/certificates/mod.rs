@@ -1,6 +1,7 @@
 //! Certificates: made again from what is kept, each time somebody asks.
 
 mod arrivals;
+mod batches;
 mod bulk;
 mod search;
 mod trees;
@@ -14,6 +15,7 @@ use oubliette_proof::receipt::{Erased, ReceiptTree};
 use uuid::Uuid;
 
 use arrivals::Came;
+pub(super) use batches::BatchTrees;
 pub use bulk::BulkLimits;
 pub(super) use bulk::turns as bulk_turns;
 pub(super) use search::SEARCHES;

@@ -22,7 +22,7 @@ use crate::service::vault::Inner;
 use crate::service::{Vault, VaultError};
 
 /// A tree is made anew when it was not asked for this long.
-const KEEP: Duration = Duration::from_secs(30);
+pub(super) const KEEP: Duration = Duration::from_secs(30);
 /// Bytes that are kept: two orders of a million items.
 const KEPT: usize = 192 << 20;
 /// Bytes of a tree for each receipt.
@@ -166,7 +166,7 @@ impl State {
 }
 
 #[expect(clippy::disallowed_methods, reason = "measures a duration, not a date")]
-fn now() -> Instant {
+pub(super) fn now() -> Instant {
     Instant::now()
 }
 
@@ -189,6 +189,7 @@ impl Vault {
     /// Lets go what is kept for certificates that are asked for soon, so that a measurement begins from nothing.
     pub fn forget_trees(&self) {
         self.inner.trees.lock().kept.clear();
+        self.inner.batch_trees.forget();
     }
 }
 

@@ -71,6 +71,7 @@ pub async fn work(inner: Weak<Inner>) {
             return;
         }
         strong.trees.tidy();
+        strong.batch_trees.tidy();
         let told = strong.certify(&mut *strong.certifier.lock().await, Eagerness::Due).await;
         let (wait, listens) = match told {
             Ok(more) => {
