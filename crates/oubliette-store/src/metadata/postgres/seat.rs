@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::Shared;
 use super::rows::{get, number};
 use super::statements as sql;
+use super::{Shared, fence};
 use crate::postgres::{LOCKS, PostgresError, Session};
 
 /// Second keys of the locks of slots begin here.
@@ -70,6 +70,16 @@ impl Seat {
         holder: Uuid,
         memory: Option<Memory>,
     ) -> Result<(Self, Fate), PostgresError> {
+        let (seat, fate) = Self::any(shared, holder, memory).await?;
+        // Asked again: whoever took all slots, before this one was taken back, had raised the number before that.
+        if let Err(error) = fence::check(&seat.session, shared.fence).await {
+            shared.note(&error);
+            return Err(error);
+        }
+        Ok((seat, fate))
+    }
+
+    async fn any(shared: &Shared, holder: Uuid, memory: Option<Memory>) -> Result<(Self, Fate), PostgresError> {
         let session = shared.open(sql::OF_WRITERS).await?;
         let pid = backend(&session).await?;
         let mut fate = Fate::Unclear;

@@ -169,6 +169,13 @@ pub async fn insert(store: &PostgresMetadata, group: u64) -> Result<Applied, Por
     write(store, vec![Write::InsertInteraction(interaction(group))]).await
 }
 
+/// Waits until some session of the database waits for another's lock.
+pub async fn waits_for_a_lock(database: &Database) {
+    let plain = database.plain().await;
+    let sql = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    until("waiting for a lock", async || (!plain.query(sql, &[]).await.unwrap().is_empty()).then_some(())).await;
+}
+
 /// Tries until it works, within a minute.
 pub async fn until<T>(what: &str, mut work: impl AsyncFnMut() -> Option<T>) -> T {
     for _ in 0..600 {

@@ -9,7 +9,7 @@ use oubliette_core::model::State;
 use oubliette_core::ports::{Applied, Check, Metadata, PortError, PortErrorKind, Write};
 use oubliette_store::metadata::postgres::{PostgresMetadata, PostgresOptions};
 
-use super::support::{Database, apply, content, erasure, insert, interaction, open, until, write};
+use super::support::{Database, apply, content, erasure, insert, interaction, open, until, waits_for_a_lock, write};
 
 async fn two(database: &Database) -> [Arc<PostgresMetadata>; 2] {
     [open(database).await, open(database).await]
@@ -198,4 +198,35 @@ async fn rows_that_a_later_claim_shut_are_told_as_such_and_not_as_a_failed_flush
     insert(&second, 2).await.unwrap();
     first.close().await;
     second.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slot_that_is_taken_after_a_later_claim_took_them_all_counts_nothing() {
+    let database = Database::fresh().await;
+    let told = Arc::new(AtomicBool::new(false));
+    let options = PostgresOptions {
+        server: database.options(),
+        writers: 1,
+        fence: Some(1),
+        superseded: Arc::clone(&told),
+        ..PostgresOptions::default()
+    };
+    let first = Arc::new(PostgresMetadata::open(options).await.unwrap());
+    let (holds, raises) = (database.plain().await, database.plain().await);
+    holds.batch_execute("INSERT INTO oubliette.commits VALUES (0, 0, gen_random_uuid(), 0)").await.unwrap();
+    holds.batch_execute("BEGIN; SELECT FROM oubliette.commits FOR UPDATE").await.unwrap();
+    let writing = tokio::spawn({
+        let first = Arc::clone(&first);
+        async move { insert(&first, 1).await }
+    });
+    // Its session saw its own claim; it stops just before it has the slot.
+    waits_for_a_lock(&database).await;
+    let raise = "UPDATE oubliette.named_values SET value = '\\x0000000000000002' WHERE name = 'fence'";
+    assert_eq!(raises.execute(raise, &[]).await.unwrap(), 1);
+    holds.batch_execute("COMMIT").await.unwrap();
+    writing.await.unwrap().unwrap_err();
+    assert!(told.load(Ordering::Acquire));
+    let rows = raises.query("SELECT FROM oubliette.interactions", &[]).await.unwrap();
+    assert!(rows.is_empty());
+    first.close().await;
 }
