@@ -20,6 +20,12 @@ pub const LOCKS: i32 = 0x6f75_626c;
 /// The oldest server.
 const OLDEST: i32 = 150_000;
 
+/// For work that takes as long as there are rows. A peer that is gone shows sooner, by the connection's own probes.
+const LONG: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Has the server look whether anybody still waits for what it is doing. Not every system that it runs on can.
+const LOOK_FOR_CLIENT: &str = "SET client_connection_check_interval = 2000";
+
 /// What has to be known of a server. Told as text, since nothing is prepared yet.
 const CHECK: &str = "SELECT current_setting('server_version_num'), current_setting('server_version'),
     current_setting('fsync'), current_setting('full_page_writes'), current_setting('server_encoding'),
@@ -69,8 +75,23 @@ impl Connector {
 
     /// Opens a session on the tables of `schema` (a constant name of ours) and checks the server.
     pub async fn connect(&self, schema: &'static str) -> Result<Session, PostgresError> {
+        self.connect_within(schema, self.limit).await
+    }
+
+    /// The same for work that may take hours: answers are waited for, where the statement's own limit is lifted. When the
+    /// session is dropped with work under way the connection is cut, and the server gives the work up within seconds.
+    pub async fn connect_at_length(&self, schema: &'static str) -> Result<Session, PostgresError> {
+        let mut session = self.connect_within(schema, LONG).await?;
+        session.cut_when_dropped();
+        if let Err(error) = session.batch(LOOK_FOR_CLIENT).await {
+            tracing::debug!(%error, "the server does not look whether its client is still there");
+        }
+        Ok(session)
+    }
+
+    async fn connect_within(&self, schema: &'static str, limit: Duration) -> Result<Session, PostgresError> {
         let opening = async {
-            let session = self.open().await?;
+            let session = self.open(limit).await?;
             let durable = check(&session).await?;
             session.batch(&self.settings(schema, durable)).await?;
             Ok(session)
@@ -79,7 +100,7 @@ impl Connector {
         tokio::time::timeout(self.opening_limit, opening).await.map_err(silent)?
     }
 
-    async fn open(&self) -> Result<Session, PostgresError> {
+    async fn open(&self, limit: Duration) -> Result<Session, PostgresError> {
         let mut config = self.config.clone();
         if let Some(path) = &self.password_file {
             let read = |source| PostgresError::File { what: "the password file", path: path.clone(), source };
@@ -87,7 +108,7 @@ impl Connector {
             config.password(text.lines().next().unwrap_or_default());
         }
         let (client, connection) = config.connect(self.tls.clone()).await?;
-        Ok(Session::begin(client, connection, self.limit))
+        Ok(Session::begin(client, connection, limit))
     }
 
     fn settings(&self, schema: &'static str, durable: &'static str) -> String {

@@ -27,8 +27,25 @@ pub struct Session {
     client: Client,
     statements: Mutex<HashMap<&'static str, Statement>>,
     warnings: Arc<AtomicU64>,
-    driver: JoinHandle<()>,
+    driver: Driver,
     limit: Duration,
+}
+
+/// The task that moves messages. Left alone it hears what was asked to its end, also when nobody waits for the answer.
+struct Driver {
+    task: Option<JoinHandle<()>>,
+    /// Whether it is stopped instead, and the connection with it.
+    cut: bool,
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if self.cut
+            && let Some(task) = &self.task
+        {
+            task.abort();
+        }
+    }
 }
 
 impl Session {
@@ -51,7 +68,13 @@ impl Session {
                 }
             }
         });
+        let driver = Driver { task: Some(driver), cut: false };
         Self { client, statements: Mutex::default(), warnings, driver, limit }
+    }
+
+    /// From now on the connection is cut when the session is dropped, whatever is under way.
+    pub(super) fn cut_when_dropped(&mut self) {
+        self.driver.cut = true;
     }
 
     /// Rows of a statement, all in memory.
@@ -112,8 +135,11 @@ impl Session {
 
     /// Ends the session and waits until the connection is closed, though not for ever.
     pub async fn close(self) {
-        drop(self.client);
-        drop(tokio::time::timeout(Duration::from_secs(2), self.driver).await);
+        let Self { client, mut driver, .. } = self;
+        drop(client);
+        if let Some(task) = driver.task.take() {
+            drop(tokio::time::timeout(Duration::from_secs(2), task).await);
+        }
     }
 
     async fn statement(&self, text: &'static str) -> Result<Statement, PostgresError> {

@@ -142,6 +142,13 @@ pub async fn scaled(
     probe: &Arc<dyn Probe>,
 ) -> Result<Engines, OpenError> {
     let (database, inherited) = claim(&server, opening).await?;
+    // From the first on, long before keys are used: whoever stands by passes over a holder that says nothing, and opening the
+    // rows takes long when they are migrated.
+    let keeper = blocking({
+        let database = database.clone();
+        move || keep(&database)
+    });
+    let keeper = keeper.await?.map_err(OpenError::KeyDatabase)?;
     // The claim's number fences the rows too: a process that was passed over commits nothing more.
     let options = PostgresOptions {
         server: server.clone(),
@@ -164,7 +171,7 @@ pub async fn scaled(
         let database = database.clone();
         move || keys(&database, inherited, second, bucket, &root, &data, &instance)
     });
-    let Keys { packs, register, assessment, keeper } = opened.await??;
+    let Keys { packs, register, assessment } = opened.await??;
     let claim = Claim { database, keeper };
     let (bucket, lease) = (capabilities, claim.lease());
     Ok(Engines { metadata, blobs, bucket, packs, register, assessment, lease, claim: Some(claim) })
@@ -212,7 +219,16 @@ struct Keys {
     packs: Arc<dyn Place>,
     register: Arc<dyn SlotDevice>,
     assessment: RegisterAssessment,
-    keeper: LeaseKeeper,
+}
+
+/// Keeps confirming the claim.
+fn keep(database: &KeyDatabase) -> std::io::Result<LeaseKeeper> {
+    let database = database.clone();
+    LeaseKeeper::start(move || match database.confirm() {
+        Ok(()) => Ok(Confirmed::Still),
+        Err(error) if postgres::is_superseded(&error) => Ok(Confirmed::Lost),
+        Err(error) => Err(error),
+    })
 }
 
 fn keys(
@@ -230,13 +246,6 @@ fn keys(
         tracing::info!("the vault was not let go of in order: waiting until the lease of the process before has ended");
         std::thread::sleep(LEASE);
     }
-    let confirmed = database.clone();
-    let keeper = LeaseKeeper::start(move || match confirmed.confirm() {
-        Ok(()) => Ok(Confirmed::Still),
-        Err(error) if postgres::is_superseded(&error) => Ok(Confirmed::Lost),
-        Err(error) => Err(error),
-    });
-    let keeper = keeper.map_err(failed)?;
     let pages = database.pages().map_err(failed)?;
     let packs: Arc<dyn Place> = match second {
         SecondPlace::Standby(server) => Arc::new(StandbyPages::new(pages, &server, PATIENCE).map_err(failed)?),
@@ -253,7 +262,7 @@ fn keys(
     let carriers = move |name: &str| -> std::io::Result<Box<dyn Carrier>> { Ok(Box::new(values.carrier(name))) };
     let opened = root.open(&RootPlace { data, instance, carrier: &carriers })?;
     let register: Arc<dyn SlotDevice> = Arc::new(FencedRegister::new(opened.device, database.clone()));
-    Ok(Keys { packs, register, assessment: opened.assessment, keeper })
+    Ok(Keys { packs, register, assessment: opened.assessment })
 }
 
 fn twin(first: Arc<dyn Place>, second: Arc<dyn Place>) -> Result<Arc<dyn Place>, OpenError> {

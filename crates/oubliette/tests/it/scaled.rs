@@ -2,6 +2,7 @@
 //!
 //! `scripts/engines.sh` starts the servers; without them these tests fail.
 
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -300,6 +301,30 @@ async fn a_process_that_stands_by_takes_over_and_one_that_was_paused_serves_noth
     }
     assert_eq!(first.wait(), 75);
     assert_eq!(asker.read(&kept).await.0, StatusCode::OK);
+    second.kill();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_whose_rows_are_migrated_for_long_is_not_passed_over() {
+    let vault = Vault::new();
+    // What it waits for here is another migration, for longer than a holder may say nothing.
+    let migrating = "SELECT pg_advisory_lock(1869963884, 1), pg_sleep(18)";
+    let mut migrating =
+        Command::new("psql").args([vault.database.url.as_str(), "-qAt", "-c", migrating]).spawn().unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let (first_place, second_place) = (vault.place("class = \"openbao\""), vault.place("class = \"openbao\""));
+    let mut first = serve(&first_place);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let mut second = serve(&second_place);
+    until_it_says(&second, "standing by: another process").await;
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    assert!(migrating.try_wait().unwrap().is_none(), "it was long enough");
+    assert!(migrating.wait().unwrap().success());
+    first.wait_for_endpoint();
+    assert!(!second.log().contains("passed over"), "{}", second.log());
+    assert!(second.running());
+    first.stop();
+    second.wait_for_endpoint();
     second.kill();
 }
 

@@ -1,4 +1,7 @@
 //! Brings a database to the newest schema. Forward only, by one node at a time.
+//!
+//! A step may take as long as it takes to write a table anew: the session has no limit of its own, and when the work is given up
+//! the server hears of it.
 
 use oubliette_core::ports::{PortError, PortErrorKind};
 use uuid::Uuid;
@@ -47,7 +50,7 @@ const RECORD: &str = "INSERT INTO schema_migrations (number, name, sha256) VALUE
 pub(super) async fn migrate(connector: &Connector, new_instance: Uuid) -> Result<(), PortError> {
     const OPERATION: &str = "migrate the metadata";
     let failed = |error| port_error(OPERATION, error);
-    let session = connector.connect(SCHEMA).await.map_err(failed)?;
+    let session = connector.connect_at_length(SCHEMA).await.map_err(failed)?;
     let begin = format!(
         "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; \
          SELECT pg_advisory_xact_lock({LOCKS}, {LOCK})"

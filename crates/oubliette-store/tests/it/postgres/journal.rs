@@ -1,14 +1,16 @@
 //! The journal of erasures in partitions: made when numbers need them, and taken over from before there were any.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use keyforest::Leaf;
 use oubliette_core::model::TenantId;
 use oubliette_core::ports::{Applied, Check, Metadata, PortErrorKind, PurgeState, Write};
-use oubliette_store::metadata::postgres::PostgresMetadata;
+use oubliette_store::metadata::postgres::{PostgresMetadata, PostgresOptions};
+use oubliette_store::postgres::Options;
 use uuid::Uuid;
 
-use super::support::{Database, apply, erasure, open, until, write};
+use super::support::{Database, apply, erasure, open, until, waits_for_a_lock, write};
 
 /// Erasures in one partition.
 const PART: i64 = 1 << 24;
@@ -194,5 +196,45 @@ async fn a_program_of_before_that_still_runs_gets_no_number_for_an_erasure() {
     assert_eq!(old.query(&number, &[&1]).await.unwrap().len(), 1);
     let store = open(&database).await;
     assert!(old.query(&number, &[&1]).await.is_err());
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_migration_may_take_longer_than_any_statement() {
+    let database = Database::fresh().await;
+    before_partitions(&database).await;
+    let reader = database.plain().await;
+    reader.batch_execute("BEGIN; LOCK TABLE oubliette.purges IN ACCESS SHARE MODE").await.unwrap();
+    // A session gives a silent server up five seconds after the statement's own limit.
+    let server = Options { statement_timeout: Duration::from_secs(2), ..database.options() };
+    let options = PostgresOptions { server, ..PostgresOptions::default() };
+    let opening = tokio::spawn(PostgresMetadata::open(options));
+    waits_for_a_lock(&database).await;
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    assert!(!opening.is_finished(), "it waits for the reader");
+    reader.batch_execute("COMMIT").await.unwrap();
+    let store = opening.await.unwrap().unwrap();
+    assert_eq!(store.purge(Uuid::from_u128(300)).await.unwrap().unwrap().state, PurgeState::Sealed);
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_migration_that_nobody_waits_for_any_more_ends_on_the_server_too() {
+    let database = Database::fresh().await;
+    before_partitions(&database).await;
+    let reader = database.plain().await;
+    reader.batch_execute("BEGIN; LOCK TABLE oubliette.purges IN ACCESS SHARE MODE").await.unwrap();
+    let options = PostgresOptions { server: database.options(), ..PostgresOptions::default() };
+    let opening = tokio::spawn(PostgresMetadata::open(options));
+    waits_for_a_lock(&database).await;
+    opening.abort();
+    assert!(opening.await.is_err());
+    let plain = database.plain().await;
+    let locks = "SELECT FROM pg_locks WHERE locktype = 'advisory'
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    until("the end of its session", async || plain.query(locks, &[]).await.unwrap().is_empty().then_some(())).await;
+    reader.batch_execute("COMMIT").await.unwrap();
+    let store = open(&database).await;
+    assert!(store.purge(Uuid::from_u128(300)).await.unwrap().is_some());
     store.close().await;
 }
