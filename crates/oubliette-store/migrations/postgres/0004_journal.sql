@@ -4,6 +4,11 @@
 --
 -- What is there is written anew, once, in this transaction.
 
+-- Whoever has a number for an erasure ends first, and nobody gets another: the sequence goes.
+ALTER SEQUENCE purge_serials RENAME TO purge_serials_before;
+-- Nor is anything written between the copy and the end of what was copied.
+LOCK TABLE purges, purge_sets, purge_manifests, purge_places, ingest_batches, ingest_places IN ACCESS EXCLUSIVE MODE;
+
 -- Which number an erasure has: unique over all partitions of purges.
 CREATE TABLE purge_ids (
     -- As in purges. Evidence, never removed.
@@ -120,5 +125,5 @@ ALTER TABLE ingest_places ADD PRIMARY KEY (place, entry);
 -- Numbers of erasures. Another sequence than before: a program that does not know purge_ids gets no number and so accepts no
 -- erasure that could not be found.
 CREATE SEQUENCE purge_numbers;
-SELECT setval('purge_numbers', last_value, is_called) FROM purge_serials;
-DROP SEQUENCE purge_serials;
+SELECT setval('purge_numbers', last_value, is_called) FROM purge_serials_before;
+DROP SEQUENCE purge_serials_before;

@@ -7,6 +7,7 @@ use oubliette_core::ports::{PortError, PortErrorKind};
 use uuid::Uuid;
 
 use super::SCHEMA;
+use super::fence;
 use super::rows::get;
 use super::statements as sql;
 use crate::metadata::migration::{Migration, MigrationError, check, sha256};
@@ -23,6 +24,9 @@ const MIGRATIONS: &[Migration] = &[
     },
     Migration { number: 4, name: "0004_journal", sql: include_str!("../../../migrations/postgres/0004_journal.sql") },
 ];
+
+/// How often the whole is tried when another program's transactions are in the way.
+const ATTEMPTS: u32 = 5;
 
 /// Second key of the lock under which a database is migrated.
 const LOCK: i32 = 1;
@@ -46,38 +50,93 @@ const RECORDED: &str = "SELECT number, sha256 FROM schema_migrations ORDER BY nu
 
 const RECORD: &str = "INSERT INTO schema_migrations (number, name, sha256) VALUES ($1, $2, $3)";
 
-/// Applies what is missing, all of it in one transaction, and writes the instance row of a new database.
-pub(super) async fn migrate(connector: &Connector, new_instance: Uuid) -> Result<(), PortError> {
+/// Applies what is missing, all of it in one transaction, and writes the instance row of a new database. Rows that are there
+/// already are shut to every claim before `claim` first: who was passed over commits nothing into tables that are written anew.
+pub(super) async fn migrate(connector: &Connector, new_instance: Uuid, claim: Option<u64>) -> Result<(), PortError> {
     const OPERATION: &str = "migrate the metadata";
     let failed = |error| port_error(OPERATION, error);
-    let session = connector.connect_at_length(SCHEMA).await.map_err(failed)?;
-    let begin = format!(
-        "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; \
-         SELECT pg_advisory_xact_lock({LOCKS}, {LOCK})"
-    );
-    session.batch(&begin).await.map_err(failed)?;
-    let recorded = recorded(&session).await.map_err(failed)?;
     let refused = |error| PortError::new(PortErrorKind::Refused, OPERATION, error);
-    let recorded = recorded.map_err(refused)?;
-    check(&recorded, MIGRATIONS).map_err(refused)?;
-    apply(&session, recorded.len(), new_instance).await.map_err(failed)?;
+    let session = connector.connect_at_length(SCHEMA).await.map_err(failed)?;
+    let (_, found) = found(&session).await.map_err(failed)?.map_err(refused)?;
+    check(&found, MIGRATIONS).map_err(refused)?;
+    if let Some(claim) = claim
+        && (1..MIGRATIONS.len()).contains(&found.len())
+    {
+        fence::raise(&session, claim).await.map_err(failed)?;
+    }
+    let mut attempts = 1;
+    loop {
+        match whole(&session, new_instance).await {
+            Ok(done) => {
+                done.map_err(refused)?;
+                break;
+            }
+            // A program of before that still runs may hold one table and ask for the next.
+            Err(error) if error.is_conflict() && attempts < ATTEMPTS => {
+                tracing::warn!(%error, "the migration met another program's transaction: once more");
+                attempts += 1;
+                session.batch("ROLLBACK").await.map_err(failed)?;
+            }
+            Err(error) => return Err(failed(error)),
+        }
+    }
     session.close().await;
     Ok(())
 }
 
-/// What was applied to a database that is ours or empty.
-async fn recorded(session: &Session) -> Result<Result<Vec<(u32, [u8; 32])>, MigrationError>, PostgresError> {
+/// The transaction.
+async fn whole(session: &Session, new_instance: Uuid) -> Result<Result<(), MigrationError>, PostgresError> {
+    let begin = format!(
+        "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; \
+         SELECT pg_advisory_xact_lock({LOCKS}, {LOCK})"
+    );
+    session.batch(&begin).await?;
+    let recorded = match recorded(session).await? {
+        Ok(recorded) => recorded,
+        Err(error) => return Ok(Err(error)),
+    };
+    if let Err(error) = check(&recorded, MIGRATIONS) {
+        return Ok(Err(error));
+    }
+    apply(session, recorded.len(), new_instance).await?;
+    Ok(Ok(()))
+}
+
+/// Numbers and hashes of what was applied.
+type Recorded = Vec<(u32, [u8; 32])>;
+
+/// What is there of ours, before anything is made.
+enum Made {
+    Nothing,
+    Schema,
+    Record,
+}
+
+/// What was applied to a database that is ours or empty. Makes the record where there is none.
+async fn recorded(session: &Session) -> Result<Result<Recorded, MigrationError>, PostgresError> {
+    let (made, recorded) = match found(session).await? {
+        Ok(found) => found,
+        Err(error) => return Ok(Err(error)),
+    };
+    if matches!(made, Made::Nothing) {
+        session.batch(&format!("CREATE SCHEMA {SCHEMA}")).await?;
+    }
+    if !matches!(made, Made::Record) {
+        session.batch(CREATE_RECORD).await?;
+    }
+    Ok(Ok(recorded))
+}
+
+/// The same; makes nothing.
+async fn found(session: &Session) -> Result<Result<(Made, Recorded), MigrationError>, PostgresError> {
     let rows = session.query(OWNER, &[&SCHEMA]).await?;
     let row = rows.first().ok_or(PostgresError::Unreadable("whose the database is"))?;
     let (there, filled, ours): (bool, bool, bool) = (get(row, 0)?, get(row, 1)?, get(row, 2)?);
     if filled && !ours {
         return Ok(Err(MigrationError::Foreign));
     }
-    if !there {
-        session.batch(&format!("CREATE SCHEMA {SCHEMA}")).await?;
-    }
     if !ours {
-        session.batch(CREATE_RECORD).await?;
+        return Ok(Ok((if there { Made::Schema } else { Made::Nothing }, Vec::new())));
     }
     let mut recorded = Vec::new();
     for row in session.query(RECORDED, &[]).await? {
@@ -86,7 +145,7 @@ async fn recorded(session: &Session) -> Result<Result<Vec<(u32, [u8; 32])>, Migr
         let number = u32::try_from(number).map_err(|_| PostgresError::Unreadable("a migration's number"))?;
         recorded.push((number, hash.try_into().map_err(|_| PostgresError::Unreadable("a migration's hash"))?));
     }
-    Ok(Ok(recorded))
+    Ok(Ok((Made::Record, recorded)))
 }
 
 async fn apply(session: &Session, applied: usize, new_instance: Uuid) -> Result<(), PostgresError> {

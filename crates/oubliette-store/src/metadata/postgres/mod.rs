@@ -134,7 +134,7 @@ impl PostgresMetadata {
     pub async fn open(options: PostgresOptions) -> Result<Self, PortError> {
         let failed = |error| port_error("open the metadata", error);
         let connector = Connector::new(&options.server)?;
-        migrate::migrate(&connector, options.new_instance).await?;
+        migrate::migrate(&connector, options.new_instance, options.fence).await?;
         let partitions = Partitions::default();
         partitions.begin(&connector).await.map_err(failed)?;
         let session = connector.connect(SCHEMA).await.map_err(failed)?;

@@ -8,6 +8,7 @@ use oubliette_core::model::TenantId;
 use oubliette_core::ports::{Applied, Check, Metadata, PortErrorKind, PurgeState, Write};
 use oubliette_store::metadata::postgres::{PostgresMetadata, PostgresOptions};
 use oubliette_store::postgres::Options;
+use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::support::{Database, apply, erasure, open, until, waits_for_a_lock, write};
@@ -236,5 +237,79 @@ async fn a_migration_that_nobody_waits_for_any_more_ends_on_the_server_too() {
     reader.batch_execute("COMMIT").await.unwrap();
     let store = open(&database).await;
     assert!(store.purge(Uuid::from_u128(300)).await.unwrap().is_some());
+    store.close().await;
+}
+
+/// A transaction of the program before, under way: an erasure is accepted, and nothing committed.
+async fn accepts_as_before(database: &Database, id: u64) -> Client {
+    let old = database.plain().await;
+    old.batch_execute("SET search_path = oubliette").await.unwrap();
+    old.batch_execute("BEGIN ISOLATION LEVEL SERIALIZABLE").await.unwrap();
+    let insert = "INSERT INTO purges (serial, purge, tenant, kind, state, interactions, contents, accepted_at)
+        VALUES (nextval('purge_serials'), $1, 1, 1, 1, 1, 0, 5) RETURNING serial";
+    let serial: i64 = old.query_one(insert, &[&Uuid::from_u128(u128::from(id))]).await.unwrap().get(0);
+    let set = erasure(id, [id]).set.encode();
+    old.execute("INSERT INTO purge_sets VALUES ($1, $2)", &[&serial, &set]).await.unwrap();
+    old
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_erasure_that_a_program_of_before_commits_during_the_migration_is_taken_over() {
+    let database = Database::fresh().await;
+    before_partitions(&database).await;
+    let old = accepts_as_before(&database, 55_555).await;
+    let options = PostgresOptions { server: database.options(), ..PostgresOptions::default() };
+    let opening = tokio::spawn(PostgresMetadata::open(options));
+    waits_for_a_lock(&database).await;
+    old.batch_execute("COMMIT").await.unwrap();
+    let store = opening.await.unwrap().unwrap();
+    let row = store.purge(Uuid::from_u128(55_555)).await.unwrap().unwrap();
+    assert_eq!(row.set.interactions, [Leaf(55_555)].into_iter().collect());
+    store.close().await;
+}
+
+/// What such a transaction does last.
+const COUNT: &str = "UPDATE commits SET count = 6
+    WHERE slot = 0 AND count = 5 AND holder = '00000000-0000-0000-0000-000000000001'";
+
+/// A vault of before, held by claim 1 whose writer has slot 0.
+async fn claimed_before(database: &Database) {
+    before_partitions(database).await;
+    let claim = "INSERT INTO oubliette.commits VALUES (0, 5, '00000000-0000-0000-0000-000000000001', 0);
+        INSERT INTO oubliette.named_values VALUES ('fence', '\\x0000000000000001')";
+    database.plain().await.batch_execute(claim).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_passed_over_commits_nothing_while_its_rows_are_migrated() {
+    let database = Database::fresh().await;
+    claimed_before(&database).await;
+    let old = accepts_as_before(&database, 55_555).await;
+    let options = PostgresOptions { server: database.options(), fence: Some(2), ..PostgresOptions::default() };
+    let opening = tokio::spawn(PostgresMetadata::open(options));
+    waits_for_a_lock(&database).await;
+    assert!(old.execute(COUNT, &[]).await.is_err(), "its slot was taken");
+    old.batch_execute("ROLLBACK").await.unwrap();
+    let store = opening.await.unwrap().unwrap();
+    assert!(store.purge(Uuid::from_u128(55_555)).await.unwrap().is_none());
+    // Nor does a transaction that began later.
+    assert_eq!(old.execute(COUNT, &[]).await.unwrap(), 0);
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_under_way_of_who_was_passed_over_is_waited_for_and_taken_over() {
+    let database = Database::fresh().await;
+    claimed_before(&database).await;
+    let old = accepts_as_before(&database, 55_555).await;
+    assert_eq!(old.execute(COUNT, &[]).await.unwrap(), 1);
+    let options = PostgresOptions { server: database.options(), fence: Some(2), ..PostgresOptions::default() };
+    let opening = tokio::spawn(PostgresMetadata::open(options));
+    waits_for_a_lock(&database).await;
+    let record = "SELECT FROM oubliette.schema_migrations";
+    assert_eq!(database.plain().await.query(record, &[]).await.unwrap().len(), 3);
+    old.batch_execute("COMMIT").await.unwrap();
+    let store = opening.await.unwrap().unwrap();
+    assert!(store.purge(Uuid::from_u128(55_555)).await.unwrap().is_some());
     store.close().await;
 }
