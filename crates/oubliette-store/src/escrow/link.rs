@@ -9,7 +9,7 @@ use super::depot::{Keep, Opened, Refused, Session, Stamp};
 use super::envelope::Label;
 use super::register::{Meeting, meet};
 use super::{Envelope, LiesIn, Note, Noted, RegisterId, Root};
-use crate::media::postgres::is_superseded;
+use crate::media::postgres::{is_superseded, is_unbelievable};
 
 /// The way to an agent. Every call blocks, with a time limit of its own.
 pub trait AgentLink: Send + Sync {
@@ -30,6 +30,9 @@ pub enum LinkError {
     /// It did not answer, or not in words that are understood.
     #[error("the agent is out of reach")]
     Away(#[source] io::Error),
+    /// It remembers a claim to the vault that nobody can have had.
+    #[error("what it remembers of earlier processes of the vault is not believed, and so it counts as away")]
+    Unbelievable(#[source] io::Error),
     /// Another register answers under its name.
     #[error(
         "another register answers under its name{} than the one that its envelopes lie in ({known}): nothing is put there, and \
@@ -273,6 +276,7 @@ impl Talk {
                 match raise(fence) {
                     Ok(number) => self.fence = number,
                     Err(error) if is_superseded(&error) => return Err(Refused::PassedOver { fence }.into()),
+                    Err(error) if is_unbelievable(&error) => return Err(LinkError::Unbelievable(error)),
                     Err(error) => return Err(LinkError::Away(error)),
                 }
                 self.link.session(self.instance, self.fence)?

@@ -29,7 +29,7 @@ pub trait Place: Medium {
     /// A number of this process's above `floor`, for the writers of a place that follows this one.
     ///
     /// # Errors
-    /// As of [`Place::confirm`].
+    /// As of [`Place::confirm`]; and that `floor` is none that is believed, where numbers have an end.
     fn number_above(&self, floor: u64) -> io::Result<u64> {
         Ok(floor.saturating_add(1))
     }

@@ -26,6 +26,7 @@ use self::name::{Kind, Name};
 use super::pending::{Pending, lay, within};
 use super::place::Place;
 use super::plain;
+use super::postgres::is_unbelievable;
 use super::worker::Worker;
 
 /// Largest object.
@@ -86,7 +87,13 @@ impl Objects {
         let prefix = Path::parse(&options.prefix).map_err(io::Error::other)?;
         let (listed, below, limit) = (Arc::clone(&store), prefix.clone(), options.limit);
         let (found, newest) = worker.run(async move { list(&*listed, &below, limit).await })?;
-        let generation = generation(newest)?;
+        let generation = generation(newest).map_err(|error| match is_unbelievable(&error) {
+            true => io::Error::other(format!(
+                "an object below {prefix} has a name that begins with {newest:016x}, a generation that no process of this vault ever \
+                 had: remove it"
+            )),
+            false => error,
+        })?;
         if generation <= newest {
             return Err(io::Error::other("a later process has written to this bucket"));
         }

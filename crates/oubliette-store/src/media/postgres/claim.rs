@@ -21,6 +21,12 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long one look at a silent holder takes; whoever stands by looks again.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How far above the number that this process took others may know of earlier claims. A server that was lost and made anew
+/// counts from 1, while they remember how many claims there were before: one for every start and every lost connection.
+const MOST_FORGOTTEN: i64 = 1 << 32;
+/// No number above this is believed: what is left above it every later claim and session can be counted up from.
+const HIGHEST: i64 = 1 << 62;
+
 /// Values of a statement, on their way to the thread that sends it.
 pub(super) type Values = Vec<Box<dyn ToSql + Sync + Send>>;
 
@@ -34,6 +40,8 @@ pub(super) struct Write {
 pub(super) struct Claim {
     connector: Connector,
     owner: Uuid,
+    /// The number that it was taken with.
+    taken: i64,
     patience: Duration,
     held: Mutex<Held>,
     /// Set for good when another process turns out to have it.
@@ -88,7 +96,7 @@ impl Claim {
         let owner = Uuid::new_v4();
         let (session, number, serial) = Self::first(&connector, owner, claiming, patience).await?;
         let held = Held { session: Some(session), number, serial };
-        Ok(Self { connector, owner, patience, held: Mutex::new(held), superseded: Arc::default() })
+        Ok(Self { connector, owner, taken: number, patience, held: Mutex::new(held), superseded: Arc::default() })
     }
 
     async fn first(
@@ -202,10 +210,17 @@ impl Claim {
 
     /// Raises the number of the claim above `floor`, which another place knows of earlier claims; the number then.
     ///
+    /// What another place says is not believed blindly: a number that leaves none above it would be the end of this vault. Nor
+    /// can places that say it again and again carry a process further than once.
+    ///
     /// # Errors
-    /// As those of [`Claim::write`].
-    pub(super) async fn raise_above(&self, floor: i64) -> io::Result<i64> {
+    /// As those of [`Claim::write`]. [`Refusal::Unbelievable`]: nothing was asked of the server, and the claim stands.
+    pub(super) async fn raise_above(&self, floor: u64) -> io::Result<i64> {
         let mut held = self.held.lock().await;
+        let most = self.taken.saturating_add(MOST_FORGOTTEN).max(held.number).min(HIGHEST);
+        let Some(floor) = i64::try_from(floor).ok().filter(|floor| *floor <= most) else {
+            return Err(Refusal::Unbelievable { floor, number: held.number.unsigned_abs() }.into());
+        };
         let until = Instant::now() + self.patience;
         loop {
             if let Err(error) = self.session(&mut held).await {
@@ -216,7 +231,7 @@ impl Claim {
             if *number > floor {
                 return Ok(*number);
             }
-            match session.query(statements::RAISE_ABOVE, &[number, &floor]).await {
+            match session.query(statements::RAISE_ABOVE, &[number, &floor, &MOST_FORGOTTEN, &HIGHEST]).await {
                 Ok(rows) => match rows.first() {
                     Some(row) => held.number = row.get(0),
                     None => return Err(self.lost(&mut held)),

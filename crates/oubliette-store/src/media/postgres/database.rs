@@ -83,10 +83,10 @@ impl KeyDatabase {
     /// still knows the higher numbers of earlier claims.
     ///
     /// # Errors
-    /// [`is_superseded`](super::is_superseded), or that the server cannot be asked.
+    /// [`is_superseded`](super::is_superseded), or that the server cannot be asked. [`is_unbelievable`](super::is_unbelievable): so
+    /// many claims there never were. Then the number stays, and the trouble is with who named that one.
     pub fn number_above(&self, floor: u64) -> io::Result<u64> {
         let claim = Arc::clone(&self.0.claim);
-        let floor = i64::try_from(floor).map_err(|_| io::ErrorKind::InvalidInput)?;
         self.run(async move { claim.raise_above(floor).await.map(i64::unsigned_abs) })
     }
 

@@ -48,6 +48,11 @@ enum Refusal {
     InUse,
     #[error("the key state was written by a newer version of this program")]
     Newer,
+    #[error(
+        "it names a claim of number {floor}, and this one has number {number}: there were never so many claims to one vault, and so \
+         it is not believed. The number is a lie, or damaged"
+    )]
+    Unbelievable { floor: u64, number: u64 },
     #[error("whether a transaction took place cannot be found out")]
     Undecided(#[source] Option<crate::postgres::PostgresError>),
 }
@@ -66,6 +71,12 @@ pub fn is_superseded(error: &io::Error) -> bool {
 /// Whether the error says that another process holds the key state and is alive.
 pub fn is_in_use(error: &io::Error) -> bool {
     matches!(refusal(error), Some(Refusal::InUse))
+}
+
+/// Whether the error says that a party named a number of a claim that no claim can have had. Nothing was changed, and it is that
+/// party's trouble alone.
+pub fn is_unbelievable(error: &io::Error) -> bool {
+    matches!(refusal(error), Some(Refusal::Unbelievable { .. }))
 }
 
 fn refusal(error: &io::Error) -> Option<&Refusal> {

@@ -57,8 +57,10 @@ pub(super) const TAKE_OVER: &str =
 pub(super) const RESUME: &str = "UPDATE fence SET number = number + 1, backend = pg_backend_pid() WHERE owner = $1
     RETURNING number, serial";
 
-/// The number, and one that it must be above.
-pub(super) const RAISE_ABOVE: &str = "UPDATE fence SET number = greatest(number, $2::bigint) + 1 WHERE number = $1
+/// The number, one that it must be above, how far that may be above it, and how high at all. The number has to stay one that
+/// every later claim and every later session can be counted up from, whoever says that it is too low.
+pub(super) const RAISE_ABOVE: &str = "UPDATE fence SET number = greatest(number, $2::bigint) + 1
+    WHERE number = $1 AND $2::bigint <= $4::bigint AND $2::bigint - number <= $3::bigint
     RETURNING number";
 
 /// The session that the owner wrote with last. `$1`: the owner.

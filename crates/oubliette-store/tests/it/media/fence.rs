@@ -7,7 +7,7 @@ use std::time::Duration;
 use keyforest::media::{Medium, SlotDevice};
 use keyforest::{Forest, ForestError, Leaf, LeafStatus, Pins, SealError, Stores};
 use oubliette_store::media::postgres::{
-    Claiming, FencedRegister, KeyDatabase, KeyDatabaseOptions, is_in_use, is_superseded,
+    Claiming, FencedRegister, KeyDatabase, KeyDatabaseOptions, is_in_use, is_superseded, is_unbelievable,
 };
 use tempfile::TempDir;
 
@@ -205,4 +205,28 @@ fn many_make_the_tables_at_once() {
         let all: Vec<_> = (0..4).map(|_| open()).collect();
         all.into_iter().for_each(|one| one.join().unwrap().unwrap());
     });
+}
+
+/// Agents, mirrors and buckets say which claims they remember, and any of them may lie.
+#[test]
+fn no_number_that_another_place_names_leaves_none_for_later_claims() {
+    const FORGOTTEN: u64 = 1 << 32;
+    let database = database();
+    let claim = KeyDatabase::open(options(&database.url())).unwrap();
+    let taken = claim.number();
+    for floor in [taken + FORGOTTEN + 1, 1 << 62, (1 << 62) + 1, i64::MAX as u64 - 1, i64::MAX as u64, u64::MAX] {
+        let refused = claim.number_above(floor).unwrap_err();
+        assert!(is_unbelievable(&refused) && !is_superseded(&refused), "{floor}: {refused}");
+        assert_eq!(claim.number_above(0).unwrap(), taken);
+    }
+    // What claims to a server that is lost can have come to is believed, but not again and again.
+    let raised = claim.number_above(taken + FORGOTTEN).unwrap();
+    assert_eq!(raised, taken + FORGOTTEN + 1);
+    assert_eq!(claim.number_above(raised).unwrap(), raised + 1, "its own number is no news");
+    assert!(claim.number_above(raised + FORGOTTEN).is_err_and(|error| is_unbelievable(&error)));
+    claim.values().put("name", b"the claim stands").unwrap();
+    drop(claim);
+    let later = KeyDatabase::open(options(&database.url())).unwrap();
+    assert_eq!(later.number(), raised + 2);
+    later.values().put("name", b"and later ones too").unwrap();
 }

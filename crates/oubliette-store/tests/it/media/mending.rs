@@ -364,6 +364,42 @@ fn a_mirror_that_was_led_by_a_later_claim_is_not_moved_by_an_earlier_one() {
     assert_eq!(fs::read(&attic).unwrap(), b"third");
 }
 
+/// A mark is not keyed: whoever has the folder writes what they like into it.
+#[test]
+fn a_mark_of_a_claim_that_never_was_keeps_its_mirror_away_and_nothing_else() {
+    let (home, database) = (TempDir::new().unwrap(), database());
+    let marked = home.path().join("attic/mirror");
+    let over = |claim: &KeyDatabase| {
+        let (primary, specs) = (Arc::new(claim.pages().unwrap()), honest(home.path(), &["attic"]));
+        let mirrored = Arc::new(Mirrored::open(primary, VAULT, specs, LIMIT).unwrap().0);
+        let begun = mirrored.begin(1, Arc::new(|_, _, _, _| Ok(())), Duration::from_secs(5));
+        (mirrored, begun)
+    };
+    let claim = KeyDatabase::open(options(&database.url())).unwrap();
+    let (mirrored, begun) = over(&claim);
+    begun.unwrap();
+    drop(mirrored);
+    let mut bytes = fs::read(&marked).unwrap();
+    let untouched = bytes.clone();
+    for at in (0..bytes.len()).step_by(4096) {
+        bytes[at + 48..at + 56].copy_from_slice(&(i64::MAX - 1).to_le_bytes());
+        let sum = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &bytes[at..at + 56]);
+        bytes[at + 56..at + 72].copy_from_slice(&sum.as_ref()[..16]);
+    }
+    fs::write(&marked, &bytes).unwrap();
+    let (mirrored, _) = over(&claim);
+    behind(&mirrored, "never so many claims");
+    claim.confirm().unwrap();
+    drop(mirrored);
+    drop(claim);
+    let later = KeyDatabase::open(options(&database.url())).unwrap();
+    assert!(later.number() < 1000);
+    fs::write(&marked, untouched).unwrap();
+    let (mirrored, begun) = over(&later);
+    begun.unwrap();
+    holding(&mirrored);
+}
+
 #[test]
 fn what_a_mirror_was_still_to_write_when_it_was_given_up_does_not_set_it_back_later() {
     let home = TempDir::new().unwrap();

@@ -2,10 +2,10 @@
 
 use futures::TryStreamExt;
 use keyforest::media::Medium;
-use object_store::ObjectStore;
+use object_store::{ObjectStore, ObjectStoreExt};
 use oubliette_store::media::Place;
 
-use super::setup::{bucket, claim, database, objects, objects_through, prefix, wait};
+use super::setup::{bucket, claim, database, objects, objects_through, prefix, try_objects, wait};
 
 fn count(prefix: &str) -> usize {
     let bucket = bucket(None);
@@ -111,4 +111,22 @@ fn a_database_that_begins_anew_still_gives_higher_numbers_than_the_bucket_has_se
         claim.values().put("name", b"the claim goes on under its new number").unwrap();
     }
     assert_eq!(objects(&prefix).read_back("file", 0, 3).unwrap(), [2; 3]);
+}
+
+#[test]
+fn an_object_of_a_generation_that_never_was_is_refused_and_once_it_is_gone_all_is_well() {
+    let (prefix, database) = (prefix(), database());
+    let claim = claim(&database.url());
+    let place = objects_through(None, &prefix, &claim);
+    place.create("file", 0).unwrap();
+    drop(place);
+    let invented = format!("{prefix}/file/{:016x}-{:016x}-m-{:016x}-{:016x}-{:016x}", i64::MAX - 1, 1, 0, 0, 7);
+    let bucket = bucket(None);
+    wait(bucket.put(&invented.as_str().into(), b"made".as_slice().into())).unwrap();
+    let refused = try_objects(&prefix, |newest| claim.number_above(newest)).err().unwrap();
+    assert!(refused.to_string().contains("7ffffffffffffffe"), "{refused}");
+    wait(bucket.delete(&invented.as_str().into())).unwrap();
+    let place = objects_through(None, &prefix, &claim);
+    assert_eq!(place.list().unwrap(), [("file".to_owned(), 0)]);
+    claim.confirm().unwrap();
 }

@@ -83,9 +83,22 @@ pub fn objects(prefix: &str) -> Objects {
     open_objects(None, prefix, |newest| Ok(newest + 1))
 }
 
+/// Objects that may be refused.
+pub fn try_objects(prefix: &str, above: impl FnOnce(u64) -> std::io::Result<u64>) -> std::io::Result<Objects> {
+    through(None, prefix, above)
+}
+
 fn open_objects(endpoint: Option<&str>, prefix: &str, above: impl FnOnce(u64) -> std::io::Result<u64>) -> Objects {
+    through(endpoint, prefix, above).unwrap()
+}
+
+fn through(
+    endpoint: Option<&str>,
+    prefix: &str,
+    above: impl FnOnce(u64) -> std::io::Result<u64>,
+) -> std::io::Result<Objects> {
     let options = ObjectsOptions { prefix: prefix.to_owned(), limit: Duration::from_secs(5) };
-    Objects::open(Arc::new(bucket(endpoint)), &options, above).unwrap()
+    Objects::open(Arc::new(bucket(endpoint)), &options, above)
 }
 
 /// Small packs, so that they roll and are rewritten.
