@@ -12,11 +12,11 @@ use tokio::runtime::Runtime;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::depot::{Keep, Opened, Stamp};
+use super::depot::{Keep, Kept, Opened, Stamp};
 use super::envelope::Label;
 use super::link::{AgentLink, LinkError};
 use super::wire::{
-    EnvelopesTold, HoldsTold, KeepAsk, MOST_BODY, PutAsk, RefusalTold, SessionAsk, SessionTold, StatusTold,
+    EnvelopesTold, HoldsTold, KeepAsk, KeptTold, MOST_BODY, PutAsk, RefusalTold, SessionAsk, SessionTold, StatusTold,
 };
 use super::{Envelope, Root};
 
@@ -131,8 +131,8 @@ impl AgentLink for HttpsAgent {
         told.read().ok_or_else(malformed)
     }
 
-    fn keep(&self, stamp: Stamp, keep: &Keep) -> Result<Vec<Label>, LinkError> {
-        let told: HoldsTold = self.call(Method::POST, "v1/keep", Some(&KeepAsk::of(stamp, keep)))?;
+    fn keep(&self, stamp: Stamp, keep: &Keep) -> Result<Kept, LinkError> {
+        let told: KeptTold = self.call(Method::POST, "v1/keep", Some(&KeepAsk::of(stamp, keep)))?;
         told.read().ok_or_else(malformed)
     }
 }

@@ -103,6 +103,16 @@ pub struct Opened {
     pub holds: Vec<Label>,
 }
 
+/// What was kept.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// What is held now.
+    pub holds: Vec<Label>,
+    /// As [`Opened::register`]: this may be the first time that it can be told, and the last time that the register holds
+    /// something to be known by.
+    pub register: Option<RegisterId>,
+}
+
 /// An agent's two places.
 pub struct Depot {
     device: Arc<dyn SlotDevice>,
@@ -262,10 +272,9 @@ impl Depot {
     }
 
     /// Destroys all but what is to be kept; gives what is held then.
-    pub fn keep(&self, stamp: Stamp, keep: &Keep) -> Result<Vec<Label>, Refused> {
+    pub fn keep(&self, stamp: Stamp, keep: &Keep) -> Result<Kept, Refused> {
         let mut inner = self.lock();
         inner.hear(stamp)?;
-        let told = inner.told();
         for slot in inner.order() {
             let stays = match (&inner.held[slot], keep) {
                 (Place::Destroyed, _) => true,
@@ -282,12 +291,7 @@ impl Depot {
         if let Keep::Only(label) = keep {
             inner.floor = inner.floor.max(label.root.epoch);
         }
-        let labels = inner.labels();
-        if told != inner.told() {
-            // The vault is to hear of it: a session tells.
-            inner.session = None;
-        }
-        Ok(labels)
+        Ok(Kept { holds: inner.labels(), register: inner.told() })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -498,7 +502,7 @@ mod tests {
             let done = if depot.holds().is_empty() {
                 depot.put(Stamp { session, number: 1 }, envelope.clone(), None)
             } else {
-                depot.keep(Stamp { session, number: 1 }, &Keep::NothingUpTo(u64::MAX))
+                depot.keep(Stamp { session, number: 1 }, &Keep::NothingUpTo(u64::MAX)).map(|kept| kept.holds)
             };
             assert_eq!(done.is_ok(), step % 3 == 0, "{step}");
             *slots.tear.lock().unwrap() = step % 2 == 0;
@@ -518,17 +522,17 @@ mod tests {
         assert_eq!((register, holds.len()), (None, 1));
         let newer = read_block(&two).unwrap().place.envelope().cloned().unwrap();
         let label = newer.label().clone();
-        // Another envelope takes its place: the session ends, for the next one has news.
+        // Another envelope takes its place: the answer says which register it is, and so does one that is asked for again.
         let mut other = newer.bytes().to_vec();
         other[31] += 1;
         let other = Envelope::read(&other).unwrap();
         depot.put(Stamp { session, number: 1 }, other.clone(), Some(label.root)).unwrap();
         assert_eq!(depot.register(), None);
-        depot.keep(Stamp { session, number: 2 }, &Keep::Only(other.label().clone())).unwrap();
-        let refused = depot.keep(Stamp { session, number: 3 }, &Keep::Only(other.label().clone()));
-        assert!(matches!(refused, Err(Refused::SessionEnded)));
-        let told = depot.session(instance, 5).unwrap().register;
-        assert!(told.is_some() && slots.open().register() == told);
+        let keep = |number| depot.keep(Stamp { session, number }, &Keep::Only(other.label().clone())).unwrap().register;
+        let told = keep(2);
+        assert!(told.is_some() && keep(3) == told);
+        assert_eq!(depot.session(instance, 5).unwrap().register, told);
+        assert_eq!(slots.open().register(), told);
     }
 
     #[test]

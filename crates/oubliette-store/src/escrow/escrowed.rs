@@ -375,8 +375,7 @@ impl Inner {
         for agent in lagging {
             let sealed = envelope::seal(&block, self.instance, self.quorum, agent.number, &agent.name, &self.key);
             let Ok(envelope) = sealed else { continue };
-            agent.ask(Goal::Put { envelope, in_force: Some(root) }, answer.clone());
-            agent.ask(Goal::Keep(Keep::Only(self.label(agent, root))), answer.clone());
+            agent.ask(Goal::Only(envelope), answer.clone());
         }
     }
 }

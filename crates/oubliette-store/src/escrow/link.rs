@@ -5,7 +5,7 @@ use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::depot::{Keep, Opened, Refused, Session, Stamp};
+use super::depot::{Keep, Kept, Opened, Refused, Session, Stamp};
 use super::envelope::Label;
 use super::register::{Meeting, meet};
 use super::{Envelope, LiesIn, Note, Noted, RegisterId, Root};
@@ -18,7 +18,7 @@ pub trait AgentLink: Send + Sync {
     /// As [`super::Depot::put`].
     fn put(&self, stamp: Stamp, envelope: &Envelope, in_force: Option<Root>) -> Result<Vec<Label>, LinkError>;
     /// As [`super::Depot::keep`].
-    fn keep(&self, stamp: Stamp, keep: &Keep) -> Result<Vec<Label>, LinkError>;
+    fn keep(&self, stamp: Stamp, keep: &Keep) -> Result<Kept, LinkError>;
 }
 
 /// Why an agent did not do as it was asked, seen from the vault.
@@ -75,8 +75,13 @@ impl LinkError {
 /// What is asked of an agent.
 #[derive(Clone)]
 pub(super) enum Goal {
-    Put { envelope: Envelope, in_force: Option<Root> },
+    Put {
+        envelope: Envelope,
+        in_force: Option<Root>,
+    },
     Keep(Keep),
+    /// It is to hold this, of the root in force, and nothing else.
+    Only(Envelope),
 }
 
 /// What the vault knows of an agent.
@@ -169,7 +174,7 @@ pub fn dismiss(
 ) -> Result<(), LinkError> {
     let Opened { session, register, holds } = link.session(instance, fence)?;
     meet(name, noted, register, &holds)?;
-    let holds = link.keep(Stamp { session, number: 1 }, &Keep::NothingUpTo(u64::MAX))?;
+    let Kept { holds, .. } = link.keep(Stamp { session, number: 1 }, &Keep::NothingUpTo(u64::MAX))?;
     if holds.is_empty() { Ok(()) } else { Err(unexpected("it still holds what it said to have destroyed")) }
 }
 
@@ -228,6 +233,24 @@ impl Talk {
     }
 
     fn attempt(&mut self, goal: &Goal) -> Result<(), LinkError> {
+        match goal {
+            Goal::Put { envelope, in_force } => self.put(envelope, *in_force),
+            Goal::Keep(keep) => self.keep(keep),
+            Goal::Only(envelope) => {
+                let put = self.put(envelope, Some(envelope.label().root));
+                // A register whose number is not known yet is known by what it holds: it is not asked to empty itself. Any
+                // other one forgets what is older, whether it takes the new one or not.
+                if put.is_err() && !matches!(self.noted.lies_in, LiesIn::Register(_)) {
+                    return put;
+                }
+                self.keep(&Keep::Only(envelope.label().clone()))?;
+                put
+            }
+        }
+    }
+
+    /// The next request of the session, which is opened where there is none.
+    fn stamp(&mut self) -> Result<Stamp, LinkError> {
         let (session, number) = match self.session {
             Some(open) => open,
             None => {
@@ -239,32 +262,60 @@ impl Talk {
         };
         let stamp = Stamp { session, number: number + 1 };
         self.session = Some((session, stamp.number));
-        let holds = match goal {
-            Goal::Put { envelope, in_force } => {
-                let holds = self.link.put(stamp, envelope, *in_force)?;
-                if !holds.contains(envelope.label()) {
-                    return Err(unexpected("it does not hold what it said to have put"));
-                }
-                holds
-            }
-            Goal::Keep(keep) => {
-                let holds = self.link.keep(stamp, keep)?;
-                let gone = |label: &Label| match keep {
-                    Keep::Only(only) => label == only,
-                    Keep::NothingUpTo(epoch) => label.root.epoch > *epoch,
-                };
-                if !holds.iter().all(gone) {
-                    return Err(unexpected("it still holds what it said to have destroyed"));
-                }
-                if let Keep::Only(only) = keep {
-                    self.noted.epoch = self.noted.epoch.max(only.root.epoch);
-                    self.noted.confirmed = true;
-                    lock(&self.state).confirmed = holds.contains(only).then(|| only.clone());
-                }
-                holds
-            }
-        };
+        Ok(stamp)
+    }
+
+    fn put(&mut self, envelope: &Envelope, in_force: Option<Root>) -> Result<(), LinkError> {
+        let stamp = self.stamp()?;
+        let holds = self.link.put(stamp, envelope, in_force)?;
+        if !holds.contains(envelope.label()) {
+            return Err(unexpected("it does not hold what it said to have put"));
+        }
         lock(&self.state).holds = holds;
+        Ok(())
+    }
+
+    fn keep(&mut self, keep: &Keep) -> Result<(), LinkError> {
+        let stamp = self.stamp()?;
+        let Kept { holds, register } = self.link.keep(stamp, keep)?;
+        let gone = |label: &Label| match keep {
+            Keep::Only(only) => label == only,
+            Keep::NothingUpTo(epoch) => label.root.epoch > *epoch,
+        };
+        if !holds.iter().all(gone) {
+            return Err(unexpected("it still holds what it said to have destroyed"));
+        }
+        self.learn(register)?;
+        if let Keep::Only(only) = keep {
+            self.noted.epoch = self.noted.epoch.max(only.root.epoch);
+            self.noted.confirmed = true;
+            lock(&self.state).confirmed = holds.contains(only).then(|| only.clone());
+        }
+        lock(&self.state).holds = holds;
+        Ok(())
+    }
+
+    /// The number of a register that had none to tell when the session was opened, told within that session: it is the same
+    /// register, for no other one knows the session. Noted before anything else is asked, because it may hold nothing by now
+    /// that it could be known by later.
+    fn learn(&mut self, told: Option<RegisterId>) -> Result<(), LinkError> {
+        match (self.noted.lies_in, told) {
+            (LiesIn::Unnamed, Some(register)) => self.lies_in(LiesIn::Register(register)),
+            (LiesIn::Register(known), Some(told)) if known != told => {
+                self.session = None;
+                Err(LinkError::OtherRegister { agent: self.name.clone(), known, told: Some(told) })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes durably where the agent's envelopes lie.
+    fn lies_in(&mut self, lies_in: LiesIn) -> Result<(), LinkError> {
+        (self.note)(&self.name, lies_in).map_err(LinkError::Unnoted)?;
+        if let LiesIn::Register(register) = lies_in {
+            tracing::info!(agent = self.name, %register, "the escrow agent's register is known from now on");
+        }
+        self.noted.lies_in = lies_in;
         Ok(())
     }
 
@@ -290,14 +341,10 @@ impl Talk {
     /// Whether it is the register that the agent's envelopes lie in. Where there was none it is from now on, which is noted
     /// before anything is asked of it.
     fn meet(&mut self, opened: &Opened) -> Result<(), LinkError> {
-        if let Meeting::Became(lies_in) = meet(&self.name, self.noted, opened.register, &opened.holds)? {
-            (self.note)(&self.name, lies_in).map_err(LinkError::Unnoted)?;
-            if let LiesIn::Register(register) = lies_in {
-                tracing::info!(agent = self.name, %register, "the escrow agent's register is known from now on");
-            }
-            self.noted.lies_in = lies_in;
+        match meet(&self.name, self.noted, opened.register, &opened.holds)? {
+            Meeting::Known => Ok(()),
+            Meeting::Became(lies_in) => self.lies_in(lies_in),
         }
-        Ok(())
     }
 
     /// What an agent shows at the start of a session, against what it has confirmed.

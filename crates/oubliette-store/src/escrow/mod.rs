@@ -22,7 +22,7 @@ pub mod wire;
 pub mod xwing;
 
 pub use client::{AgentFiles, HttpsAgent};
-pub use depot::{Depot, Keep, Opened, Refused, Stamp};
+pub use depot::{Depot, Keep, Kept, Opened, Refused, Stamp};
 pub use envelope::{Envelope, EnvelopeError};
 pub use escrowed::{AgentReport, Before, EscrowError, EscrowOptions, Escrowed};
 pub use keyforest::RootName as Root;

@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | `POST /v1/session` | [`SessionAsk`] | [`SessionTold`] |
 //! | `POST /v1/put` | [`PutAsk`] | [`HoldsTold`] |
-//! | `POST /v1/keep` | [`KeepAsk`] | [`HoldsTold`] |
+//! | `POST /v1/keep` | [`KeepAsk`] | [`KeptTold`] |
 //! | `GET /v1/status` | | [`StatusTold`] |
 //! | `GET /v1/envelopes` | | [`EnvelopesTold`], or 403 while the agent's operator has not allowed it |
 //!
@@ -15,7 +15,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::depot::{Keep, Opened, Refused, Stamp};
+use super::depot::{Keep, Kept, Opened, Refused, Stamp};
 use super::envelope::{Envelope, Label};
 use super::{RegisterId, Root};
 
@@ -81,6 +81,15 @@ pub struct KeepAsk {
 /// What is held.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct HoldsTold {
+    holds: Vec<LabelTold>,
+}
+
+/// What is held after all else was destroyed.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct KeptTold {
+    /// An agent of an older version does not tell it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    register: Option<String>,
     holds: Vec<LabelTold>,
 }
 
@@ -161,12 +170,23 @@ impl SessionTold {
 
     /// `None` when it is malformed.
     pub fn read(&self) -> Option<Opened> {
-        let register = match &self.register {
-            None => None,
-            Some(told) => Some(RegisterId::parse(told)?),
-        };
+        let register = register(self.register.as_deref())?;
         let holds = self.holds.iter().map(LabelTold::read).collect::<Option<_>>()?;
         Some(Opened { session: array(&self.session)?, register, holds })
+    }
+}
+
+impl KeptTold {
+    /// As it is told.
+    pub fn of(kept: &Kept) -> Self {
+        let register = kept.register.map(|register| register.to_string());
+        Self { register, holds: kept.holds.iter().map(LabelTold::of).collect() }
+    }
+
+    /// `None` when it is malformed.
+    pub fn read(&self) -> Option<Kept> {
+        let holds = self.holds.iter().map(LabelTold::read).collect::<Option<_>>()?;
+        Some(Kept { holds, register: register(self.register.as_deref())? })
     }
 }
 
@@ -264,6 +284,14 @@ impl RefusalTold {
             "backwards" => Refused::Backwards { epoch: self.epoch?, floor: self.floor? },
             _ => return None,
         })
+    }
+}
+
+/// A register's number, where one is told; the outer `None` when it is malformed.
+fn register(told: Option<&str>) -> Option<Option<RegisterId>> {
+    match told {
+        None => Some(None),
+        Some(told) => RegisterId::parse(told).map(Some),
     }
 }
 

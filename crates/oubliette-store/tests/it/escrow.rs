@@ -1,6 +1,9 @@
 //! Seals with agents beside the register: the store's side, with agents in this process that can be cut off and set back.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+mod claims;
+mod upgrade;
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -8,7 +11,7 @@ use keyforest::media::{MemorySlots, SLOT_BYTES, SlotDevice, SlotError};
 use keyforest::{Change, Forest, ForestConfig, ForestError, Lane, NoProbe, Pins, SealError, Stores};
 use oubliette_store::escrow::envelope::{Label, restore};
 use oubliette_store::escrow::{
-    AgentLink, Before, Depot, Envelope, EnvelopeError, EscrowOptions, Escrowed, Keep, LiesIn, LinkError, Noted, Opened,
+    AgentLink, Before, Depot, Envelope, EnvelopeError, EscrowOptions, Escrowed, Keep, Kept, LiesIn, LinkError, Noted, Opened,
     PublicKey, Quorum, Raise, Refused, Root, SecretKey, Stamp,
 };
 use oubliette_store::media::Folder;
@@ -23,6 +26,10 @@ struct TestAgent {
     slots: Arc<Mutex<[[u8; SLOT_BYTES]; 2]>>,
     depot: Arc<Mutex<Arc<Depot>>>,
     away: Arc<AtomicBool>,
+    /// Its register takes no envelope just now.
+    full: Arc<AtomicBool>,
+    /// So many times it was asked to take one then.
+    refused: Arc<AtomicUsize>,
 }
 
 /// Slots whose bytes a test can copy and bring back.
@@ -48,7 +55,8 @@ impl TestAgent {
         let name = format!("agent-{number}");
         let slots = Arc::new(Mutex::new([[0; SLOT_BYTES]; 2]));
         let depot = Arc::new(Depot::open(Arc::new(Bytes(Arc::clone(&slots))), None).unwrap());
-        Self { name, slots, depot: Arc::new(Mutex::new(depot)), away: Arc::default() }
+        let depot = Arc::new(Mutex::new(depot));
+        Self { name, slots, depot, away: Arc::default(), full: Arc::default(), refused: Arc::default() }
     }
 
     fn depot(&self) -> Arc<Depot> {
@@ -83,10 +91,14 @@ impl AgentLink for TestAgent {
     }
 
     fn put(&self, stamp: Stamp, envelope: &Envelope, in_force: Option<Root>) -> Result<Vec<Label>, LinkError> {
+        if self.full.load(Ordering::SeqCst) {
+            self.refused.fetch_add(1, Ordering::SeqCst);
+            return Err(Refused::Again(std::io::Error::other("full")).into());
+        }
         Ok(self.reach()?.put(stamp, envelope.clone(), in_force)?)
     }
 
-    fn keep(&self, stamp: Stamp, keep: &Keep) -> Result<Vec<Label>, LinkError> {
+    fn keep(&self, stamp: Stamp, keep: &Keep) -> Result<Kept, LinkError> {
         Ok(self.reach()?.keep(stamp, keep)?)
     }
 }

@@ -11,7 +11,8 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::StatusCode;
 use oubliette_store::escrow::wire::{
-    EnvelopesTold, HoldsTold, KeepAsk, LabelTold, MOST_BODY, PutAsk, RefusalTold, SessionAsk, SessionTold, StatusTold,
+    EnvelopesTold, HoldsTold, KeepAsk, KeptTold, LabelTold, MOST_BODY, PutAsk, RefusalTold, SessionAsk, SessionTold,
+    StatusTold,
 };
 use oubliette_store::escrow::{Depot, Refused};
 use oubliette_store::roots::check::RegisterAssessment;
@@ -140,8 +141,8 @@ async fn put(State(agent): State<Arc<Agent>>, body: Bytes) -> Response {
 
 async fn keep(State(agent): State<Arc<Agent>>, body: Bytes) -> Response {
     let Some((stamp, keep)) = read::<KeepAsk>(&body).and_then(|ask| ask.read()) else { return malformed() };
-    let held = blocking(&agent, move |depot| depot.keep(stamp, &keep)).await;
-    answer(held.map(|holds| HoldsTold::of(&holds)))
+    let kept = blocking(&agent, move |depot| depot.keep(stamp, &keep)).await;
+    answer(kept.map(|kept| KeptTold::of(&kept)))
 }
 
 async fn status(State(agent): State<Arc<Agent>>) -> Response {
