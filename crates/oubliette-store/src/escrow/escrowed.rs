@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 
 use super::depot::Keep;
 use super::envelope::{self, Envelope, Label, is_name};
-use super::link::{Agent, AgentLink, AgentState, Dealings, Goal, Raise};
+use super::link::{Agent, AgentLink, AgentState, AskClaim, Dealings, Goal, Raise};
 use super::recovery_key::KeyId;
 use super::{Note, Noted, PublicKey, Quorum, Root};
 
@@ -60,6 +60,9 @@ pub struct EscrowOptions {
     pub quorum: Quorum,
     /// Raises that number, for an agent that remembers a higher one.
     pub raise: Raise,
+    /// Whether this process still has its claim; `None` where nobody counts claims. Then an agent that has talked with a later
+    /// process ends this one.
+    pub claim: Option<AskClaim>,
     /// The agents in order: an agent's place in it is its share's number.
     pub agents: Vec<(String, Box<dyn AgentLink>)>,
     /// How the root lay with them before.
@@ -136,7 +139,7 @@ struct Turn {
 impl Escrowed {
     /// Puts agents beside a register. Asks nothing of anybody yet.
     pub fn new(register: Arc<dyn SlotDevice>, options: EscrowOptions) -> Result<Self, EscrowError> {
-        let EscrowOptions { instance, fence, raise, key, quorum, agents, before, noted, note, patience, probe } =
+        let EscrowOptions { instance, fence, raise, claim, key, quorum, agents, before, noted, note, patience, probe } =
             options;
         let distinct = agents.iter().enumerate().all(|(at, (name, _))| {
             is_name(name) && !agents[..at].iter().any(|(other, _)| other.eq_ignore_ascii_case(name))
@@ -149,8 +152,8 @@ impl Escrowed {
         }
         let start = |(at, (name, link)): (usize, (String, Box<dyn AgentLink>))| {
             let noted = noted.iter().find(|(known, _)| *known == name).map(|(_, noted)| *noted).unwrap_or_default();
-            let (raise, note) = (Arc::clone(&raise), Arc::clone(&note));
-            let of = Dealings { number: at as u8 + 1, instance, fence, raise, noted, note };
+            let (raise, claim, note) = (Arc::clone(&raise), claim.clone(), Arc::clone(&note));
+            let of = Dealings { number: at as u8 + 1, instance, fence, raise, claim, noted, note };
             Agent::start(name, of, link).map_err(EscrowError::Thread)
         };
         let agents = agents.into_iter().enumerate().map(start).collect::<Result<_, _>>()?;

@@ -9,6 +9,7 @@ use super::depot::{Keep, Kept, Opened, Refused, Session, Stamp};
 use super::envelope::Label;
 use super::register::{Meeting, meet};
 use super::{Envelope, LiesIn, Note, Noted, RegisterId, Root};
+use crate::lease::Confirmed;
 use crate::media::postgres::{is_superseded, is_unbelievable};
 
 /// The way to an agent. Every call blocks, with a time limit of its own.
@@ -30,6 +31,16 @@ pub enum LinkError {
     /// It did not answer, or not in words that are understood.
     #[error("the agent is out of reach")]
     Away(#[source] io::Error),
+    /// It says that a later process was here, and whoever counts the claims says that there is none.
+    #[error(
+        "it says that a later process of the vault was here, by the claim of number {fence}, and this one still has the claim: what \
+         the agent says is not believed, and so it counts as away. If no other process has talked with it, it lies; if one has, see \
+         to it that none does, and start this one anew"
+    )]
+    NotPassedOver {
+        /// The number that it named.
+        fence: u64,
+    },
     /// It remembers a claim to the vault that nobody can have had.
     #[error("what it remembers of earlier processes of the vault is not believed, and so it counts as away")]
     Unbelievable(#[source] io::Error),
@@ -95,7 +106,7 @@ pub struct AgentState {
     pub confirmed: Option<Label>,
     /// It held something again that it had confirmed destroyed: its register is an old copy. So often since the start.
     pub went_back: u64,
-    /// A later process of the vault has talked with it.
+    /// A later process of the vault has talked with it, and it is not the agent alone who says so where that can be asked.
     pub passed_over: bool,
     /// Requests that are under way.
     pub(super) pending: usize,
@@ -117,12 +128,17 @@ pub(super) struct Agent {
 /// A number of this process's claim to the vault above another, as long as nobody else has the claim.
 pub type Raise = Arc<dyn Fn(u64) -> io::Result<u64> + Send + Sync>;
 
+/// Asks who counts the claims to the vault whether this process still has it; a call may take a while.
+pub type AskClaim = Arc<dyn Fn() -> io::Result<Confirmed> + Send + Sync>;
+
 /// What an agent is to this vault.
 pub(super) struct Dealings {
     pub(super) number: u8,
     pub(super) instance: [u8; 16],
     pub(super) fence: u64,
     pub(super) raise: Raise,
+    /// `None` where nobody counts claims, and an agent's word is all there is.
+    pub(super) claim: Option<AskClaim>,
     /// What is known of it from before.
     pub(super) noted: Noted,
     /// Notes in which register its envelopes lie.
@@ -131,7 +147,7 @@ pub(super) struct Dealings {
 
 impl Agent {
     pub(super) fn start(name: String, of: Dealings, link: Box<dyn AgentLink>) -> io::Result<Self> {
-        let Dealings { number, instance, fence, raise, noted, note } = of;
+        let Dealings { number, instance, fence, raise, claim, noted, note } = of;
         let state = Arc::new(Mutex::new(AgentState::default()));
         let (jobs, queue) = channel();
         let mut talk = Talk {
@@ -139,6 +155,7 @@ impl Agent {
             instance,
             fence,
             raise: Some(raise),
+            claim,
             link,
             session: None,
             noted,
@@ -185,6 +202,7 @@ struct Talk {
     fence: u64,
     /// Until the first session: a process that was heard and is passed over then has to end.
     raise: Option<Raise>,
+    claim: Option<AskClaim>,
     link: Box<dyn AgentLink>,
     session: Option<(Session, u64)>,
     noted: Noted,
@@ -195,12 +213,13 @@ struct Talk {
 impl Talk {
     fn run(&mut self, queue: &Receiver<Job>) {
         while let Ok(Job { goal, answer }) = queue.recv() {
-            let done = self.perform(&goal);
+            let done = self.perform(&goal).map_err(|error| self.heed(error));
             let mut state = lock(&self.state);
             state.pending -= 1;
             let was = state.trouble.take();
             match &done {
                 Ok(()) => {
+                    state.passed_over = false;
                     if was.is_some() {
                         tracing::info!(agent = self.name, "the escrow agent is back");
                     }
@@ -218,6 +237,17 @@ impl Talk {
             }
             drop(state);
             let _ = answer.send(done.is_ok());
+        }
+    }
+
+    /// An agent that says that a later process was here may lie, and ends this process only if whoever counts the claims says so
+    /// too. Where that one says otherwise, or cannot be asked, the agent has not done as it was asked, and that is all.
+    fn heed(&self, error: LinkError) -> LinkError {
+        let LinkError::Refused(Refused::PassedOver { fence }) = error else { return error };
+        match self.claim.as_ref().map(|claim| claim()) {
+            None | Some(Ok(Confirmed::Lost)) => Refused::PassedOver { fence }.into(),
+            Some(Ok(Confirmed::Still)) => LinkError::NotPassedOver { fence },
+            Some(Err(error)) => LinkError::Away(error),
         }
     }
 

@@ -26,7 +26,7 @@ pub use depot::{Depot, Keep, Kept, Opened, Refused, Stamp};
 pub use envelope::{Envelope, EnvelopeError};
 pub use escrowed::{AgentReport, Before, EscrowError, EscrowOptions, Escrowed};
 pub use keyforest::RootName as Root;
-pub use link::{AgentLink, AgentState, LinkError, Raise, dismiss};
+pub use link::{AgentLink, AgentState, AskClaim, LinkError, Raise, dismiss};
 pub use quorum::{Quorum, QuorumError};
 pub use recovery_key::{PublicKey, RecoveryKeyError, SecretKey};
 pub use register::{LiesIn, Note, Noted, RegisterId};

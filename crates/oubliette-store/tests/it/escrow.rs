@@ -11,8 +11,8 @@ use keyforest::media::{MemorySlots, SLOT_BYTES, SlotDevice, SlotError};
 use keyforest::{Change, Forest, ForestConfig, ForestError, Lane, NoProbe, Pins, SealError, Stores};
 use oubliette_store::escrow::envelope::{Label, restore};
 use oubliette_store::escrow::{
-    AgentLink, Before, Depot, Envelope, EnvelopeError, EscrowOptions, Escrowed, Keep, Kept, LiesIn, LinkError, Noted, Opened,
-    PublicKey, Quorum, Raise, Refused, Root, SecretKey, Stamp,
+    AgentLink, AskClaim, Before, Depot, Envelope, EnvelopeError, EscrowOptions, Escrowed, Keep, Kept, LiesIn,
+    LinkError, Noted, Opened, PublicKey, Quorum, Raise, Refused, Root, SecretKey, Stamp,
 };
 use oubliette_store::media::Folder;
 use tempfile::TempDir;
@@ -112,6 +112,7 @@ struct Keys {
     key: PublicKey,
     fence: u64,
     raise: Raise,
+    claim: Option<AskClaim>,
     before: Before,
     noted: Arc<Mutex<Vec<(String, Noted)>>>,
 }
@@ -140,6 +141,7 @@ impl Keys {
                 key,
                 fence: 0,
                 raise: superseded(),
+                claim: None,
                 before,
                 noted: Arc::default(),
             },
@@ -163,6 +165,7 @@ impl Keys {
             instance: INSTANCE,
             fence: self.fence,
             raise: Arc::clone(&self.raise),
+            claim: self.claim.clone(),
             key: self.key.clone(),
             quorum: self.quorum,
             agents: agents.collect(),

@@ -10,6 +10,7 @@ use keyforest::media::SlotDevice;
 use oubliette_core::ports::{Blobs, Lease, Metadata, Unbounded};
 use oubliette_store::blobs::object::{Capabilities, ObjectBlobs, S3Options};
 use oubliette_store::blobs::{LocalBlobs, LocalOptions};
+use oubliette_store::escrow::AskClaim;
 use oubliette_store::lease::{ClaimLease, Confirmed, LEASE, LeaseKeeper};
 use oubliette_store::media::postgres::{
     self, Claiming, FencedRegister, KeyDatabase, KeyDatabaseOptions, PostgresValues, StandbyPages,
@@ -224,11 +225,7 @@ struct Keys {
 /// Keeps confirming the claim.
 fn keep(database: &KeyDatabase) -> std::io::Result<LeaseKeeper> {
     let database = database.clone();
-    LeaseKeeper::start(move || match database.confirm() {
-        Ok(()) => Ok(Confirmed::Still),
-        Err(error) if postgres::is_superseded(&error) => Ok(Confirmed::Lost),
-        Err(error) => Err(error),
-    })
+    LeaseKeeper::start(move || confirmed(database.confirm()))
 }
 
 fn keys(
@@ -263,6 +260,23 @@ fn keys(
     let opened = root.open(&RootPlace { data, instance, carrier: &carriers })?;
     let register: Arc<dyn SlotDevice> = Arc::new(FencedRegister::new(opened.device, database.clone()));
     Ok(Keys { packs, register, assessment: opened.assessment })
+}
+
+/// Asks for the claim to key pages that several processes can reach. Who holds on to this does not hold them, nor the claim.
+pub fn ask_claim(packs: &Arc<dyn Place>) -> AskClaim {
+    let packs = Arc::downgrade(packs);
+    Arc::new(move || {
+        let packs = packs.upgrade().ok_or_else(|| std::io::Error::other("the vault is closed"))?;
+        confirmed(packs.confirm())
+    })
+}
+
+fn confirmed(answer: std::io::Result<()>) -> std::io::Result<Confirmed> {
+    match answer {
+        Ok(()) => Ok(Confirmed::Still),
+        Err(error) if postgres::is_superseded(&error) => Ok(Confirmed::Lost),
+        Err(error) => Err(error),
+    }
 }
 
 fn twin(first: Arc<dyn Place>, second: Arc<dyn Place>) -> Result<Arc<dyn Place>, OpenError> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use keyforest::Probe;
 use keyforest::media::{Medium, SlotDevice};
-use oubliette_store::escrow::{AgentLink, Before, EscrowOptions, Escrowed, HttpsAgent, Note, Noted, Raise};
+use oubliette_store::escrow::{AgentLink, AskClaim, Before, EscrowOptions, Escrowed, HttpsAgent, Note, Noted, Raise};
 use oubliette_store::media::{Arrangement, Dealt, Mirrored, Parties, PartyKind};
 use uuid::Uuid;
 
@@ -29,6 +29,8 @@ pub(super) struct Ground {
     pub fence: u64,
     /// Raises it.
     pub raise: Raise,
+    /// Asks for it; `None` where only one process can have it.
+    pub claim: Option<AskClaim>,
     pub probe: Arc<dyn Probe>,
 }
 
@@ -46,7 +48,7 @@ pub(super) struct Held {
 pub(super) fn beside(config: &Config, leaving: &[String], ground: Ground) -> Result<Option<Held>, OpenError> {
     let Some(place) = config.escrow_place()? else { return Ok(None) };
     let Some(place) = place.without(|name| leaving.iter().any(|left| left == name))? else { return Ok(None) };
-    let Ground { register, key_state, mirrored, instance, fence, raise, probe } = ground;
+    let Ground { register, key_state, mirrored, instance, fence, raise, claim, probe } = ground;
     let agents = place.agents.iter().map(|(name, _)| name.clone()).collect();
     let dealt = Dealt::As(Arrangement { restore: place.quorum.restore(), agents });
     let (before, noted) = note_before(&key_state, mirrored.as_deref(), &dealt, keyforest::newest_epoch(&*register)?)?;
@@ -61,7 +63,8 @@ pub(super) fn beside(config: &Config, leaving: &[String], ground: Ground) -> Res
     let patience = files.timeout * 2;
     let instance = instance.into_bytes();
     let note = note_register(&key_state);
-    let options = EscrowOptions { instance, fence, raise, key, quorum, agents, before, noted, note, patience, probe };
+    let options =
+        EscrowOptions { instance, fence, raise, claim, key, quorum, agents, before, noted, note, patience, probe };
     let escrow = Escrowed::new(register, options).map_err(|error| OpenError::Escrow(io::Error::other(error)))?;
     Ok(Some(Held { escrow: Arc::new(escrow), key_state, dealt }))
 }

@@ -313,6 +313,7 @@ impl OpenVault {
                 mirrored: mirrors.clone(),
                 instance,
                 fence: claim.as_ref().map_or(0, Claim::number),
+                claim: claim.as_ref().map(|_| engines::ask_claim(&primary)),
                 raise: Arc::new(move |floor| primary.number_above(floor)),
                 probe: Arc::clone(&probe),
             };
