@@ -170,16 +170,20 @@ pub fn seal(
     let record = &block[..SLOT_RECORD];
     let plain =
         if needed == 1 { Zeroizing::new(record.to_vec()) } else { share(record, &instance, needed, number)?.values };
-    let label = Label { instance, root, needed, number, key: key.id(), agent: agent.to_owned() };
+    seal_plain(&Label { instance, root, needed, number, key: key.id(), agent: agent.to_owned() }, plain, key)
+}
+
+/// Seals a root or share under this label, whatever it is.
+pub(super) fn seal_plain(label: &Label, plain: Zeroizing<Vec<u8>>, key: &PublicKey) -> Result<Envelope, EnvelopeError> {
     let (kem, shared) = xwing::encapsulate(key.bytes()).map_err(|_| EnvelopeError::Library)?;
     let mut bytes = Zeroizing::new(Vec::with_capacity(ENVELOPE));
     bytes.extend_from_slice(MAGIC);
-    bytes.extend_from_slice(&instance);
-    bytes.extend_from_slice(&root.epoch.to_be_bytes());
-    bytes.extend_from_slice(&root.state);
-    bytes.extend_from_slice(&[needed, number]);
+    bytes.extend_from_slice(&label.instance);
+    bytes.extend_from_slice(&label.root.epoch.to_be_bytes());
+    bytes.extend_from_slice(&label.root.state);
+    bytes.extend_from_slice(&[label.needed, label.number]);
     bytes.extend_from_slice(&label.key);
-    bytes.extend_from_slice(agent.as_bytes());
+    bytes.extend_from_slice(label.agent.as_bytes());
     bytes.resize(KEM_AT, 0);
     bytes.extend_from_slice(&kem);
     let mut text = plain;
@@ -188,7 +192,7 @@ pub fn seal(
         .map_err(|_| EnvelopeError::Library)?;
     bytes.extend_from_slice(&text);
     bytes.extend_from_slice(tag.as_ref());
-    Ok(Envelope { label, bytes })
+    Ok(Envelope { label: label.clone(), bytes })
 }
 
 /// The newest root that there are enough envelopes for, as a register's block. Believes what it is given, and so is for

@@ -7,7 +7,7 @@
 //! vault, and writes no page that has the hash of another. What does not fit the root that opened them is a lie, or the remains
 //! of one, and is told with the agent's name.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use keyforest::media::{SLOT_BYTES, SLOT_RECORD};
 use zeroize::Zeroizing;
@@ -17,8 +17,11 @@ use super::envelope::{Envelope, EnvelopeError, Label, share};
 use super::recovery_key::SecretKey;
 use super::shamir::{self, Share};
 
-/// So many ways of putting shares of one root together are tried: more than honest agents ever need.
+/// So many ways of putting shares of one root together are tried: more than there are of taking half of as many agents as there can
+/// be, one share of each.
 const MOST_WAYS: usize = 20_000;
+/// An agent has two places.
+const MOST_OF_ONE: usize = 2;
 
 /// A root that envelopes give, which may be invented.
 #[derive(Clone)]
@@ -31,7 +34,6 @@ pub struct Candidate {
     pub block: Zeroizing<[u8; SLOT_BYTES]>,
     /// The agents whose envelopes are of it.
     pub agents: BTreeSet<String>,
-    needed: u8,
 }
 
 /// An envelope's label, and the root or share that was in it.
@@ -45,6 +47,8 @@ pub struct Found {
     pub trouble: Option<EnvelopeError>,
     /// Agents whose envelope does not open with the recovery key that it is sealed to: it was changed.
     pub spoilt: BTreeSet<String>,
+    /// Agents that gave more envelopes than an agent can hold. Those above it are left out.
+    pub lavish: BTreeSet<String>,
     opened: Vec<Opened>,
 }
 
@@ -54,7 +58,15 @@ pub fn look(envelopes: &[Envelope], key: &SecretKey) -> Found {
     let mut trouble = None;
     let mut spoilt = BTreeSet::new();
     let mut opened: Vec<Opened> = Vec::new();
+    let (mut given, mut lavish) = (BTreeMap::<&str, usize>::new(), BTreeSet::new());
     for envelope in envelopes {
+        let agent = envelope.label().agent.as_str();
+        let of_one = given.entry(agent).or_default();
+        *of_one += 1;
+        if *of_one > MOST_OF_ONE {
+            lavish.insert(agent.to_owned());
+            continue;
+        }
         match envelope.open(key) {
             Ok(plain) => opened.push((envelope.label().clone(), plain)),
             Err(error) => {
@@ -71,10 +83,11 @@ pub fn look(envelopes: &[Envelope], key: &SecretKey) -> Found {
     names.dedup();
     let mut candidates = Vec::new();
     for name in names {
-        let mut of: Vec<_> = opened.iter().filter(|opened| named(opened) == name).collect();
+        let mut of: Vec<&Opened> = opened.iter().filter(|opened| named(opened) == name).collect();
         let before = candidates.len();
         // Whoever stands behind one is no part of another: with a wrong share the right ones give nothing.
-        while let Some(candidate) = join(&of, name.0) {
+        // First with one share of each agent: those who lie can then not make the ways more than there are agents for.
+        while let Some(candidate) = join(&one_of_each(&of), &of, name.0).or_else(|| join(&of, &of, name.0)) {
             of.retain(|opened| !fits(&candidate, opened));
             candidates.push(candidate);
         }
@@ -91,7 +104,7 @@ pub fn look(envelopes: &[Envelope], key: &SecretKey) -> Found {
     if envelopes.is_empty() {
         trouble = Some(EnvelopeError::None);
     }
-    Found { candidates, trouble, spoilt, opened }
+    Found { candidates, trouble, spoilt, lavish, opened }
 }
 
 impl Found {
@@ -114,8 +127,15 @@ fn fits(root: &Candidate, (label, plain): &Opened) -> bool {
     right.is_some_and(|right| right == *plain)
 }
 
-/// The first record of this name that some of them give.
-fn join(of: &[&Opened], root: Root) -> Option<Candidate> {
+/// The first share of each agent.
+fn one_of_each<'a>(of: &[&'a Opened]) -> Vec<&'a Opened> {
+    let mut seen = BTreeSet::new();
+    of.iter().filter(|(label, _)| seen.insert(&label.agent)).copied().collect()
+}
+
+/// The first record of this name that some of them give and that enough of `all` stand behind. Agents that lie together can make
+/// shares of a record that has its checksum and that no share follows from: such a one does not end the search.
+fn join(of: &[&Opened], all: &[&Opened], root: Root) -> Option<Candidate> {
     let (first, _) = of.first()?;
     let needed = usize::from(first.needed);
     let mut ways = 0;
@@ -123,16 +143,15 @@ fn join(of: &[&Opened], root: Root) -> Option<Candidate> {
     let mut found = None;
     each(of, needed, &mut chosen, &mut |chosen| {
         ways += 1;
-        found = record(chosen, root);
+        found = record(chosen, root).and_then(|block| {
+            let mut candidate = Candidate { instance: first.instance, root, block, agents: BTreeSet::new() };
+            let fitting = all.iter().filter(|opened| fits(&candidate, opened)).map(|(label, _)| label.agent.clone());
+            candidate.agents = fitting.collect();
+            (candidate.agents.len() >= needed).then_some(candidate)
+        });
         found.is_some() || ways >= MOST_WAYS
     });
-    let block = found?;
-    let mut candidate =
-        Candidate { instance: first.instance, root, block, agents: BTreeSet::new(), needed: first.needed };
-    let fitting = of.iter().filter(|opened| fits(&candidate, opened)).map(|(label, _)| label.agent.clone());
-    candidate.agents = fitting.collect();
-    // Less stand behind it than it takes: they were joined by chance, which does not happen.
-    (candidate.agents.len() >= usize::from(candidate.needed)).then_some(candidate)
+    found
 }
 
 /// Every choice of so many of them, each of another agent and of another number; ends when `tried` says so.
@@ -177,7 +196,7 @@ fn record(of: &[&Opened], root: Root) -> Option<Zeroizing<[u8; SLOT_BYTES]>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::envelope::seal;
+    use super::super::envelope::{seal, seal_plain};
     use super::super::{PublicKey, Quorum};
     use super::*;
 
@@ -244,6 +263,64 @@ mod tests {
         let found = look(&[own(1), own(2), own(3)], &secret);
         assert!(found.candidates.is_empty());
         assert_eq!(found.trouble, Some(EnvelopeError::TooFew { epoch: 9, needed: 2, given: 1 }));
+    }
+
+    /// Agents that lie together know each other's shares, and may make shares that belong to no root as the vault shares it.
+    #[test]
+    fn shares_of_a_record_that_liars_made_up_among_themselves_do_not_end_the_search() {
+        let secret = SecretKey::generate().unwrap();
+        let key = secret.public().unwrap();
+        let (quorum, real, fake) = (Quorum::shares(2, 5).unwrap(), block(7, 1, 2), block(7, 1, 9));
+        let mut coefficients = vec![0; SLOT_RECORD];
+        aws_lc_rs::rand::fill(&mut coefficients).unwrap();
+        let among_them =
+            |number| shamir::share(&fake[..SLOT_RECORD], number, 2, &coefficients).map(|share| share.values).unwrap();
+        let honest = |number| of(&real, quorum, number, &key);
+        let label = honest(1).label().clone();
+        let given: Vec<Envelope> = (1..=5)
+            .map(|number| match number {
+                1 | 2 => seal_plain(
+                    &Label { number, agent: format!("agent-{number}"), ..label.clone() },
+                    among_them(number),
+                    &key,
+                ),
+                _ => Ok(honest(number)),
+            })
+            .collect::<Result<_, _>>()
+            .unwrap();
+        let found = look(&given, &secret);
+        assert_eq!(found.candidates.len(), 1);
+        let candidate = &found.candidates[0];
+        assert!(*candidate.block == real);
+        assert_eq!(names(&candidate.agents), ["agent-3", "agent-4", "agent-5"]);
+        assert_eq!(names(&found.liars(candidate)), ["agent-1", "agent-2"]);
+    }
+
+    #[test]
+    fn an_agent_that_gives_many_shares_does_not_use_up_all_the_ways_and_is_named() {
+        let secret = SecretKey::generate().unwrap();
+        let key = secret.public().unwrap();
+        let (quorum, real, fake) = (Quorum::shares(8, 16).unwrap(), block(7, 1, 2), block(7, 1, 9));
+        let lie = |number| seal(&fake, INSTANCE, quorum, number, "agent-1", &key).unwrap();
+        let mut given: Vec<Envelope> = (1..=6).map(lie).collect();
+        given.extend((2..=16).map(|number| of(&real, quorum, number, &key)));
+        let found = look(&given, &secret);
+        assert_eq!(names(&found.lavish), ["agent-1"]);
+        assert_eq!(found.candidates.len(), 1);
+        assert!(*found.candidates[0].block == real && found.candidates[0].agents.len() == 15);
+        assert!(look(&given[5..], &secret).lavish.is_empty());
+    }
+
+    /// After agents were numbered anew one may hold a share of each number, and both are right.
+    #[test]
+    fn of_two_shares_of_one_agent_the_one_that_it_takes_is_taken() {
+        let secret = SecretKey::generate().unwrap();
+        let key = secret.public().unwrap();
+        let (quorum, real) = (Quorum::shares(2, 3).unwrap(), block(7, 1, 2));
+        let both = |number| seal(&real, INSTANCE, quorum, number, "agent-3", &key).unwrap();
+        let found = look(&[both(2), both(3), of(&real, quorum, 2, &key)], &secret);
+        assert_eq!(found.candidates.len(), 1);
+        assert!(*found.candidates[0].block == real && found.lavish.is_empty());
     }
 
     #[test]

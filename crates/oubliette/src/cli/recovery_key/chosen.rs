@@ -47,6 +47,9 @@ pub(super) fn choose(envelopes: &[Envelope], key: &SecretKey, pages: &[Pages], m
     for agent in &found.spoilt {
         println!("warning         agent {agent}: an envelope does not open: it was changed, there or on the way");
     }
+    for agent in &found.lavish {
+        println!("warning         agent {agent}: it gave more envelopes than an agent can hold: it lies. Two of them count");
+    }
     if found.candidates.is_empty() {
         let Some(error) = found.trouble else { bail!("the root cannot be brought back") };
         return Err(error).context("the root cannot be brought back");
