@@ -98,9 +98,12 @@ impl Inner {
 
     /// The erasure that took this item, however far it is.
     pub(super) async fn look_for(&self, tenant: TenantId, item: Item) -> Result<Search, VaultError> {
-        if let Some(id) = self.shared.hidden.covering(item.leaf()) {
-            return Ok(self.among(tenant, item, &[id]).await?.into());
+        if let Some(id) = self.shared.hidden.covering(item.leaf())
+            && let Some(id) = self.among(tenant, item, &[id]).await?
+        {
+            return Ok(Search::Found(id));
         }
+        // A content that was erased by itself before its interaction is being erased went with that one.
         if let Some(id) = self.certified_with(tenant, item).await? {
             return Ok(Search::Found(id));
         }

@@ -6,13 +6,15 @@ over_both! {
     a_transaction_that_comes_to_nothing_takes_no_seal_with_it
     seals_are_noted_in_the_order_in_which_they_were_made
     a_content_that_is_swept_while_its_interaction_is_certified_is_not_counted_again
+    a_content_that_went_by_itself_keeps_its_certificate_while_its_interaction_is_being_erased
 }
 
 mod check {
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
 
-    use keyforest::NoProbe;
+    use keyforest::{NoProbe, Probe};
     use oubliette_core::model::ContentKind;
     use oubliette_core::ports::Write;
     use oubliette_core::service::VaultError;
@@ -80,5 +82,48 @@ mod check {
         let kinds: Vec<_> = whole.erased.contents.iter().map(|content| content.kind.as_str()).collect();
         assert_eq!(kinds, ["callRecording"]);
         assert_eq!(open.check(&whole).existed.len(), 2);
+    }
+
+    /// Stops an erasure that is hidden and not sealed.
+    #[derive(Default)]
+    struct Stop {
+        armed: AtomicBool,
+        there: AtomicBool,
+    }
+
+    impl Probe for Stop {
+        fn reached(&self, point: &'static str) {
+            while point == "commit.hidden" && self.armed.load(Ordering::SeqCst) {
+                self.there.store(true, Ordering::SeqCst);
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+    }
+
+    pub async fn a_content_that_went_by_itself_keeps_its_certificate_while_its_interaction_is_being_erased(base: Base) {
+        let stop = Arc::new(Stop::default());
+        let open = Arc::new(base.open_with(Arc::clone(&stop) as Arc<dyn Probe>, true).await);
+        let call = open.call("one", "+15125550001").await;
+        let id = call.id.to_string();
+        let transcript = open.content(&call, ContentKind::Transcript).await;
+        let content = open.vault.content_id(open.actor.tenant, &transcript).unwrap();
+        open.vault.erase_content(&open.actor, &id, transcript.leaf).await.unwrap();
+        let ask = async || open.vault.item_certificate(&open.actor, &id, Some(&content.to_string())).await;
+        let order = open.once_certified(ask).await.erased.order;
+
+        stop.armed.store(true, Ordering::SeqCst);
+        let erasing = {
+            let (open, id) = (Arc::clone(&open), id.clone());
+            tokio::spawn(async move { open.vault.erase_interaction(&open.actor, &id).await })
+        };
+        while !stop.there.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let meanwhile = ask().await;
+        let by = open.vault.erasure_of(&open.actor, &id, Some(content)).await;
+        stop.armed.store(false, Ordering::SeqCst);
+        erasing.await.unwrap().unwrap();
+        assert_eq!(meanwhile.unwrap().erased.order, order);
+        assert_eq!(by.unwrap().unwrap().id.into_bytes(), order.0);
     }
 }
