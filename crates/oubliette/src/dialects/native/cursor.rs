@@ -25,7 +25,8 @@ pub enum Listing {
 impl Listing {
     fn purpose(self) -> &'static str {
         match self {
-            Self::Interactions => "native.cursor.interactions",
+            // The second order: by hour and arrival. A cursor of the first, by exact start, is not one of this.
+            Self::Interactions => "native.cursor.interactions.2",
             Self::Erasures => "native.cursor.erasures",
         }
     }
