@@ -5,6 +5,7 @@
 //! writer of directory blocks in this process it needs no retries; the transaction still checks each block's leaf, so that a
 //! second process could not lose an entry.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, Weak};
@@ -235,6 +236,7 @@ async fn commit(inner: &Arc<Inner>, ops: Vec<Op>, open: &mut OpenBlock) {
     let inserts = refuse_used_sessions(inner, inserts).await;
     let erases = look_for_named(inner, erases).await;
     let mut planned = plan(inner, erases);
+    let conditional = planned.iter().any(|plan| plan.erase.with.is_some());
     match write(inner, &inserts, &mut planned, rekey.as_ref(), open).await {
         Ok(Outcome::Done(readying)) => after_commit(inner, inserts, planned, rekey, readying),
         Ok(Outcome::Failed) => {
@@ -243,7 +245,9 @@ async fn commit(inner: &Arc<Inner>, ops: Vec<Op>, open: &mut OpenBlock) {
             if let Some(change) = rekey {
                 let _ = change.done.send(Ok(false));
             }
-            refuse_all(inserts, dones, None, || VaultError::Gone);
+            // Only who set a condition of its own hears that it did not hold, and not from a process that lost the vault.
+            let gone = conditional && inner.shared.lease.holds();
+            refuse_all(inserts, dones, None, || if gone { VaultError::Gone } else { VaultError::Unavailable(None) });
         }
         Err(error) => {
             open.forget();
@@ -324,7 +328,8 @@ async fn look_for_named(inner: &Inner, erases: Vec<Erase>) -> Vec<Erase> {
     found
 }
 
-/// Leaves out of each erasure what is hidden or erased already, here or earlier in the batch.
+/// Leaves out of each erasure what is hidden or erased already, here or earlier in the batch. One of which that cannot be told of
+/// something is answered and left out itself: nothing is taken for erased on a guess.
 fn plan(inner: &Inner, erases: Vec<Erase>) -> Vec<Planned> {
     let mut groups_taken: HashMap<u64, Uuid> = HashMap::new();
     let mut leaves_taken: HashMap<u64, Uuid> = HashMap::new();
@@ -335,6 +340,7 @@ fn plan(inner: &Inner, erases: Vec<Erase>) -> Vec<Planned> {
         let mut covered_by = Vec::new();
         let mut groups = HashSet::new();
         let named = erase.targets.len() + erase.leaves.len();
+        let unknown = Cell::new(None);
         let live = |leaf: Leaf, covered_by: &mut Vec<Uuid>, taken: Option<Uuid>| {
             let cover = taken.or_else(|| inner.shared.hidden.covering(leaf));
             match cover {
@@ -342,26 +348,39 @@ fn plan(inner: &Inner, erases: Vec<Erase>) -> Vec<Planned> {
                     covered_by.push(other);
                     false
                 }
-                None => matches!(inner.shared.forest.status(leaf), Ok(LeafStatus::Live)),
+                None => match inner.shared.forest.status(leaf) {
+                    Ok(status) => status == LeafStatus::Live,
+                    Err(error) => {
+                        unknown.set(Some(error));
+                        false
+                    }
+                },
             }
         };
-        erase.targets.retain(|target| {
-            let taken = groups_taken.get(&target.group.0).copied();
-            // A group named twice in one order counts once and does not wait for itself.
-            if taken == Some(id) || !live(target.group.leaf(0), &mut covered_by, taken) {
-                return false;
-            }
-            groups_taken.insert(target.group.0, id);
-            groups.insert(target.group.0)
-        });
+        let targets = std::mem::take(&mut erase.targets);
+        erase.targets = targets
+            .into_iter()
+            .filter(|target| {
+                let taken = groups_taken.get(&target.group.0).copied();
+                // A group named twice in one order counts once and does not wait for itself.
+                let itself = taken.is_none() && groups.contains(&target.group.0);
+                !itself && live(target.group.leaf(0), &mut covered_by, taken) && groups.insert(target.group.0)
+            })
+            .collect();
+        let mut leaves = HashSet::new();
         erase.leaves.retain(|leaf| {
-            let taken = groups_taken.get(&Group::of(*leaf).0).or_else(|| leaves_taken.get(&leaf.0)).copied();
-            let keep = taken != Some(id) && live(*leaf, &mut covered_by, taken);
-            if keep {
-                leaves_taken.insert(leaf.0, id);
-            }
-            keep
+            let group = Group::of(*leaf).0;
+            let taken = groups_taken.get(&group).or_else(|| leaves_taken.get(&leaf.0)).copied();
+            let itself = taken.is_none() && (groups.contains(&group) || leaves.contains(&leaf.0));
+            !itself && live(*leaf, &mut covered_by, taken) && leaves.insert(leaf.0)
         });
+        if let Some(error) = unknown.take() {
+            tracing::error!(error = &error as &dyn std::error::Error, "whether something is erased cannot be told");
+            let _ = erase.done.send(Err(VaultError::Unavailable(None)));
+            continue;
+        }
+        groups_taken.extend(groups.iter().map(|group| (*group, id)));
+        leaves_taken.extend(leaves.iter().map(|leaf| (*leaf, id)));
         if erase.kind == PurgeKind::Order {
             erase.stated.keep("already-erased", (named - erase.targets.len() - erase.leaves.len()) as u64);
         }

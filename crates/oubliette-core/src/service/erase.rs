@@ -142,7 +142,7 @@ impl Vault {
         if found.is_empty() {
             return Ok((None, plan));
         }
-        let erased_before = inner.count_erased(actor.tenant, &plan.missing);
+        let erased_before = inner.count_erased(actor.tenant, &plan.missing)?;
         let text = (order.reference.is_some() || order.reason.is_some()).then_some(OrderText {
             selector: order.selector,
             reference: order.reference.clone(),
@@ -453,12 +453,16 @@ impl Inner {
     }
 
     /// How many of these ids are of something that was here and is erased, or being erased.
-    fn count_erased(&self, tenant: TenantId, ids: &[String]) -> u64 {
-        let erased = |id: &&String| {
-            let group = self.decode_id(tenant, id);
-            group.is_some_and(|group| matches!(self.readable(group.leaf(0)), Err(VaultError::Gone)))
-        };
-        ids.iter().filter(erased).count() as u64
+    fn count_erased(&self, tenant: TenantId, ids: &[String]) -> Result<u64, VaultError> {
+        let mut erased = 0;
+        for group in ids.iter().filter_map(|id| self.decode_id(tenant, id)) {
+            match self.readable(group.leaf(0)) {
+                Err(VaultError::Gone) => erased += 1,
+                Ok(()) | Err(VaultError::NotFound) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(erased)
     }
 
     pub(super) async fn purge_of(&self, actor: &Actor, id: Uuid) -> Result<PurgeRow, VaultError> {

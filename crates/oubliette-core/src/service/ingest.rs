@@ -420,11 +420,15 @@ impl Inner {
         if contents.len() >= MAX_CONTENTS {
             return Err(VaultError::Invalid("an interaction has at most 1,000 contents"));
         }
-        let old = contents.iter().filter_map(|row| {
-            let meta = self.open_content_meta(actor.tenant, row).ok()?;
-            (meta.key == stored.meta.key).then_some(row.leaf)
-        });
-        let old: Vec<Leaf> = old.collect();
+        let mut old: Vec<Leaf> = Vec::new();
+        for row in &contents {
+            match self.open_content_meta(actor.tenant, row) {
+                Ok(meta) if meta.key == stored.meta.key => old.push(row.leaf),
+                Ok(_) | Err(VaultError::Gone) => {}
+                // It may be what is to be replaced.
+                Err(error) => return Err(error),
+            }
+        }
         let checks = vec![Check::Version(group, row.version), Check::NotErased(group.leaf(0)), Check::NotErased(leaf)];
         let arrival = Arrival::of_content(row.tenant, &stored.row);
         let mut writes = vec![

@@ -120,7 +120,10 @@ impl Vault {
         let rows = inner.metadata.contents_by_leaf(&[content.leaf]).await.map_err(|error| inner.port(error))?;
         let row = rows.into_iter().next().ok_or(VaultError::NotFound)?;
         // The description must open for this tenant: a content of another one is not found.
-        let meta = inner.open_content_meta(actor.tenant, &row).map_err(|_| VaultError::NotFound)?;
+        let meta = inner.open_content_meta(actor.tenant, &row).map_err(|error| match error {
+            VaultError::Internal(Some(cause)) if cause.is::<record::RecordError>() => VaultError::NotFound,
+            error => error,
+        })?;
         let range = resolve(range, meta.length)?;
         let read = BlobRead {
             blobs: Arc::clone(&inner.blobs),
@@ -313,11 +316,11 @@ impl Inner {
             for row in rows {
                 match self.readable(row.leaf) {
                     Ok(()) => live.push(row),
-                    Err(VaultError::Gone | VaultError::NotFound) => {
-                        if self.readable(row.interaction.leaf(0)).is_ok() {
-                            gone.insert(row.leaf);
-                        }
-                    }
+                    Err(VaultError::Gone | VaultError::NotFound) => match self.readable(row.interaction.leaf(0)) {
+                        Ok(()) => drop(gone.insert(row.leaf)),
+                        Err(VaultError::Gone | VaultError::NotFound) => {}
+                        Err(error) => return Err(error),
+                    },
                     Err(error) => return Err(error),
                 }
             }
