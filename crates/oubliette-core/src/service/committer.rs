@@ -553,11 +553,11 @@ fn after_commit(
         let set = Arc::new(plan.set);
         (accepted.id, accepted.set) = (Some(plan.id), Some(Arc::clone(&set)));
         inner.shared.expect(plan.id);
-        let sessions = plan.entries.iter().flat_map(|entry| {
-            let ids = entry.keys.iter().filter(|key| key.0 == KeyKind::Session);
+        let ids = plan.entries.iter().flat_map(|entry| {
+            let ids = entry.keys.iter().filter(|key| matches!(key.0, KeyKind::Session | KeyKind::External));
             ids.map(|(kind, id)| (inner.lookup.tag(entry.tenant.0, kind.to_u8(), id), entry.group))
         });
-        inner.shared.erasing.remember(plan.id, sessions);
+        inner.shared.erasing.remember(plan.id, ids);
         inner.shared.hidden.insert(plan.id, &set);
         inner.shared.active.revoke(&set);
         inner.shared.lenders.take_back(&set);

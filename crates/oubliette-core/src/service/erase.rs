@@ -43,7 +43,13 @@ impl Vault {
         if let Some(group) = inner.decode_id(actor.tenant, id) {
             return inner.erase_group(actor, group).await;
         }
-        let row = inner.find_row(actor, id).await?;
+        let row = match inner.find_row(actor, id).await {
+            Err(VaultError::NotFound) => match inner.external_being_erased(actor.tenant, id) {
+                Some((_, group)) => return inner.answer_gone(actor, Some(group), None).await,
+                None => return Err(VaultError::NotFound),
+            },
+            found => found?,
+        };
         let guard = inner.unanswered.begin(actor.credential, row.group.leaf(0), inner.settings.retry_grace);
         let contents = inner.count(&[row.group]).await?;
         let accepted = inner.erase(actor, vec![target(&row)], Vec::new(), contents).await?;
@@ -341,7 +347,11 @@ impl Inner {
         }
         for id in external.into_iter().filter(|id| !id.is_empty()) {
             let found = self.find_by_key(tenant, &Lookup::External(id.clone())).await?;
-            rows.extend(found.into_iter().next_back().map(|(row, _)| row));
+            match found.into_iter().next_back() {
+                Some((row, _)) => rows.push(row),
+                // Named before, and its seal is still to come.
+                None => hidden.extend(self.external_being_erased(tenant, id).map(|(erasure, _)| erasure)),
+            }
         }
         let mut live = Vec::with_capacity(rows.len());
         for row in rows.into_iter().filter(|row| row.tenant == tenant) {

@@ -1,4 +1,5 @@
-//! Sessions whose interactions are hidden and not yet sealed, for dialects whose status keeps its value until then.
+//! Session ids and ids of other systems whose interactions are hidden and not yet sealed: for dialects whose status keeps its
+//! value until then, and for deletes that are asked for again by such an id.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -7,34 +8,34 @@ use keyforest::Group;
 use uuid::Uuid;
 
 use super::read::LOOK_UP;
-use super::vault::Vault;
+use super::vault::{Inner, Vault};
 use super::{Interaction, VaultError};
 use crate::directory::KeyKind;
-use crate::model::Actor;
+use crate::model::{Actor, TenantId};
 
-/// Sessions remembered at one time. Beyond it a session reads as not found some moments before its seal.
-const MAX_SESSIONS: usize = 1_000_000;
+/// Ids remembered at one time. Beyond it one reads as not found some moments before its seal.
+const MAX_IDS: usize = 2_000_000;
 
-/// By the tag of the session id: no id in clear is kept.
+/// By the tag of the id: none in clear is kept.
 #[derive(Default)]
-pub struct ErasingSessions {
-    sessions: Mutex<Sessions>,
+pub struct ErasingIds {
+    ids: Mutex<Ids>,
 }
 
 #[derive(Default)]
-struct Sessions {
+struct Ids {
     by_tag: HashMap<u64, (Uuid, Group)>,
     by_erasure: HashMap<Uuid, Vec<u64>>,
 }
 
-impl ErasingSessions {
+impl ErasingIds {
     /// Remembers what an erasure hides. Called before it hides it: whoever asks sees the live interaction or this, never a
     /// gap between the two.
-    pub fn remember(&self, erasure: Uuid, sessions: impl Iterator<Item = (u64, Group)>) {
-        let mut all = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = MAX_SESSIONS.saturating_sub(all.by_tag.len());
+    pub fn remember(&self, erasure: Uuid, ids: impl Iterator<Item = (u64, Group)>) {
+        let mut all = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = MAX_IDS.saturating_sub(all.by_tag.len());
         let mut tags = Vec::new();
-        for (tag, group) in sessions.take(room) {
+        for (tag, group) in ids.take(room) {
             all.by_tag.insert(tag, (erasure, group));
             tags.push(tag);
         }
@@ -45,7 +46,7 @@ impl ErasingSessions {
 
     /// Forgets what an erasure hid; called once it is sealed.
     pub fn forget(&self, erasure: Uuid) {
-        let mut all = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
         for tag in all.by_erasure.remove(&erasure).unwrap_or_default() {
             if all.by_tag.get(&tag).is_some_and(|(other, _)| *other == erasure) {
                 all.by_tag.remove(&tag);
@@ -54,8 +55,16 @@ impl ErasingSessions {
     }
 
     fn find(&self, tag: u64) -> Option<(Uuid, Group)> {
-        let all = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
         all.by_tag.get(&tag).copied()
+    }
+}
+
+impl Inner {
+    /// The erasure, not sealed yet, of the interaction that this id of another system names, and its group. Asked after it was not
+    /// found among the living.
+    pub(super) fn external_being_erased(&self, tenant: TenantId, id: &str) -> Option<(Uuid, Group)> {
+        self.shared.erasing.find(self.lookup.tag(tenant.0, KeyKind::External.to_u8(), id))
     }
 }
 
@@ -88,7 +97,7 @@ mod tests {
     #[test]
     fn a_session_is_remembered_until_the_last_erasure_that_took_it_is_sealed() {
         let (first, second) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        let erasing = ErasingSessions::default();
+        let erasing = ErasingIds::default();
         erasing.remember(first, [(7, Group(70)), (8, Group(80))].into_iter());
         // The session id was used again, and that interaction is erased too.
         erasing.remember(second, [(7, Group(71))].into_iter());
@@ -96,6 +105,6 @@ mod tests {
         assert_eq!((erasing.find(7), erasing.find(8)), (Some((second, Group(71))), None));
         erasing.forget(second);
         assert_eq!(erasing.find(7), None);
-        assert!(erasing.sessions.lock().unwrap().by_erasure.is_empty());
+        assert!(erasing.ids.lock().unwrap().by_erasure.is_empty());
     }
 }

@@ -16,7 +16,7 @@ use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::erasing::ErasingSessions;
+use super::erasing::ErasingIds;
 use super::hidden::{ActiveKeys, Hidden};
 use super::journal::Journaled;
 use super::log::TransparencyLog;
@@ -80,7 +80,7 @@ pub struct Shared {
     /// Hidden sets.
     pub hidden: Hidden,
     /// Sessions of hidden interactions.
-    pub erasing: ErasingSessions,
+    pub erasing: ErasingIds,
     /// Keys in use by streams.
     pub active: ActiveKeys,
     /// Held for reading while a derived key is on some thread's stack; the sealer takes it for writing before it says
@@ -139,7 +139,7 @@ impl Shared {
             lenders,
             probe,
             hidden: Hidden::default(),
-            erasing: ErasingSessions::default(),
+            erasing: ErasingIds::default(),
             active: ActiveKeys::default(),
             key_gate: RwLock::new(()),
             waiting: Mutex::default(),

@@ -224,6 +224,46 @@ async fn a_register_out_of_reach_makes_deletes_wait_and_nothing_else_and_the_vau
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_delete_by_an_id_of_another_system_that_is_asked_for_again_waits_for_the_seal_too() {
+    let root = tempfile::tempdir().unwrap();
+    let blobs = JudgeBlobs::new();
+    let real = stores(root.path());
+    let (register, away, _) = Moody::over(real.register);
+    let over = open_over(Stores { register, ..real }, root.path(), &blobs, Arc::new(Unbounded)).await;
+    let setup = of(over).await;
+    let (vault, actor) = (&setup.vault, &setup.actor);
+    for name in ["theirs-1", "theirs-2"] {
+        let mut new = call(name, "1", SystemClock.now());
+        new.meta.external_ids.push(name.to_owned());
+        vault.draft(actor).await.unwrap().commit(new).await.unwrap();
+    }
+    let ids = ["theirs-1".to_owned()];
+    away.store(true, Ordering::SeqCst);
+    let first = {
+        let (vault, actor) = (vault.clone(), actor.clone());
+        tokio::spawn(async move {
+            let ids = ["theirs-1".to_owned()];
+            tokio::join!(vault.erase_interactions(&actor, &ids), vault.erase_interaction(&actor, "theirs-2"))
+        })
+    };
+    let hidden = async |id: &str| {
+        while vault.interaction(actor, id).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    hidden("theirs-1").await;
+    hidden("theirs-2").await;
+    let soon = Duration::from_millis(500);
+    assert!(tokio::time::timeout(soon, vault.erase_interactions(actor, &ids)).await.is_err(), "a batch was answered");
+    assert!(tokio::time::timeout(soon, vault.erase_interaction(actor, "theirs-2")).await.is_err());
+    away.store(false, Ordering::SeqCst);
+    let (batch, single) = first.await.unwrap();
+    assert_eq!(batch.unwrap(), 1);
+    single.unwrap();
+    assert_eq!(vault.erase_interactions(actor, &ids).await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn erasing_one_content_leaves_the_others_and_replacing_one_erases_the_old_bytes() {
     let root = tempfile::tempdir().unwrap();
     let blobs = JudgeBlobs::new();
