@@ -281,7 +281,15 @@ async fn a_crash_at_any_named_point_loses_nothing_acknowledged_and_leaves_nothin
     archive.expected.lock().unwrap().retain(|(blob, ..)| !dead.contains(blob));
     dead.iter().for_each(|blob| rows.delete(blob));
     blobs.remove(&dead).await.unwrap();
-    blobs.compact(&rows).await.unwrap();
+    // A segment that is just being closed is left for the next time.
+    for _ in 0..50 {
+        blobs.compact(&rows).await.unwrap();
+        let reached = |point: &str| archive.taken.lock().unwrap().iter().any(|copy| copy.point == point);
+        if CRASH_POINTS.iter().all(|point| reached(point)) {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
 
     let taken = std::mem::take(&mut *archive.taken.lock().unwrap());
     for point in CRASH_POINTS {
