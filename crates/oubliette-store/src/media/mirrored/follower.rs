@@ -10,10 +10,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_chan
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use super::lost_list::{self, Lack};
 use super::mark::{Mark, NAME, REPLACE};
 use super::standing::{Shared, Standing, State, chain};
 use super::{AHEAD, Contact, Mirror, MirrorSpec, Pieces, Refill, Vouch};
-use crate::media::Place;
+use crate::media::{Parties, Place};
 
 /// How often the mark follows the epoch in force.
 const MARK_EVERY: Duration = Duration::from_secs(5);
@@ -28,8 +29,8 @@ pub(super) type Reply = io::Result<Vec<u8>>;
 
 /// What a follower is told.
 pub(super) enum Order {
-    /// Whom it follows, and whose mark it looks for. First of all.
-    Follow(Arc<dyn Place>, Mark),
+    /// Whom it follows, whose mark it looks for, and as what its place is to be opened if not as it was. First of all.
+    Follow(Arc<dyn Place>, Mark, Option<Contact>),
     Create(String),
     Write(String, Pieces),
     Truncate(String, u64),
@@ -57,13 +58,16 @@ pub(super) struct Seen {
     pub(super) mark: Option<Mark>,
     /// Files that are no mark.
     pub(super) files: usize,
+    /// The list of parties, where the primary has none.
+    pub(super) list: Option<Parties>,
 }
 
-/// Starts a follower, which looks at its place first of all.
+/// Starts a follower, which looks at its place first of all. `lacking`: the primary, if it has no list of parties.
 pub(super) fn start(
     spec: MirrorSpec,
     contact: Contact,
     epoch: Arc<AtomicU64>,
+    lacking: Option<(Arc<dyn Place>, Lack)>,
 ) -> io::Result<(Mirror, Receiver<io::Result<Seen>>)> {
     let cause = "it was not looked at yet".to_owned();
     let state = State {
@@ -88,7 +92,13 @@ pub(super) fn start(
     let (end, ended) = sync_channel(1);
     let of_thread = Arc::clone(&shared);
     std::thread::Builder::new().name(format!("mirror-{}", spec.name)).spawn(move || {
-        let found = (spec.open)(contact).and_then(|place| Ok((see(&*place)?, place)));
+        let found = (spec.open)(contact).and_then(|place| {
+            let mut seen = see(&*place)?;
+            if let (Some(_), Some((primary, lack))) = (seen.mark, lacking) {
+                seen.list = lost_list::list_at(&*primary, &*place, lack)?;
+            }
+            Ok((seen, place))
+        });
         let place = match found {
             Ok((seen, place)) => {
                 let _ = looked.send(Ok(seen));
@@ -99,7 +109,8 @@ pub(super) fn start(
                 None
             }
         };
-        if let Ok((_, Order::Follow(primary, mark))) = queue.recv() {
+        if let Ok((_, Order::Follow(primary, mark, again))) = queue.recv() {
+            let contact = again.unwrap_or(contact);
             let follower = Follower {
                 shared: of_thread,
                 spec,
@@ -124,7 +135,7 @@ pub(super) fn start(
 
 fn see(place: &dyn Place) -> io::Result<Seen> {
     let files = place.list()?.iter().filter(|(name, _)| name != NAME && name != REPLACE).count();
-    Ok(Seen { mark: Mark::read(place)?, files })
+    Ok(Seen { mark: Mark::read(place)?, files, list: None })
 }
 
 struct Follower {
@@ -344,9 +355,13 @@ impl Follower {
     fn recognise(&mut self, place: &dyn Place) -> io::Result<()> {
         let seen = see(place)?;
         match seen.mark {
-            Some(mark) if mark.instance != self.mark.instance || mark.state != self.mark.state => {
+            Some(mark) if mark.instance != self.mark.instance => {
                 Err(io::Error::other("it holds the key state of another vault"))
             }
+            Some(mark) if mark.state != self.mark.state => Err(io::Error::other(
+                "it is a mirror of this vault and of another key state: of the one before it moved, or the list of who takes \
+                 part was lost here while this mirror was away. Do not empty it before that is known",
+            )),
             Some(mark) if mark.epoch > self.epoch.load(Ordering::Acquire) => {
                 Err(io::Error::other("it knows a newer epoch than the one in force here: old keys came back"))
             }

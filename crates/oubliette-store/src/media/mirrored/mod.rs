@@ -16,6 +16,7 @@
 //! mirrors that are behind, so that a vault opens without them; reading pages back never does, so nothing is sealed.
 
 mod follower;
+mod lost_list;
 mod mark;
 mod pulling;
 mod records;
@@ -36,6 +37,7 @@ use keyforest::media::Medium;
 use thiserror::Error;
 
 use self::follower::{ANY, Given, Order, Reply, Seen};
+use self::lost_list::{Brought, Lack};
 use self::mark::Mark;
 pub use self::standing::Standing;
 use self::standing::{Shared, chain};
@@ -69,6 +71,18 @@ pub enum MirrorError {
     /// Files of unknown origin where an empty place was expected.
     #[error("the mirror {0} holds files that are no mirror's: name the right place, or an empty one")]
     Occupied(String),
+    /// The list of parties here is damaged, and the mirror has it whole.
+    #[error(
+        "the list of who takes part is damaged here, and the mirror {0} has it whole (the newest of its files `parties-…`): copy \
+         it over the damaged one, or take that one away; do not empty the mirror. Start again then"
+    )]
+    ListDamaged(String),
+    /// The list of parties is gone here, and could not be taken over from the mirror.
+    #[error(
+        "the list of who takes part is gone here, and could not be taken over from the mirror {0}, which has it: do not empty \
+         that mirror; start again when it can be reached"
+    )]
+    ListLost(String),
     /// The primary failed.
     #[error("the key state failed while {operation}")]
     Io {
@@ -169,6 +183,8 @@ pub struct Mirrored {
     limit: Duration,
     epoch: Arc<AtomicU64>,
     mark: Mark,
+    /// Of a list of parties that is gone here.
+    brought: Brought,
 }
 
 impl fmt::Debug for Mirrored {
@@ -181,8 +197,10 @@ impl Mirrored {
     /// Looks at all mirrors side by side and begins to follow those that can be reached; the others are tried again. `limit`:
     /// how long one of them may take to answer before it counts as away. Writes nothing, neither here nor there.
     ///
+    /// A list of parties that is gone here and whole at a mirror of this key state is brought by [`Mirrored::pull`].
+    ///
     /// # Errors
-    /// [`MirrorError::Stranger`] and [`MirrorError::Occupied`] are the operator's to mend.
+    /// [`MirrorError::Stranger`], [`MirrorError::Occupied`] and [`MirrorError::ListDamaged`] are the operator's to mend.
     pub fn open(
         primary: Arc<dyn Place>,
         instance: [u8; 16],
@@ -193,25 +211,29 @@ impl Mirrored {
         let lost = !listed.iter().any(|(name, _)| name.starts_with("pack-"));
         let parties = Parties::read(&*primary).map_err(io_failed("reading who takes part"))?;
         let known = |name: &str| parties.as_ref().is_some_and(|list| list.get(PartyKind::Mirror, name).is_some());
+        let lack = parties.is_none().then_some(if lost { Lack::All } else { Lack::List });
         let epoch = Arc::new(AtomicU64::new(0));
         let mut looked = Looked::default();
         let mut looking = Vec::new();
         for spec in specs {
             let contact = if known(&spec.name) { Contact::Again } else { Contact::First };
-            let started = follower::start(spec, contact, Arc::clone(&epoch));
+            let asked = lack.map(|lack| (Arc::clone(&primary), lack));
+            let started = follower::start(spec, contact, Arc::clone(&epoch), asked);
             looking.push(started.map_err(io_failed("starting a thread"))?);
         }
         let mut state = parties.as_ref().map(Parties::state);
-        let mut mirrors = Vec::new();
+        let (mut mirrors, mut brought) = (Vec::new(), Brought::default());
         let until = Instant::now() + limit;
         for (mirror, seen) in looking {
             let name = mirror.shared.name.clone();
             let slow = || Err(io::Error::new(io::ErrorKind::TimedOut, "it does not answer"));
             match seen.recv_timeout(until.saturating_duration_since(Instant::now())).unwrap_or_else(|_| slow()) {
-                Ok(Seen { mark: Some(mark), .. }) => {
+                Ok(Seen { mark: Some(mark), list, .. }) => {
                     let belongs = mark.instance == instance && *state.get_or_insert(mark.state) == mark.state;
-                    // A key state that is there and knows no parties has no mirrors yet: this mark is another's.
-                    if !belongs || (parties.is_none() && !lost) {
+                    // A key state that is there and knows no parties has no mirrors yet: this mark is another's. Or it has lost
+                    // who takes part, and the mirror knows.
+                    let known = parties.is_some() || (belongs && brought.take_note(&name, &mark, list));
+                    if !belongs || !(known || lost) {
                         return Err(MirrorError::Stranger(name));
                     }
                     looked.primary_lost |= lost && mark.epoch > 0;
@@ -219,7 +241,7 @@ impl Mirrored {
                         looked.newest = Some((mark.epoch, name));
                     }
                 }
-                Ok(Seen { mark: None, files: 0 }) => {}
+                Ok(Seen { mark: None, files: 0, .. }) => {}
                 Ok(Seen { mark: None, .. }) => return Err(MirrorError::Occupied(name)),
                 Err(error) => {
                     mirror.shared.falls_behind(&error);
@@ -227,6 +249,9 @@ impl Mirrored {
                 }
             }
             mirrors.push(mirror);
+        }
+        if lack == Some(Lack::List) {
+            brought.replaces(&listed)?;
         }
         let state = match state {
             Some(state) => state,
@@ -240,10 +265,13 @@ impl Mirrored {
         };
         let mark = Mark { instance, state, epoch: 0, claim: 0 };
         for mirror in &mirrors {
-            let _ = mirror.orders.send((ANY, Order::Follow(Arc::clone(&primary), mark)));
+            // Looked at as one that is new; an empty folder where its disk should be is not filled.
+            let known = lack == Some(Lack::List) && brought.knows(&mirror.shared.name);
+            let again = known.then_some(Contact::Again);
+            let _ = mirror.orders.send((ANY, Order::Follow(Arc::clone(&primary), mark, again)));
         }
         let (begun, serving, pieces) = (AtomicBool::new(false), AtomicBool::new(false), Mutex::default());
-        Ok((Self { primary, mirrors, begun, serving, pieces, limit, epoch, mark }, looked))
+        Ok((Self { primary, mirrors, begun, serving, pieces, limit, epoch, mark, brought }, looked))
     }
 
     /// From now on mirrors are written as well, and nothing is sealed without them. Waits up to `wait` for all of them to

@@ -24,7 +24,7 @@ impl Mirrored {
     /// opened.
     ///
     /// # Errors
-    /// The primary failed. A mirror that fails is passed over.
+    /// The primary failed, or lost the list of parties and it could not be taken over. Else a mirror that fails is passed over.
     pub fn pull(&self) -> Result<u64, MirrorError> {
         let mut pulled = 0;
         for mirror in &self.mirrors {
@@ -43,6 +43,8 @@ impl Mirrored {
                 Err(Pulling::Mirror(error)) => mirror.shared.falls_behind(&error),
             }
         }
+        // Without it all who take part would join anew, and what they still hold be forgotten.
+        self.brought.is_here(&*self.primary)?;
         Ok(pulled)
     }
 

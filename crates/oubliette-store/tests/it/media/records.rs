@@ -9,7 +9,7 @@ use std::time::Duration;
 use keyforest::Forest;
 use keyforest::media::Medium;
 use oubliette_core::service::TransparencyLog;
-use oubliette_store::media::Mirrored;
+use oubliette_store::media::{Folder, MirrorError, Mirrored, Parties, PartyKind};
 use tempfile::TempDir;
 
 use super::mending::behind;
@@ -76,7 +76,7 @@ fn damaged_records_are_taken_over_from_a_mirror_before_anything_reads_them() {
             fs::write(alone.path().join("packs").join(name), bytes).unwrap();
         }
         let folder: Arc<dyn Medium> =
-            Arc::new(oubliette_store::media::Folder::open(alone.path().join("packs")).unwrap());
+            Arc::new(Folder::open(alone.path().join("packs")).unwrap());
         assert_eq!(TransparencyLog::alone(folder, "example.org/log", SEED, 0).unwrap().head().size, left);
 
         let (mirrored, _) = look(home, honest(home, &["attic"])).unwrap();
@@ -116,7 +116,8 @@ fn damage_that_befalls_a_running_vault_is_not_copied_over_the_records_of_a_mirro
         if kind == "parties-" {
             // Nobody can say who takes part: that is for an operator, not for a start.
             close(forest, mirrored);
-            look(home, honest(home, &["attic"])).map(drop).unwrap_err();
+            let refused = look(home, honest(home, &["attic"])).map(drop);
+            assert!(matches!(refused, Err(MirrorError::ListDamaged(name)) if name == "attic"));
             assert!(fs::read(file(home, "attic", kind)).unwrap() == good);
             continue;
         }
@@ -145,10 +146,75 @@ fn a_file_of_records_that_a_running_vault_lost_is_not_removed_from_the_mirror_as
         forest.seal(&erase(9)).unwrap_err();
         fs::remove_file(file(home, "packs", kind)).unwrap();
         frail.store(HONEST, Ordering::SeqCst);
-        behind(&mirrored, kind);
+        let cause = behind(&mirrored, kind);
+        assert_eq!(cause.contains("do not empty it"), kind == "parties-", "{cause}");
         assert!(fs::read(file(home, "attic", kind)).unwrap() == good, "{kind}: the only whole records were removed");
         close(forest, mirrored);
+        // As the cause says.
+        let (forest, mirrored) = open(home, honest(home, &["attic"]));
+        holding(&mirrored);
+        close(forest, mirrored);
+        assert!(files(home, "packs") == files(home, "attic"), "{kind}");
     }
+}
+
+/// A vault with these mirrors and an agent, whose list of parties is gone: the list.
+fn of_lost_list(home: &Path, mirrors: &[&str]) -> Parties {
+    let (forest, mirrored) = open(home, honest(home, mirrors));
+    let medium: Arc<dyn Medium> = Arc::clone(&mirrored) as Arc<dyn Medium>;
+    let join = |parties: &mut Parties| parties.join(PartyKind::Agent, "far", 3);
+    assert!(Parties::change(&medium, || [0; 16], join).unwrap());
+    let parties = Parties::read(&*medium).unwrap().unwrap();
+    drop(medium);
+    close(forest, mirrored);
+    fs::remove_file(file(home, "packs", "parties-")).unwrap();
+    parties
+}
+
+fn listed(home: &Path) -> Option<Parties> {
+    Parties::read(&Folder::open(home.join("packs")).unwrap()).unwrap()
+}
+
+#[test]
+fn a_list_of_parties_that_is_gone_is_taken_over_and_an_empty_folder_of_a_known_mirror_is_not_filled() {
+    let home = TempDir::new().unwrap();
+    let home = home.path();
+    let parties = of_lost_list(home, &["attic", "cellar"]);
+    // Its disk is not mounted.
+    fs::remove_dir_all(home.join("cellar")).unwrap();
+    let (mirrored, _) = look(home, honest(home, &["cellar", "attic"])).unwrap();
+    assert_eq!(listed(home), None, "looking writes nothing");
+    assert!(mirrored.pull().unwrap() > 0);
+    assert_eq!(listed(home).as_ref(), Some(&parties));
+    let forest = Arc::new(Forest::open(stores(mirrored.clone(), home), config()).unwrap().0);
+    begin(&forest, &mirrored, Duration::from_millis(300));
+    mirrored.serve();
+    behind(&mirrored, "it is empty");
+    assert_eq!(fs::read_dir(home.join("cellar")).unwrap().count(), 0);
+    fs::write(home.join("cellar/replace"), b"").unwrap();
+    holding(&mirrored);
+    close(forest, mirrored);
+    for mirror in ["attic", "cellar"] {
+        assert!(files(home, "packs") == files(home, mirror), "{mirror}");
+    }
+    assert_eq!(listed(home), Some(parties));
+}
+
+#[test]
+fn a_list_of_parties_that_is_gone_and_cannot_be_taken_over_is_not_taken_for_none() {
+    let home = TempDir::new().unwrap();
+    let home = home.path();
+    let parties = of_lost_list(home, &["attic"]);
+    let frail = Arc::new(AtomicU8::new(HONEST));
+    let (mirrored, _) = look(home, vec![spec(home, "attic", &frail)]).unwrap();
+    frail.store(AWAY, Ordering::SeqCst);
+    let refused = mirrored.pull();
+    assert!(matches!(&refused, Err(MirrorError::ListLost(name)) if name == "attic"), "{refused:?}");
+    drop(mirrored);
+    let (forest, mirrored) = open(home, honest(home, &["attic"]));
+    holding(&mirrored);
+    close(forest, mirrored);
+    assert_eq!(listed(home), Some(parties));
 }
 
 #[test]

@@ -84,6 +84,13 @@ impl Follower {
         let copy: &dyn Medium = place;
         vouch(&*self.primary, copy, name, range).and_then(|()| self.has_records(place, name, range)).map_err(|error| {
             let cause = chain(&error);
+            if let Kind::Parties(_) = Kind::of(name) {
+                return io::Error::other(format!(
+                    "the key state's own place does not hold the list of parties {name} whole ({cause}), and this mirror may: \
+                     nothing of it was changed, do not empty it. Stop the server; if that file is still in the key state's place, \
+                     copy the mirror's over it; start again: a list that is missing is taken over from the mirror"
+                ));
+            }
             io::Error::other(format!(
                 "the key state's own place does not hold what is needed of {name} ({cause}), and this mirror may: nothing of \
                  it was changed. Stop the server, move that file out of the key state's place and start again: it is taken \
