@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use oubliette_core::service::Vault;
+use oubliette_store::media::Parties;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -151,7 +152,7 @@ impl Served {
         let witnesses = tokio::spawn(work::witness::run(vault.log(), config.witnesses()?, stop.clone()));
         let (watched, superseded, mover) = (vault.clone(), embedded.superseded(), embedded.mover.clone());
         let watch = tokio::spawn(async move {
-            while !watched.readiness().poisoned {
+            while !watched.readiness().poisoned && !Parties::flush_failed() {
                 if let Some(mover) = mover.as_ref().filter(|mover| mover.has_left()) {
                     end_after_move(mover).await;
                 }

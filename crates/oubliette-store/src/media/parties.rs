@@ -17,18 +17,52 @@
 
 use std::fmt::Write as _;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use keyforest::media::Medium;
+use keyforest::media::{Medium, is_not_done};
 
 use crate::escrow::{LiesIn, Noted, RegisterId};
 
 const HEAD: &str = "oubliette parties 1\n";
 /// Largest file that is read.
 const MOST_BYTES: u64 = 1 << 20;
-/// One change of the list at a time.
-static CHANGING: Mutex<()> = Mutex::new(());
+/// One change of the list at a time; what this process knows of each medium's.
+static CHANGING: Mutex<Vec<Changed>> = Mutex::new(Vec::new());
+/// A flush of a list failed, and what the medium holds is unknown.
+static FLUSH_FAILED: AtomicBool = AtomicBool::new(false);
+
+/// What a process knows of the list in a medium beside what can be read there.
+struct Changed {
+    medium: Weak<dyn Medium>,
+    /// There was one.
+    seen: bool,
+    doubt: Option<Doubt>,
+}
+
+/// Why the newest list, as it reads, may not be durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doubt {
+    /// The medium holds it and waits for another place: the next flush tells.
+    Flush,
+    /// A page cache reads what the disk never got, and flushes it no more: it is written anew.
+    Write,
+}
+
+impl Changed {
+    /// What is known of a medium.
+    fn of<'a>(all: &'a mut Vec<Self>, medium: &Arc<dyn Medium>) -> &'a mut Self {
+        // A medium that is known keeps its address.
+        all.retain(|known| known.medium.strong_count() > 0);
+        let same = |known: &Self| known.medium.as_ptr().cast::<()>() == Arc::as_ptr(medium).cast::<()>();
+        let at = all.iter().position(same).unwrap_or(all.len());
+        if at == all.len() {
+            all.push(Self { medium: Arc::downgrade(medium), seen: false, doubt: None });
+        }
+        &mut all[at]
+    }
+}
 
 /// What a party does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -138,39 +172,81 @@ impl Parties {
     }
 
     /// Changes what the medium remembers, and whether there was anything to change: `change` says so. Where nobody has joined
-    /// yet it starts with nobody, for the key state of number `state`. No other change in this process comes in between.
+    /// yet it starts with nobody, for the key state of number `state`. No other change in this process comes in between. Where
+    /// the change before failed, what it may have left is made durable even if there is nothing to change.
     ///
     /// # Errors
-    /// As [`Parties::read_whole`] and [`Parties::keep`].
+    /// As [`Parties::read_whole`] and [`Parties::keep`]; and one when a list that this process knew is gone.
     pub fn change(
         medium: &Arc<dyn Medium>,
         state: impl FnOnce() -> [u8; 16],
         change: impl FnOnce(&mut Self) -> bool,
     ) -> io::Result<bool> {
-        let _alone = CHANGING.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut parties = Self::read_whole(&**medium)?.unwrap_or_else(|| Self::new(state()));
-        let changed = change(&mut parties);
-        if changed {
-            parties.keep(medium)?;
+        let mut all = CHANGING.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = Changed::of(&mut all, medium);
+        let found = Self::read_whole(&**medium)?;
+        if found.is_none() && known.seen {
+            return Err(io::Error::other("the list of parties is gone"));
         }
-        Ok(changed)
+        known.seen = found.is_some();
+        let doubt = known.doubt.filter(|_| known.seen);
+        let mut parties = found.unwrap_or_else(|| Self::new(state()));
+        let changed = change(&mut parties);
+        let kept = match doubt {
+            None if !changed => return Ok(false),
+            Some(Doubt::Flush) if !changed => Self::flush_newest(medium),
+            _ => parties.keep(medium),
+        };
+        known.doubt = match &kept {
+            Ok(()) => None,
+            Err(error) if is_not_done(error) => Some(Doubt::Flush),
+            Err(_) => Some(Doubt::Write),
+        };
+        known.seen |= kept.is_ok();
+        kept.map(|()| changed)
     }
 
     /// Writes the list durably and removes the ones before.
     ///
     /// # Errors
-    /// The medium's; the list before counts then.
+    /// The medium's. The list before counts then, unless the medium holds this one and says that it is to be tried again.
     pub fn keep(&self, medium: &Arc<dyn Medium>) -> io::Result<()> {
         let files = numbered(&**medium)?;
         let next = file_name(files.last().map_or(1, |(number, _)| number + 1));
-        medium.create(&next, 0)?;
-        medium.write_at(&next, 0, self.text().as_bytes())?;
-        medium.flush(&next)?;
+        if let Err(error) = self.write(&**medium, &next) {
+            // One that reads well and is not on the disk would count.
+            if !is_not_done(&error) {
+                let _ = medium.remove(&next);
+            }
+            return Err(error);
+        }
         for (number, _) in files {
             // One that stays counts for less.
             let _ = medium.remove(&file_name(number));
         }
         Ok(())
+    }
+
+    fn write(&self, medium: &dyn Medium, name: &str) -> io::Result<()> {
+        use io::ErrorKind::{AlreadyExists, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        medium.create(name, 0).inspect_err(|error| match error.kind() {
+            // A medium gives these kinds for no failed flush.
+            StorageFull | QuotaExceeded | ReadOnlyFilesystem | PermissionDenied | AlreadyExists => {}
+            _ => note_failed(error),
+        })?;
+        medium.write_at(name, 0, self.text().as_bytes())?;
+        flush(medium, name)
+    }
+
+    /// Makes the newest list durable, where a flush of it is to be tried again.
+    fn flush_newest(medium: &Arc<dyn Medium>) -> io::Result<()> {
+        numbered(&**medium)?.last().map_or(Ok(()), |(number, _)| flush(&**medium, &file_name(*number)))
+    }
+
+    /// Whether a flush of a list failed in this process, in whichever medium, other than to be tried again. As after any such
+    /// flush the process is to end: a start reads what is really there.
+    pub fn flush_failed() -> bool {
+        FLUSH_FAILED.load(Ordering::Acquire)
     }
 
     /// The random number of the key state.
@@ -293,6 +369,16 @@ impl Parties {
     }
 }
 
+fn flush(medium: &dyn Medium, name: &str) -> io::Result<()> {
+    medium.flush(name).inspect_err(note_failed)
+}
+
+fn note_failed(error: &io::Error) {
+    if !is_not_done(error) {
+        FLUSH_FAILED.store(true, Ordering::Release);
+    }
+}
+
 fn file_name(number: u32) -> String {
     format!("parties-{number:08}")
 }
@@ -359,6 +445,90 @@ mod tests {
         assert!(Parties::read_whole(&*medium).is_err());
         assert!(change("cellar").is_err(), "nothing is written over it");
         assert_eq!(medium.list().unwrap(), [(name, len - 1)]);
+    }
+
+    /// A folder whose next flush fails, and keeps what it was to flush readable.
+    struct Failing {
+        inner: Folder,
+        fails: Mutex<Option<io::Error>>,
+        flushed: Mutex<Vec<String>>,
+    }
+
+    impl Medium for Failing {
+        fn create(&self, name: &str, reserve: u64) -> io::Result<()> {
+            self.inner.create(name, reserve)
+        }
+        fn write_at(&self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+            self.inner.write_at(name, offset, bytes)
+        }
+        fn flush(&self, name: &str) -> io::Result<()> {
+            if let Some(error) = self.fails.lock().unwrap().take() {
+                return Err(error);
+            }
+            self.flushed.lock().unwrap().push(name.to_owned());
+            self.inner.flush(name)
+        }
+        fn read_at(&self, name: &str, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+            self.inner.read_at(name, offset, len)
+        }
+        fn read_back(&self, name: &str, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+            self.inner.read_back(name, offset, len)
+        }
+        fn truncate(&self, name: &str, len: u64) -> io::Result<()> {
+            self.inner.truncate(name, len)
+        }
+        fn list(&self) -> io::Result<Vec<(String, u64)>> {
+            self.inner.list()
+        }
+        fn remove(&self, name: &str) -> io::Result<()> {
+            self.inner.remove(name)
+        }
+    }
+
+    #[test]
+    fn a_note_whose_flush_failed_does_not_count_before_a_flush_of_it_went_well() {
+        let again = || keyforest::media::not_done("a mirror is behind");
+        for fails in [io::Error::other("input or output"), again()] {
+            let waits = is_not_done(&fails);
+            let home = tempfile::tempdir().unwrap();
+            let failing = Arc::new(Failing {
+                inner: Folder::open(home.path()).unwrap(),
+                fails: Mutex::default(),
+                flushed: Mutex::default(),
+            });
+            let medium: Arc<dyn Medium> = failing.clone();
+            let join = |name: &'static str| move |parties: &mut Parties| parties.join(PartyKind::Agent, name, 3);
+            let change = |name| Parties::change(&medium, || [7; 16], join(name));
+            assert!(change("attic").unwrap());
+            *failing.fails.lock().unwrap() = Some(fails);
+            change("cellar").unwrap_err();
+            assert!(Parties::flush_failed(), "the process is to end");
+            let read = Parties::read(&*medium).unwrap().unwrap();
+            assert_eq!(read.get(PartyKind::Agent, "cellar").is_some(), waits);
+            // As it is tried again; and then once more, with no news.
+            for fails in [Some(again()), None] {
+                let well = fails.is_none();
+                *failing.fails.lock().unwrap() = fails;
+                failing.flushed.lock().unwrap().clear();
+                assert_eq!(change("cellar").is_ok(), well, "a flush that failed is believed");
+            }
+            let newest = numbered(&*medium).unwrap().last().map(|(number, _)| file_name(*number)).unwrap();
+            assert_eq!(*failing.flushed.lock().unwrap(), [newest]);
+            assert!(!change("cellar").unwrap());
+            assert_eq!(failing.flushed.lock().unwrap().len(), 1, "there is no doubt any more");
+        }
+        assert!(Parties::flush_failed());
+    }
+
+    #[test]
+    fn a_list_that_goes_while_a_process_works_with_it_is_not_begun_anew() {
+        let home = tempfile::tempdir().unwrap();
+        let medium: Arc<dyn Medium> = Arc::new(Folder::open(home.path()).unwrap());
+        let join = |name: &'static str| move |parties: &mut Parties| parties.join(PartyKind::Agent, name, 3);
+        let change = |name| Parties::change(&medium, || [7; 16], join(name));
+        assert!(change("attic").unwrap());
+        medium.remove(&file_name(1)).unwrap();
+        assert!(change("cellar").is_err() && medium.list().unwrap().is_empty());
     }
 
     #[test]
