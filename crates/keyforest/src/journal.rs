@@ -30,6 +30,8 @@ const RECORD_HEAD: usize = 48;
 const ROLL: u64 = 1 << 20;
 /// Largest record.
 pub(crate) const MAX_RECORD: usize = 64 << 20;
+/// No file of a journal is longer. For who reads one that somebody else lists.
+pub const LONGEST_JOURNAL_FILE: u64 = ROLL + (RECORD_HEAD + MAX_RECORD) as u64;
 
 fn name(number: u32) -> String {
     format!("journal-{number:08}.kfj")

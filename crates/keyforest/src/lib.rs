@@ -40,7 +40,7 @@ mod golden_tests;
 pub use copy::{destroy_roots, hand_root_over, holds_root, newest_epoch};
 pub use error::{ForestError, KeyError, SealError};
 pub use forest::Forest;
-pub use journal::whole_journal;
+pub use journal::{LONGEST_JOURNAL_FILE, whole_journal};
 pub use leaf::{Group, Leaf, LeafKey, LeafSet};
 pub use open::opens;
 #[cfg(feature = "broken-variants")]

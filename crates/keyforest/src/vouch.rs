@@ -7,7 +7,7 @@ use std::ops::Range;
 use crate::media::Medium;
 use crate::page::is_frame;
 use crate::state::Stored;
-use crate::{Forest, ForestError, packs, whole_journal};
+use crate::{Forest, ForestError, LONGEST_JOURNAL_FILE, packs, whole_journal};
 
 impl Forest {
     /// Reads from a medium, and from its device, every page that the state in force, or a seal that waits for its register, has
@@ -18,7 +18,7 @@ impl Forest {
     ///
     /// # Errors
     /// [`ForestError::PagesDoNotOpen`] and [`ForestError::JournalGap`] when something is not held: the other copy may be the
-    /// only good one.
+    /// only good one. [`ForestError::Refused`] when the copy lists a file of the journal longer than one can be.
     pub fn vouch(
         &self,
         medium: &dyn Medium,
@@ -55,6 +55,10 @@ impl Forest {
         }
         let listed = copy.list().map_err(packs::io("listing the journal"))?;
         let Some((_, len)) = listed.into_iter().find(|(file, len)| file == name && *len > 0) else { return Ok(()) };
+        // The length is what the copy says of itself.
+        if len > LONGEST_JOURNAL_FILE {
+            return Err(ForestError::Refused { reason: "a file of the journal is said to be longer than one can be" });
+        }
         let len = usize::try_from(len).unwrap_or(usize::MAX);
         let bytes = copy.read_back(name, 0, len).map_err(packs::io("reading the journal"))?;
         self.journal_lock().covers(name, &bytes).unwrap_or(Ok(()))

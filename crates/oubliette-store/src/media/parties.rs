@@ -27,7 +27,7 @@ use crate::escrow::{LiesIn, Noted, RegisterId};
 
 const HEAD: &str = "oubliette parties 1\n";
 /// Largest file that is read.
-const MOST_BYTES: u64 = 1 << 20;
+pub(super) const MOST_BYTES: u64 = 1 << 20;
 /// One change of the list at a time; what this process knows of each medium's.
 static CHANGING: Mutex<Vec<Changed>> = Mutex::new(Vec::new());
 /// A flush of a list failed, and what the medium holds is unknown.

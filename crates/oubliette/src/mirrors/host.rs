@@ -32,7 +32,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
-use super::{MOST, SESSION};
+use super::{FILES, MOST, SESSION};
 use crate::config::HostPlace;
 use crate::nodes::NodeTls;
 
@@ -44,8 +44,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const TURNS: usize = 2;
 /// How long a request waits for its turn, and for the disk.
 const DISK: Duration = Duration::from_secs(20);
-/// Longest list of files that is kept for a vault.
-const FILES: usize = 100_000;
 /// Beside a vault's files: whose they are.
 const OWNER: &str = "owner";
 

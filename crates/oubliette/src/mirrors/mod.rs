@@ -23,3 +23,5 @@ pub use remote::Remote;
 const SESSION: &str = "oubliette-session";
 /// Most bytes of one request's or answer's body.
 const MOST: usize = 8 << 20;
+/// Longest list of files that is kept for a vault.
+const FILES: usize = 100_000;

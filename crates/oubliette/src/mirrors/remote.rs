@@ -12,9 +12,16 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::StatusCode;
 use uuid::Uuid;
 
-use super::{MOST, SESSION};
+use super::{FILES, MOST, SESSION};
 use crate::config::NodeFiles;
 use crate::nodes::NodeTls;
+
+/// Most bytes of an answer that says little.
+const SHORT: usize = 4096;
+/// Most bytes of a list of files.
+const LIST: usize = 16 << 20;
+/// Longest name of a file.
+const NAME: usize = 128;
 
 /// A mirror at another Oubliette, for as long as one session lasts.
 pub struct Remote {
@@ -51,12 +58,8 @@ impl Remote {
         let mut remote = Self { runtime, client, base, session: String::new(), files: Mutex::default() };
         let session = remote.ask("open", &[], Bytes::new())?;
         remote.session = text(&session)?;
-        let listed = text(&remote.ask("list", &[], Bytes::new())?)?;
-        for line in listed.lines() {
-            let (len, name) = line.split_once(' ').ok_or_else(nonsense)?;
-            let len = len.parse().map_err(|_| nonsense())?;
-            remote.lock().insert(name.to_owned(), File { len, pieces: Vec::new() });
-        }
+        let files = files_of(&text(&remote.ask_for("list", &[], Bytes::new(), LIST)?)?)?;
+        *remote.lock() = files;
         Ok(remote)
     }
 
@@ -65,6 +68,11 @@ impl Remote {
     }
 
     fn ask(&self, operation: &str, query: &[(&str, &str)], body: Bytes) -> io::Result<Bytes> {
+        self.ask_for(operation, query, body, SHORT)
+    }
+
+    /// As [`Remote::ask`], for an answer of at most so many bytes.
+    fn ask_for(&self, operation: &str, query: &[(&str, &str)], body: Bytes, most: usize) -> io::Result<Bytes> {
         let query: Vec<String> = query
             .iter()
             .map(|(key, value)| format!("{key}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)))
@@ -77,10 +85,8 @@ impl Remote {
         self.runtime.block_on(async {
             // The address is the configuration's; what may be told is what went wrong.
             let answer = request.send().await.map_err(|error| io::Error::other(error.without_url()))?;
-            let status = answer.status();
-            let body = answer.bytes().await.map_err(|error| io::Error::other(error.without_url()))?;
-            match status {
-                StatusCode::OK => Ok(body),
+            match answer.status() {
+                StatusCode::OK => whole(answer, most).await,
                 StatusCode::NOT_FOUND => Err(io::ErrorKind::NotFound.into()),
                 StatusCode::CONFLICT => Err(io::ErrorKind::AlreadyExists.into()),
                 StatusCode::RANGE_NOT_SATISFIABLE => Err(io::ErrorKind::UnexpectedEof.into()),
@@ -106,6 +112,38 @@ impl Remote {
         }
         Ok(())
     }
+}
+
+/// An answer's body, as long as it is no longer than was asked for: the other side is not trusted with this one's memory.
+async fn whole(mut answer: reqwest::Response, most: usize) -> io::Result<Bytes> {
+    let mut body = Vec::new();
+    while let Some(piece) = answer.chunk().await.map_err(|error| io::Error::other(error.without_url()))? {
+        if piece.len() > most - body.len() {
+            return Err(io::Error::other("it answered more than it was asked for"));
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body.into())
+}
+
+/// Reads a list of files.
+fn files_of(listed: &str) -> io::Result<BTreeMap<String, File>> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let mut files = BTreeMap::new();
+    for line in listed.lines() {
+        let (len, name) = line.split_once(' ').ok_or_else(nonsense)?;
+        let len = len.parse().map_err(|_| nonsense())?;
+        if name.is_empty() || name.len() > NAME || !name.chars().all(plain) {
+            return Err(nonsense());
+        }
+        if files.len() >= FILES {
+            return Err(io::Error::other("it lists more files than a host keeps"));
+        }
+        if files.insert(name.to_owned(), File { len, pieces: Vec::new() }).is_some() {
+            return Err(nonsense());
+        }
+    }
+    Ok(files)
 }
 
 /// Joins pieces that follow each other, up to the largest body; larger ones are cut.
@@ -162,11 +200,13 @@ impl Medium for Remote {
     }
 
     fn read_back(&self, name: &str, offset: u64, len: usize) -> io::Result<Vec<u8>> {
-        let mut out = Vec::with_capacity(len);
+        // Grows with what comes: the length may be one that the other side listed.
+        let mut out = Vec::new();
         while out.len() < len {
             let some = (len - out.len()).min(MOST);
-            let (at, wanted) = ((offset + out.len() as u64).to_string(), some.to_string());
-            let part = self.ask("read", &[("name", name), ("at", &at), ("len", &wanted)], Bytes::new())?;
+            let at = offset.checked_add(out.len() as u64).ok_or_else(nonsense)?;
+            let (at, wanted) = (at.to_string(), some.to_string());
+            let part = self.ask_for("read", &[("name", name), ("at", &at), ("len", &wanted)], Bytes::new(), some)?;
             if part.len() != some {
                 return Err(nonsense());
             }
@@ -196,3 +236,32 @@ impl Medium for Remote {
 }
 
 impl Place for Remote {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(len: usize) -> reqwest::Response {
+        http::Response::new(vec![7_u8; len]).into()
+    }
+
+    #[tokio::test]
+    async fn an_answer_longer_than_was_asked_for_is_not_taken_in() {
+        assert_eq!(whole(answer(9), 9).await.unwrap().len(), 9);
+        assert!(whole(answer(10), 9).await.is_err());
+        assert!(whole(answer(1 << 20), 0).await.is_err());
+    }
+
+    #[test]
+    fn a_list_of_too_many_files_or_of_none_that_a_host_keeps_is_not_understood() {
+        let files = files_of("5 pack-00000001.kfp\n18446744073709551615 notes").unwrap();
+        assert_eq!(files.values().map(|file| file.len).collect::<Vec<_>>(), [u64::MAX, 5]);
+        for refused in ["5", "x notes", "-1 notes", "5 ", "5 a/b", "5 a b", "5 notes\n6 notes"] {
+            assert!(files_of(refused).is_err(), "{refused}");
+        }
+        assert!(files_of(&format!("5 {}", "n".repeat(NAME + 1))).is_err());
+        let many = |count: usize| (0..count).map(|number| format!("1 {number}\n")).collect::<String>();
+        assert_eq!(files_of(&many(FILES)).unwrap().len(), FILES);
+        assert!(files_of(&many(FILES + 1)).is_err());
+    }
+}

@@ -51,12 +51,15 @@ impl Mirrored {
     fn pull_from(&self, place: &Arc<dyn Place>) -> Result<u64, Pulling> {
         let mut pulled = 0;
         let primary = self.primary.list().map_err(Pulling::Primary)?;
-        for (name, _) in &self.within(place, |place| place.list()).map_err(Pulling::Mirror)? {
-            if !is_shared(name) {
+        for (name, len) in &self.within(place, records::listed).map_err(Pulling::Mirror)? {
+            if !is_shared(name) || records::longest(name).is_none() {
                 continue;
             }
             let of = name.clone();
             let held = self.within(place, move |place| place.held(&of)).map_err(Pulling::Mirror)?;
+            if held.last().is_some_and(|range| range.end > *len) {
+                return Err(Pulling::Mirror(io::Error::other("it says that it holds more of a file than it lists")));
+            }
             let lacking = difference(&held, &self.primary.held(name).map_err(Pulling::Primary)?);
             if !primary.iter().any(|(known, _)| known == name) {
                 self.primary.create(name, 0).map_err(Pulling::Primary)?;
@@ -71,7 +74,7 @@ impl Mirrored {
     /// Puts whole records of a mirror in the place of what is damaged in the primary. Told loudly: a disk did that.
     fn mend_from(&self, mirror: &Mirror, place: &Arc<dyn Place>) -> Result<u64, Pulling> {
         let mut mended = 0;
-        let there = self.within(place, |place| place.list()).map_err(Pulling::Mirror)?;
+        let there = self.within(place, records::listed).map_err(Pulling::Mirror)?;
         for (name, len) in records::read_first(&self.primary.list().map_err(Pulling::Primary)?) {
             let here = |at, len| self.primary.read_at(&name, at, len);
             let ours = records::whole(&name, len, &here).map_err(Pulling::Primary)?;

@@ -9,15 +9,21 @@ use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 
-use keyforest::whole_journal;
+use keyforest::{LONGEST_JOURNAL_FILE, whole_journal};
 use oubliette_core::service::whole_log_file;
 
 use super::CHUNK;
-use crate::media::parties;
+use crate::media::{Place, parties};
 
 /// Bytes of the log's newest files that are looked through at a start: what is opened without an index, and more. Older ones
 /// are looked at when they are read.
 const LOOKED_THROUGH: u64 = 64 << 20;
+
+/// No pack, and no file of the log, is longer: both begin a new one far below.
+const LONGEST_PACK: u64 = 1 << 32;
+const LONGEST_LOG_FILE: u64 = 1 << 33;
+/// As of [`whole_log_file`]'s index: one that is longer is not read.
+const LONGEST_LOG_INDEX: u64 = 1 << 21;
 
 /// Reads bytes of a file: where from, how many.
 pub(super) type Read<'a> = &'a dyn Fn(u64, usize) -> io::Result<Vec<u8>>;
@@ -45,8 +51,41 @@ impl Kind {
     }
 }
 
+/// How long a file of this name may be; `None` for a name that no file of a key state has.
+pub(super) fn longest(name: &str) -> Option<u64> {
+    let numbered = |before: &str, after: &str| {
+        let digits = name.strip_prefix(before)?.strip_suffix(after)?;
+        (digits.len() >= 8 && digits.bytes().all(|digit| digit.is_ascii_digit())).then_some(())
+    };
+    match Kind::of(name) {
+        Kind::Journal => numbered("journal-", ".kfj").map(|()| LONGEST_JOURNAL_FILE),
+        Kind::Log => Some(LONGEST_LOG_FILE),
+        Kind::Parties(_) => Some(parties::MOST_BYTES),
+        Kind::Other if name.starts_with("log-") && name.ends_with(".oli") => Some(LONGEST_LOG_INDEX),
+        Kind::Other => numbered("pack-", ".kfp").map(|()| LONGEST_PACK),
+    }
+}
+
+/// What a mirror's place lists. The lengths are what it says: nothing is read, copied or reserved by one that no file of its
+/// name has.
+///
+/// # Errors
+/// The place's, and one when it lists such a file.
+pub(super) fn listed(place: &dyn Place) -> io::Result<Vec<(String, u64)>> {
+    let listed = place.list()?;
+    match listed.iter().find(|(name, len)| longest(name).is_some_and(|longest| *len > longest)) {
+        Some((name, len)) => {
+            Err(io::Error::other(format!("it lists {name} with {len} bytes, and no file of that name has so many")))
+        }
+        None => Ok(listed),
+    }
+}
+
 /// How many bytes at the front of a file of `len` bytes are as they were written; 0 for one that does not say so itself.
 pub(super) fn whole(name: &str, len: u64, read: Read<'_>) -> io::Result<u64> {
+    if longest(name).is_none_or(|longest| len > longest) {
+        return Ok(0);
+    }
     let all = || read(0, usize::try_from(len).map_err(io::Error::other)?);
     match Kind::of(name) {
         Kind::Journal if len > 0 => Ok(whole_journal(name, &all()?).unwrap_or(0)),
@@ -93,6 +132,24 @@ pub(super) fn read_first(listed: &[(String, u64)]) -> BTreeMap<String, u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_files_of_a_key_state_have_a_length_and_each_kind_its_own() {
+        for (name, len) in [
+            ("journal-00000004.kfj", LONGEST_JOURNAL_FILE),
+            ("pack-00000001.kfp", LONGEST_PACK),
+            ("log-0001-00000003.olf", LONGEST_LOG_FILE),
+            ("log-0001-index-00000000.oli", LONGEST_LOG_INDEX),
+            ("parties-00000001", 1 << 20),
+        ] {
+            assert_eq!(longest(name), Some(len), "{name}");
+        }
+        for name in
+            ["holiday.jpg", "pack-1.kfp", "pack-+0000001.kfp", "journal-1.kfj", "parties-1", "mirror", "reserve"]
+        {
+            assert_eq!(longest(name), None, "{name}");
+        }
+    }
 
     #[test]
     fn the_journal_and_the_newest_files_of_the_log_are_read_first() {

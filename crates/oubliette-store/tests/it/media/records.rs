@@ -75,8 +75,7 @@ fn damaged_records_are_taken_over_from_a_mirror_before_anything_reads_them() {
         for (name, bytes) in files(home, "packs") {
             fs::write(alone.path().join("packs").join(name), bytes).unwrap();
         }
-        let folder: Arc<dyn Medium> =
-            Arc::new(Folder::open(alone.path().join("packs")).unwrap());
+        let folder: Arc<dyn Medium> = Arc::new(Folder::open(alone.path().join("packs")).unwrap());
         assert_eq!(TransparencyLog::alone(folder, "example.org/log", SEED, 0).unwrap().head().size, left);
 
         let (mirrored, _) = look(home, honest(home, &["attic"])).unwrap();

@@ -31,7 +31,7 @@ impl Follower {
         let shared = |files: Vec<(String, u64)>| -> BTreeMap<String, u64> {
             files.into_iter().filter(|(name, _)| is_shared(name)).collect()
         };
-        let (here, there) = (shared(self.primary.list()?), shared(place.list()?));
+        let (here, there) = (shared(self.primary.list()?), shared(records::listed(place)?));
         let mut copied = 0;
         for (name, len) in &here {
             match there.get(name) {
@@ -57,6 +57,10 @@ impl Follower {
         }
         // Last: what was carried over to a new file is there by now.
         for (name, len) in there.iter().filter(|(name, _)| !here.contains_key(*name)) {
+            // Not the key state's: it is not taken over either, and is whoever's put it there.
+            if records::longest(name).is_none() {
+                continue;
+            }
             self.vouched(place, name, &(0..*len))?;
             place.remove(name)?;
             self.doubted.remove(name);
@@ -106,7 +110,7 @@ impl Follower {
             return Ok(());
         }
         let ours = self.primary.list()?;
-        let there = place.list()?.into_iter().find(|(file, _)| file == name).map_or(0, |(_, len)| len);
+        let there = records::listed(place)?.into_iter().find(|(file, _)| file == name).map_or(0, |(_, len)| len);
         let copy = |at, len| place.read_back(name, at, len);
         let missing = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidData, what));
         let Some((_, here)) = ours.iter().find(|(file, _)| file == name) else {
@@ -155,7 +159,7 @@ impl Follower {
 
     /// Writes everything from an offset on again, and believes only what it reads back.
     pub(super) fn rewrite(&mut self, place: &dyn Place, name: &str, from: u64) -> io::Result<u64> {
-        let there = place.list()?.into_iter().find(|(file, _)| file == name).map(|(_, len)| len);
+        let there = records::listed(place)?.into_iter().find(|(file, _)| file == name).map(|(_, len)| len);
         if let Some(found) = there.filter(|found| *found > from) {
             self.vouched(place, name, &(from..found))?;
         }
