@@ -449,7 +449,7 @@ impl Inner {
         }
     }
 
-    fn never_issued(&self) -> VaultError {
+    pub(super) fn never_issued(&self) -> VaultError {
         if self.shared.lease.holds() { VaultError::NotFound } else { VaultError::Unavailable(None) }
     }
 

@@ -8,6 +8,7 @@ mod escrow;
 // The simulated disk of the key forest and the lives lived on it.
 #[path = "../../../keyforest/tests/it/history.rs"]
 mod history;
+mod leases;
 mod log;
 mod media;
 mod metadata;

@@ -21,7 +21,7 @@ use crate::roots::moody::Moody;
 /// A vault with a tenant and a credential for everything.
 pub struct Setup {
     pub vault: Vault,
-    metadata: Arc<SqliteMetadata>,
+    pub metadata: Arc<SqliteMetadata>,
     pub actor: Actor,
     token: String,
 }
@@ -43,7 +43,7 @@ async fn open(root: &Path, blobs: &JudgeBlobs) -> (Vault, Arc<SqliteMetadata>) {
     leased(root, blobs, Arc::new(Unbounded)).await
 }
 
-async fn leased(root: &Path, blobs: &JudgeBlobs, lease: Arc<dyn Lease>) -> (Vault, Arc<SqliteMetadata>) {
+pub async fn leased(root: &Path, blobs: &JudgeBlobs, lease: Arc<dyn Lease>) -> (Vault, Arc<SqliteMetadata>) {
     open_over(stores(root), root, blobs, lease).await
 }
 
@@ -108,7 +108,7 @@ pub async fn of((vault, metadata): (Vault, Arc<SqliteMetadata>)) -> Setup {
     Setup { vault, metadata, actor, token }
 }
 
-fn call(session: &str, phone: &str, at: Timestamp) -> NewInteraction {
+pub fn call(session: &str, phone: &str, at: Timestamp) -> NewInteraction {
     let mut meta = InteractionMeta::starting(at);
     meta.session_id = Some(session.to_owned());
     meta.participants.push(Participant {
@@ -585,55 +585,4 @@ async fn changed_keys_are_found_and_old_ones_are_not() {
         async move { vault.lookup(&actor, &key).await.unwrap().len() }
     };
     assert_eq!((find("5125550001").await, find("5125550009").await), (0, 1));
-}
-
-/// A lease that lapses when it is told to.
-#[derive(Default)]
-struct Lapses(AtomicBool);
-
-impl Lease for Lapses {
-    fn holds(&self) -> bool {
-        !self.0.load(Ordering::SeqCst)
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_vault_whose_lease_lapsed_gives_nothing_out_and_says_unavailable_never_gone() {
-    let root = tempfile::tempdir().unwrap();
-    let blobs = JudgeBlobs::new();
-    let lease = Arc::new(Lapses::default());
-    let setup = of(leased(root.path(), &blobs, Arc::clone(&lease) as Arc<dyn Lease>).await).await;
-    let mut draft = setup.vault.draft(&setup.actor).await.unwrap();
-    let audio = NewContent::fixed(ContentKind::CallRecording, "audio/wav");
-    draft.add(audio, body_of(vec![7; 4 << 20])).await.unwrap();
-    let id = draft.commit(call("long", "+15125551234", SystemClock.now())).await.unwrap().id.to_string();
-    let interaction = setup.vault.interaction(&setup.actor, &id).await.unwrap();
-    let contents = setup.vault.contents(&setup.actor, &interaction).await.unwrap();
-    let mut running = setup.vault.read(&setup.actor, &contents[0], None).await.unwrap();
-    assert!(running.stream.next().await.unwrap().is_ok());
-    let upload = setup.vault.draft(&setup.actor).await.unwrap();
-
-    lease.0.store(true, Ordering::SeqCst);
-    assert!(!setup.vault.readiness().leased);
-    let unavailable = |answer: Option<VaultError>| matches!(answer, Some(VaultError::Unavailable(_)));
-    // What was opened before may still be on its way: a chunk or two, then the stream breaks off.
-    let mut late = 0;
-    let broke = loop {
-        match running.stream.next().await {
-            Some(Ok(bytes)) => late += bytes.len(),
-            Some(Err(error)) => break error,
-            None => panic!("the download ended as if it were complete"),
-        }
-    };
-    assert!(unavailable(Some(broke)), "a running download");
-    assert!(late <= 1 << 20, "{late} bytes left late");
-    assert!(unavailable(setup.vault.interaction(&setup.actor, &id).await.err()), "a new read");
-    assert!(unavailable(setup.vault.lookup(&setup.actor, &Lookup::Session("long".to_owned())).await.err()));
-    assert!(unavailable(setup.vault.erase_interaction(&setup.actor, &id).await.err()), "an erasure");
-    let new = call("late", "+15125551235", SystemClock.now());
-    assert!(unavailable(upload.commit(new).await.err()), "an upload that began before");
-    assert_eq!(setup.metadata.count_interactions().await.unwrap(), 1, "nothing was stored");
-
-    lease.0.store(false, Ordering::SeqCst);
-    assert!(setup.vault.interaction(&setup.actor, &id).await.is_ok(), "with a lease again it serves again");
 }

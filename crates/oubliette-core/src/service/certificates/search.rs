@@ -82,7 +82,7 @@ impl Inner {
             }
         };
         match self.shared.forest.status(item.leaf()).map_err(VaultError::internal)? {
-            LeafStatus::NeverIssued => Err(VaultError::NotFound),
+            LeafStatus::NeverIssued => Err(self.never_issued()),
             LeafStatus::Live | LeafStatus::Punctured => Ok(item),
         }
     }
