@@ -217,4 +217,26 @@ mod tests {
             .unwrap();
         assert_eq!(unnamed, [("f/9/9/z".to_owned(), 5)]);
     }
+
+    /// What is said in docs/operating/backup.md.
+    #[test]
+    fn a_file_takes_about_two_hundred_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let index = Index::on(folder.path()).unwrap();
+        const FILES: u64 = 20_000;
+        for number in 0..FILES {
+            // Named as large contents are, in no order.
+            let path = format!(
+                "f/{:x}/{:x}/{:032x}",
+                number % 16,
+                number / 16 % 16,
+                number.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            );
+            index.name(&Entry { path: &path, length: 1 << 20, sum: [7; 32] }).unwrap();
+            index.lies(&path, 1 << 20).unwrap();
+        }
+        let pages = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()";
+        let bytes: u64 = index.0.query_row(pages, [], |row| row.get(0)).unwrap();
+        assert!((100..=250).contains(&(bytes / FILES)), "{} bytes a file", bytes / FILES);
+    }
 }
