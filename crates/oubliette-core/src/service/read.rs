@@ -169,8 +169,11 @@ impl Vault {
         error: VaultError,
     ) -> Result<Content, VaultError> {
         *looks += 1;
-        if !matches!(error, VaultError::Gone | VaultError::NotFound) || *looks == LOOKS {
+        if !matches!(error, VaultError::Gone | VaultError::NotFound) {
             return Err(error);
+        }
+        if *looks == LOOKS {
+            return Err(VaultError::Unavailable(None));
         }
         let inner = &self.inner;
         inner.readable(content.interaction.leaf(0))?;
@@ -325,8 +328,13 @@ impl Inner {
                 }
             }
             looks += 1;
-            if gone.is_subset(&gone_before) || looks == LOOKS {
+            if gone.is_subset(&gone_before) {
                 return Ok(live);
+            }
+            if looks == LOOKS {
+                // Replaced without a pause. Of many interactions one may miss what was replaced just now; of one nothing is said on
+                // a guess.
+                return if interactions.len() > 1 { Ok(live) } else { Err(VaultError::Unavailable(None)) };
             }
             gone_before = gone;
         }
