@@ -160,3 +160,28 @@ async fn the_right_to_delete_alone_is_enough_to_erase_a_content() {
     let deleted = caller.vault.request("DELETE", &path).bearer_auth(&token).send().await.unwrap();
     assert_eq!(deleted.status(), 204);
 }
+
+/// Listings came by exact start once: a position in that order means another one in this.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_of_the_order_that_listings_had_before_is_refused() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    let caller = Caller::start().await;
+    let id = caller.call("one", "+15125550001").await;
+    caller.call("two", "+15125550002").await;
+    let cursor = |purpose: &str| {
+        let tenant = caller.vault.first.actor.tenant.0;
+        let at: jiff::Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let mut bytes = at.as_nanosecond().to_be_bytes().to_vec();
+        bytes.extend_from_slice(uuid::Uuid::try_parse(&id).unwrap().as_bytes());
+        let stamp = caller.vault.app.vault.stamp(purpose, &[tenant.to_be_bytes().as_slice(), &bytes].concat());
+        bytes.extend_from_slice(&stamp[..16]);
+        URL_SAFE_NO_PAD.encode(bytes)
+    };
+    let page = async |cursor: String| caller.get(&format!("/interactions?limit=5&cursor={cursor}")).await;
+    let (status, now) = page(cursor("native.cursor.interactions.2")).await;
+    assert_eq!((status, now["items"].as_array().unwrap().len()), (200, 1), "{now}");
+    let (status, refused) = page(cursor("native.cursor.interactions")).await;
+    assert_eq!((status, kind(&refused)), (400, "invalid-request"), "{refused}");
+}
