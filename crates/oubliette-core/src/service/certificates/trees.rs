@@ -181,6 +181,7 @@ fn shared(error: &Arc<VaultError>) -> VaultError {
         VaultError::Unavailable(_) => {
             VaultError::Unavailable(Some(PortError::new(PortErrorKind::Unavailable, "build a tree of receipts", cause)))
         }
+        VaultError::Busy => VaultError::Busy,
         _ => VaultError::internal(cause),
     }
 }
@@ -238,6 +239,10 @@ impl Building {
         };
         let turns = if seal.receipts > SMALL { &inner.trees.large } else { &inner.trees.small };
         let _turn = turns.acquire().await.map_err(VaultError::internal)?;
+        // One receiver is kept for those still to come. Who comes just now is asked to come again.
+        if self.done.receiver_count() <= 1 {
+            return Err(VaultError::Busy);
+        }
         let all = inner.erasures_in(entry).await?;
         let inner = Arc::clone(inner);
         let make = move || make(&inner, entry, &seal, all).map(Arc::new);

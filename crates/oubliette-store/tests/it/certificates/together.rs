@@ -5,6 +5,7 @@ use super::over_both;
 over_both! {
     for_all_who_ask_at_once_a_tree_is_built_once_and_without_the_first_too
     when_a_tree_cannot_be_built_all_who_wait_hear_of_it_and_the_next_tries_again
+    a_tree_that_nobody_waits_for_any_more_is_not_built
     bulk_files_are_written_a_few_at_a_time
     who_reads_a_bulk_file_too_slowly_loses_it_and_makes_room
 }
@@ -90,6 +91,39 @@ mod check {
         }
         assert_eq!(base.faults.count("manifests_in_entry"), 1);
         open.check(&open.certificate_of(&ids[1]).await);
+    }
+
+    pub async fn a_tree_that_nobody_waits_for_any_more_is_not_built(base: Base) {
+        // So many are built at a time, and one more waits for its turn.
+        const TURNS: usize = 16;
+        let open = Arc::new(base.open().await);
+        let mut orders = Vec::new();
+        for _ in 0..=TURNS {
+            orders.push(open.order(1).await.1);
+        }
+        open.vault.forget_trees();
+        base.faults.asked();
+        base.faults.hold("manifests_in_entry");
+        let mut building = Vec::new();
+        for ids in &orders[..TURNS] {
+            building.extend(ask_at_once(&base, &open, ids, 1).await);
+        }
+        while base.faults.count("purges_in_entry") < TURNS {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        for gone in ask_at_once(&base, &open, &orders[TURNS], 1).await {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            gone.abort();
+            assert!(gone.await.unwrap_err().is_cancelled());
+        }
+        base.faults.release();
+        for built in building {
+            built.await.unwrap().unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(base.faults.count("purges_in_entry"), TURNS);
+        // Who asks for it then has it built.
+        open.check(&open.certificate_of(&orders[TURNS][0]).await);
     }
 
     async fn with(base: &Base, bulk: BulkLimits) -> (Open, Uuid) {
