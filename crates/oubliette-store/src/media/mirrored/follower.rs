@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::lost_list::{self, Lack};
 use super::mark::{Mark, NAME, REPLACE};
 use super::standing::{Shared, Standing, State, chain};
-use super::{AHEAD, Contact, Mirror, MirrorSpec, Pieces, Refill, Vouch};
+use super::{AHEAD, Contact, LogFiles, Mirror, MirrorSpec, Pieces, Refill, Vouch};
 use crate::media::{Parties, Place};
 
 /// How often the mark follows the epoch in force.
@@ -67,6 +67,7 @@ pub(super) fn start(
     spec: MirrorSpec,
     contact: Contact,
     epoch: Arc<AtomicU64>,
+    log_files: Arc<LogFiles>,
     lacking: Option<(Arc<dyn Place>, Lack)>,
 ) -> io::Result<(Mirror, Receiver<io::Result<Seen>>)> {
     let cause = "it was not looked at yet".to_owned();
@@ -116,6 +117,7 @@ pub(super) fn start(
                 spec,
                 contact,
                 epoch,
+                log_files,
                 primary,
                 mark,
                 place,
@@ -143,6 +145,7 @@ struct Follower {
     spec: MirrorSpec,
     contact: Contact,
     epoch: Arc<AtomicU64>,
+    log_files: Arc<LogFiles>,
     primary: Arc<dyn Place>,
     mark: Mark,
     place: Option<Arc<dyn Place>>,

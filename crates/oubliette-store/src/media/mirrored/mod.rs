@@ -22,7 +22,7 @@ mod pulling;
 mod records;
 mod standing;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::ops::Range;
@@ -171,6 +171,9 @@ struct Mirror {
 /// Writes since the last flush, as the mirrors are to be told of them.
 type Pieces = Vec<(u64, Bytes)>;
 
+/// Files of the log that were begun since the key state was opened. Those of before are never appended to again.
+type LogFiles = Mutex<BTreeSet<String>>;
+
 /// The key state with its mirrors. One medium to whoever uses it.
 pub struct Mirrored {
     primary: Arc<dyn Place>,
@@ -182,6 +185,7 @@ pub struct Mirrored {
     pieces: Mutex<BTreeMap<String, Pieces>>,
     limit: Duration,
     epoch: Arc<AtomicU64>,
+    log_files: Arc<LogFiles>,
     mark: Mark,
     /// Of a list of parties that is gone here.
     brought: Brought,
@@ -212,13 +216,13 @@ impl Mirrored {
         let parties = Parties::read(&*primary).map_err(io_failed("reading who takes part"))?;
         let known = |name: &str| parties.as_ref().is_some_and(|list| list.get(PartyKind::Mirror, name).is_some());
         let lack = parties.is_none().then_some(if lost { Lack::All } else { Lack::List });
-        let epoch = Arc::new(AtomicU64::new(0));
+        let (epoch, log_files) = (Arc::new(AtomicU64::new(0)), Arc::<LogFiles>::default());
         let mut looked = Looked::default();
         let mut looking = Vec::new();
         for spec in specs {
             let contact = if known(&spec.name) { Contact::Again } else { Contact::First };
             let asked = lack.map(|lack| (Arc::clone(&primary), lack));
-            let started = follower::start(spec, contact, Arc::clone(&epoch), asked);
+            let started = follower::start(spec, contact, Arc::clone(&epoch), Arc::clone(&log_files), asked);
             looking.push(started.map_err(io_failed("starting a thread"))?);
         }
         let mut state = parties.as_ref().map(Parties::state);
@@ -271,7 +275,7 @@ impl Mirrored {
             let _ = mirror.orders.send((ANY, Order::Follow(Arc::clone(&primary), mark, again)));
         }
         let (begun, serving, pieces) = (AtomicBool::new(false), AtomicBool::new(false), Mutex::default());
-        Ok((Self { primary, mirrors, begun, serving, pieces, limit, epoch, mark, brought }, looked))
+        Ok((Self { primary, mirrors, begun, serving, pieces, limit, epoch, log_files, mark, brought }, looked))
     }
 
     /// From now on mirrors are written as well, and nothing is sealed without them. Waits up to `wait` for all of them to
@@ -446,6 +450,9 @@ impl Mirror {
 
 impl Medium for Mirrored {
     fn create(&self, name: &str, reserve: u64) -> io::Result<()> {
+        if name.starts_with(LOG) {
+            self.log_files.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+        }
         self.primary.create(name, reserve)?;
         if self.is_mirrored(name) {
             for mirror in &self.mirrors {

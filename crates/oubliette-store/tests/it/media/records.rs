@@ -94,7 +94,7 @@ fn damaged_records_are_taken_over_from_a_mirror_before_anything_reads_them() {
 
 #[test]
 fn damage_that_befalls_a_running_vault_is_not_copied_over_the_records_of_a_mirror() {
-    for kind in ["journal-", "log-", "parties-"] {
+    for kind in ["journal-", "parties-"] {
         let home = TempDir::new().unwrap();
         let home = home.path();
         written(home);
@@ -238,6 +238,55 @@ fn records_that_were_lost_while_the_mirror_was_away_stay_with_it_until_the_next_
     assert_eq!(records(&forest), [b"one".as_slice(), b"two", b"three"]);
     close(forest, mirrored);
     assert!(files(home, "packs") == files(home, "attic"));
+}
+
+#[test]
+fn entries_that_only_a_mirror_has_are_taken_over_from_it_while_the_vault_runs() {
+    // As after a power cut that took the last entry here, and as after one byte that a disk changed.
+    let torn = |path: &Path| {
+        let file = fs::File::options().write(true).open(path).unwrap();
+        file.set_len(file.metadata().unwrap().len() - 10).unwrap();
+    };
+    let changed = |path: &Path| damage(path, 1);
+    for lose in [&torn as &dyn Fn(&Path), &changed] {
+        for goes_on in [false, true] {
+            let home = TempDir::new().unwrap();
+            let home = home.path();
+            let (forest, mirrored) = open(home, honest(home, &["attic"]));
+            log(&mirrored).append_bytes(&[b"one".to_vec(), b"two".to_vec(), b"three".to_vec()]).unwrap();
+            close(forest, mirrored);
+            let newest = file(home, "packs", "log-");
+            let good = fs::read(&newest).unwrap();
+            lose(&newest);
+            let frail = Arc::new(AtomicU8::new(AWAY));
+            let (mirrored, _) = look(home, vec![spec(home, "attic", &frail)]).unwrap();
+            mirrored.pull().unwrap();
+            let forest = Arc::new(Forest::open(stores(mirrored.clone(), home), config()).unwrap().0);
+            begin(&forest, &mirrored, Duration::from_millis(100));
+            let all = log(&mirrored);
+            assert_eq!(all.head().size, 2);
+            if goes_on {
+                all.append_bytes(&[b"four".to_vec()]).unwrap();
+            }
+            mirrored.serve();
+            forest.seal(&erase(9)).unwrap_err();
+            frail.store(HONEST, Ordering::SeqCst);
+            // Nothing but the mirror's return is needed.
+            holding(&mirrored);
+            seal_in_the_end(&forest, &erase(9));
+            assert_eq!(fs::read(&newest).unwrap(), good, "the entry was given up");
+            drop(all);
+            close(forest, mirrored);
+            assert!(files(home, "packs") == files(home, "attic"));
+
+            let (forest, mirrored) = open(home, honest(home, &["attic"]));
+            let last = if goes_on { b"four".as_slice() } else { b"three" };
+            let all = log(&mirrored);
+            assert_eq!((all.head().size, all.entry(2).unwrap().as_slice()), (3, last));
+            drop(all);
+            close(forest, mirrored);
+        }
+    }
 }
 
 #[test]

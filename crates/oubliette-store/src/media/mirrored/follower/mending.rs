@@ -1,4 +1,4 @@
-//! Making a mirror's place hold what the primary holds. Four rules:
+//! Making a mirror's place hold what the primary holds. Five rules:
 //!
 //! - *Flushed before believed.* Every file is flushed once whenever the place is opened. Where a flush may have failed, the
 //!   file is in doubt from there on until it was written again: a page cache says what the disk never got.
@@ -6,11 +6,13 @@
 //! - *Nothing is lost that the primary does not have.* Before bytes of the place are overwritten, cut or removed, somebody who
 //!   knows the state in force reads from the primary whatever it needs of that range ([`super::super::Vouch`]): pages, and the
 //!   journal's records. Whole entries of the log stay where the primary's are not whole.
+//! - *Entries of the log go both ways.* What the place has at the end of an earlier start's file is put into the primary's.
 //! - *Only by who has the primary.* Before each change the primary is asked whether another process has taken it over.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
+use std::sync::PoisonError;
 
 use keyforest::media::Medium;
 
@@ -31,8 +33,9 @@ impl Follower {
         let shared = |files: Vec<(String, u64)>| -> BTreeMap<String, u64> {
             files.into_iter().filter(|(name, _)| is_shared(name)).collect()
         };
-        let (here, there) = (shared(self.primary.list()?), shared(records::listed(place)?));
-        let mut copied = 0;
+        let there = shared(records::listed(place)?);
+        let mut copied = self.take_back_entries(place, &there)?;
+        let here = shared(self.primary.list()?);
         for (name, len) in &here {
             match there.get(name) {
                 None => place.create(name, 0)?,
@@ -66,6 +69,47 @@ impl Follower {
             self.doubted.remove(name);
         }
         Ok(copied)
+    }
+
+    /// Entries of the log at the end of a file that the primary has not, and the place has: a power cut took them from one of
+    /// the two, or the primary's disk lost them, and nobody knows which. They are put where the primary lacks them. Only in
+    /// files of before this start: those are not appended to again, and who goes on with the log began a new one that says
+    /// from which entry on the earlier ones do not count.
+    fn take_back_entries(&self, place: &dyn Place, there: &BTreeMap<String, u64>) -> io::Result<u64> {
+        let mut taken = 0;
+        for (name, len) in self.primary.list()? {
+            let begun_now = || self.log_files.lock().unwrap_or_else(PoisonError::into_inner).contains(&name);
+            let Some(theirs) = there.get(&name).copied().filter(|_| Kind::of(&name) == Kind::Log && !begun_now())
+            else {
+                continue;
+            };
+            if theirs == len && self.different_end(place, &name, len)?.is_none() {
+                continue;
+            }
+            let own = |at, len| self.primary.read_at(&name, at, len);
+            let copy = |at, len| place.read_back(&name, at, len);
+            let (ours, theirs) = (records::whole(&name, len, &own)?, records::whole(&name, theirs, &copy)?);
+            if theirs <= ours || !records::same(&(0..ours), &own, &copy)? {
+                continue;
+            }
+            self.primary.confirm()?;
+            let mut at = ours;
+            while at < theirs {
+                let len = (theirs - at).min(CHUNK);
+                self.primary.write_at(&name, at, &place.read_back(&name, at, len as usize)?)?;
+                at += len;
+            }
+            self.primary.flush(&name)?;
+            let (mirror, bytes) = (&self.shared.name, theirs - ours);
+            tracing::warn!(
+                mirror,
+                file = name,
+                bytes,
+                "entries of the log that were missing here are taken over from a mirror"
+            );
+            taken += bytes;
+        }
+        Ok(taken)
     }
 
     /// Flushes what an earlier process, or an earlier opening, left to the system's leisure. When that fails nobody knows what
