@@ -41,6 +41,11 @@ fn number(name: &str) -> Option<u32> {
     name.strip_prefix("journal-")?.strip_suffix(".kfj")?.parse().ok()
 }
 
+/// The number of the next file. One can be the last only where somebody else put a file of such a name there.
+fn after(number: u32) -> Result<u32, ForestError> {
+    number.checked_add(1).ok_or(ForestError::Refused { reason: "no file of the journal has so high a number" })
+}
+
 pub(crate) fn encode_record(position: u64, payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(RECORD_HEAD + payload.len());
     out.extend_from_slice(RECORD_MAGIC);
@@ -127,7 +132,7 @@ impl Journal {
         let mut found: Vec<(u32, u64)> =
             listed.into_iter().filter_map(|(name, len)| Some((number(&name)?, len))).collect();
         found.sort_unstable();
-        self.next_file = found.last().map_or(1, |(number, _)| number + 1);
+        self.next_file = after(found.last().map_or(0, |(number, _)| *number))?;
         let mut records = BTreeMap::new();
         for (number, len) in &found {
             let bytes = self
@@ -147,7 +152,9 @@ impl Journal {
             })?;
         }
         if !records.is_empty() {
-            self.flush_last().map_err(io("flushing the journal"))?;
+            for file in &self.files {
+                self.medium.flush(&name(file.number)).map_err(io("flushing the journal"))?;
+            }
             self.next_position = done + 1 + records.len() as u64;
         }
         for (number, _) in found {
@@ -174,7 +181,7 @@ impl Journal {
     fn write(&mut self, position: u64, payload: &[u8]) -> Result<(), SealError> {
         if self.files.last().is_none_or(|file| file.len >= ROLL) {
             let number = self.next_file;
-            self.next_file += 1;
+            self.next_file = after(number).map_err(SealError::NotDone)?;
             self.reserve.create(&name(number), 0)?;
             self.put(number, 0, &encode_head(number))?;
             self.files.push(File { number, len: FILE_HEAD, last: 0 });

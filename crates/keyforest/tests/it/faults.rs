@@ -72,6 +72,24 @@ fn a_failed_journal_flush_is_unknown_and_ends_the_process() {
 }
 
 #[test]
+fn a_journal_of_many_files_survives_a_start_and_a_power_cut_right_after_it() {
+    for seed in 0..20 {
+        let sim = Sim::new(seed);
+        let forest = fresh(&sim);
+        for record in 0..12 {
+            forest.journal_append(&vec![record; 200_000]).unwrap();
+        }
+        for _ in 0..2 {
+            drop(Forest::open(sim.stores(), config()).unwrap());
+            sim.power_cycle();
+        }
+        let (forest, _) = Forest::open(sim.stores(), config()).unwrap();
+        let pending: Vec<u8> = forest.journal().unwrap().iter().map(|(_, record)| record[0]).collect();
+        assert_eq!(pending, (0..12).collect::<Vec<u8>>(), "seed {seed}");
+    }
+}
+
+#[test]
 fn a_newest_root_whose_pages_do_not_open_stops_the_vault_and_nothing_is_overwritten() {
     for broken in [None, Some(Broken::RollBack)] {
         let mut sim = Sim::new(11);
