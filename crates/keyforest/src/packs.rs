@@ -23,6 +23,11 @@ pub(crate) fn name(pack: u32) -> String {
     format!("pack-{pack:08}.kfp")
 }
 
+/// The number of the next pack. One can be the last only where somebody else put a file of such a name there.
+fn after(number: u32) -> Result<u32, ForestError> {
+    number.checked_add(1).ok_or(ForestError::Refused { reason: "no pack has so high a number" })
+}
+
 pub(crate) fn number(name: &str) -> Option<u32> {
     name.strip_prefix("pack-")?.strip_suffix(".kfp")?.parse().ok()
 }
@@ -58,7 +63,10 @@ impl Packs {
     pub(crate) fn adopt(&mut self, next: u32, live: &BTreeMap<u32, u64>) -> Result<(), ForestError> {
         let found = self.medium.list().map_err(io("listing the packs"))?;
         let lengths: BTreeMap<u32, u64> = found.into_iter().filter_map(|(n, len)| Some((number(&n)?, len))).collect();
-        self.next = lengths.keys().next_back().map_or(next, |last| next.max(last + 1));
+        self.next = match lengths.keys().next_back() {
+            Some(last) => next.max(after(*last)?),
+            None => next,
+        };
         self.uses = lengths
             .iter()
             .map(|(pack, total)| (*pack, Use { total: *total, live: live.get(pack).copied().unwrap_or(0) }))
@@ -226,7 +234,7 @@ impl Writer<'_> {
     fn roll(&mut self) -> Result<u32, SealError> {
         self.hand_over()?;
         let pack = self.packs.next;
-        self.packs.next += 1;
+        self.packs.next = after(pack).map_err(SealError::NotDone)?;
         // Known from here on, so that a later sweep removes it should this seal not come to pass.
         self.packs.uses.insert(pack, Use { total: HEAD, live: 0 });
         self.packs.reserve.create(&name(pack), 0)?;

@@ -212,7 +212,8 @@ impl Parties {
     /// The medium's. The list before counts then, unless the medium holds this one and says that it is to be tried again.
     pub fn keep(&self, medium: &Arc<dyn Medium>) -> io::Result<()> {
         let files = numbered(&**medium)?;
-        let next = file_name(files.last().map_or(1, |(number, _)| number + 1));
+        let next = files.last().map_or(0, |(number, _)| *number).checked_add(1).map(file_name);
+        let next = next.ok_or_else(|| io::Error::other("no list of parties has so high a number"))?;
         if let Err(error) = self.write(&**medium, &next) {
             // One that reads well and is not on the disk would count.
             if !is_not_done(&error) {

@@ -95,7 +95,8 @@ impl Files {
     fn create(&self, writer: &mut Writer) -> Result<u32, LogError> {
         let number = writer.next_file;
         // Whatever became of it, its name is not used again.
-        writer.next_file += 1;
+        let next = number.checked_add(1).ok_or(LogError::Damaged("no file of the log has so high a number"))?;
+        writer.next_file = next;
         writer.file = None;
         self.medium.create(&self.name(number), 0).map_err(|error| {
             use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};

@@ -36,7 +36,8 @@ pub(super) fn load(medium: &dyn Medium, ordinal: u32, sure: u64) -> Result<Loade
         listed.iter().filter_map(|(name, len)| Some((FileId::parse(name)?, *len))).collect();
     files.retain(|(id, _)| id.ordinal == ordinal);
     files.sort_unstable();
-    let next_file = files.last().map_or(1, |(id, _)| id.number + 1);
+    let newest = files.last().map_or(0, |(id, _)| id.number);
+    let next_file = newest.checked_add(1).ok_or(LogError::Damaged("no file of the log has so high a number"))?;
 
     let mut places = Places::new();
     let mut indexed = 0;

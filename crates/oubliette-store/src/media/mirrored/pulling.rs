@@ -51,7 +51,13 @@ impl Mirrored {
     fn pull_from(&self, place: &Arc<dyn Place>) -> Result<u64, Pulling> {
         let mut pulled = 0;
         let primary = self.primary.list().map_err(Pulling::Primary)?;
-        for (name, len) in &self.within(place, records::listed).map_err(Pulling::Mirror)? {
+        let theirs = self.within(place, records::listed).map_err(Pulling::Mirror)?;
+        if let Some(name) = records::beyond(&primary, &theirs) {
+            let refused =
+                format!("it lists {name}, and no file of a key state is numbered so high: nothing of it is taken over");
+            return Err(Pulling::Mirror(io::Error::other(refused)));
+        }
+        for (name, len) in &theirs {
             if !is_shared(name) || records::longest(name).is_none() {
                 continue;
             }

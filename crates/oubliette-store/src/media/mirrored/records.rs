@@ -66,6 +66,36 @@ pub(super) fn longest(name: &str) -> Option<u64> {
     }
 }
 
+/// Numbers that a mirror's files may have whatever the vault's own have, as where those are lost. Half of all there are, so that
+/// none are ever used up.
+const ANY_NUMBER: u32 = 1 << 31;
+/// How far ahead of the vault's own a mirror's files may be beyond that.
+const AHEAD: u32 = 1 << 10;
+
+/// What a file of the key state is numbered among (its kind, and which log), and its number: names of a kind sort by it, and
+/// the next file has the next one.
+fn numbered(name: &str) -> Option<(&str, u32)> {
+    longest(name)?;
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    let (among, number) = stem.rsplit_once('-')?;
+    Some((among, number.parse().ok()?))
+}
+
+/// The file of a mirror, if there is one, whose number is so high that taking it over would leave none for those to come.
+pub(super) fn beyond<'a>(ours: &[(String, u64)], theirs: &'a [(String, u64)]) -> Option<&'a str> {
+    let mut highest = BTreeMap::new();
+    for (among, number) in ours.iter().filter_map(|(name, _)| numbered(name)) {
+        let known = highest.entry(among).or_insert(0);
+        *known = number.max(*known);
+    }
+    let names = theirs.iter().map(|(name, _)| name.as_str()).filter(|name| longest(name).is_some());
+    names.into_iter().find(|name| {
+        let of =
+            |(among, number)| number <= ANY_NUMBER.max(highest.get(among).copied().unwrap_or(0).saturating_add(AHEAD));
+        !numbered(name).is_some_and(of)
+    })
+}
+
 /// What a mirror's place lists. The lengths are what it says: nothing is read, copied or reserved by one that no file of its
 /// name has.
 ///
@@ -149,6 +179,29 @@ mod tests {
         {
             assert_eq!(longest(name), None, "{name}");
         }
+    }
+
+    #[test]
+    fn a_mirrors_file_is_not_numbered_so_high_that_none_is_left_for_those_to_come() {
+        let list = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), 0)).collect::<Vec<_>>();
+        for name in ["pack-4294967294.kfp", "journal-4294967295.kfj", "parties-4294967295", "log-0001-2147483649.olf"] {
+            let theirs = list(&["pack-00000007.kfp", name, "mirror"]);
+            assert_eq!(beyond(&list(&["pack-00000007.kfp"]), &theirs), Some(name));
+            let ours = list(&["log-0000-4294967290.olf"]);
+            assert_eq!(beyond(&ours, &theirs), Some(name), "of another kind");
+            assert_eq!(beyond(&theirs, &theirs), None, "the vault has it as well");
+        }
+        let far = list(&[
+            "pack-2147483648.kfp",
+            "journal-00000009.kfj",
+            "log-0001-index-00000003.oli",
+            "holiday-99999999999.jpg",
+        ]);
+        assert_eq!(beyond(&[], &far), None);
+        let ahead = |number: u32| list(&[&format!("pack-{number}.kfp")]);
+        let ours = ahead(3_000_000_000);
+        assert_eq!(beyond(&ours, &ahead(3_000_001_024)), None);
+        assert!(beyond(&ours, &ahead(3_000_001_025)).is_some());
     }
 
     #[test]
