@@ -187,6 +187,8 @@ pub struct Mirrored {
     epoch: Arc<AtomicU64>,
     log_files: Arc<LogFiles>,
     mark: Mark,
+    /// All mirrors were looked at when it was opened.
+    seen_all: bool,
     /// Of a list of parties that is gone here.
     brought: Brought,
 }
@@ -275,7 +277,11 @@ impl Mirrored {
             let _ = mirror.orders.send((ANY, Order::Follow(Arc::clone(&primary), mark, again)));
         }
         let (begun, serving, pieces) = (AtomicBool::new(false), AtomicBool::new(false), Mutex::default());
-        Ok((Self { primary, mirrors, begun, serving, pieces, limit, epoch, log_files, mark, brought }, looked))
+        let seen_all = looked.unreachable.is_empty();
+        Ok((
+            Self { primary, mirrors, begun, serving, pieces, limit, epoch, log_files, mark, seen_all, brought },
+            looked,
+        ))
     }
 
     /// From now on mirrors are written as well, and nothing is sealed without them. Waits up to `wait` for all of them to
@@ -286,6 +292,7 @@ impl Mirrored {
     /// The primary failed. That a mirror is behind is no error: [`Mirrored::status`] says so.
     pub fn begin(self: &Arc<Self>, epoch: u64, vouch: Vouch, wait: Duration) -> io::Result<()> {
         self.epoch.store(epoch, Ordering::Release);
+        self.begin_list()?;
         self.begun.store(true, Ordering::Release);
         for mirror in &self.mirrors {
             let _ = mirror.orders.send((ANY, Order::Begin(Arc::clone(&vouch))));
@@ -295,6 +302,17 @@ impl Mirrored {
             std::thread::sleep(POLL);
         }
         self.admit(epoch)
+    }
+
+    /// Writes down which key state this is, where no party ever joined: a mirror's mark names it, and a process that ends before
+    /// the first mirror holds everything is to know its own again. Not while one that is away may have a list that is gone here.
+    fn begin_list(self: &Arc<Self>) -> io::Result<()> {
+        if self.mirrors.is_empty() || !self.seen_all {
+            return Ok(());
+        }
+        let medium: Arc<dyn Medium> = Arc::clone(self) as Arc<dyn Medium>;
+        let begun = Parties::read(&*self.primary)?.is_some();
+        Parties::change(&medium, || self.mark.state, |_| !begun).map(drop)
     }
 
     /// From now on nothing at all is durable without the mirrors. Call before anything is answered.

@@ -35,6 +35,8 @@ pub const AWAY: u8 = 5;
 pub const TEARS: u8 = 6;
 /// Takes its time for each thing it is told, but less than it has.
 pub const SLOW: u8 = 7;
+/// Has room for its mark and for nothing else.
+pub const FULL: u8 = 8;
 
 /// A folder that can be told to fail.
 struct Frail {
@@ -75,6 +77,7 @@ impl Medium for Frail {
     fn write_at(&self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
         match self.now()? {
             FORGETS => Ok(()),
+            FULL if name.starts_with("pack-") => Err(io::ErrorKind::StorageFull.into()),
             SPOILS => {
                 let mut other = bytes.to_vec();
                 other[bytes.len() / 2] ^= 0x10;

@@ -13,7 +13,7 @@ use oubliette_store::media::{Folder, MirrorError, Mirrored, Parties, PartyKind};
 use tempfile::TempDir;
 
 use super::mending::behind;
-use super::mirrored::{AWAY, HONEST, begin, close, files, holding, honest, look, open, spec};
+use super::mirrored::{AWAY, FULL, HONEST, begin, close, files, holding, honest, look, open, spec};
 use super::setup::{config, erase, seal_in_the_end, stores};
 
 const SEED: [u8; 32] = [4; 32];
@@ -321,4 +321,55 @@ fn damaged_records_of_a_mirror_are_made_good_from_the_primary() {
         close(forest, mirrored);
         assert!(files(home, "packs") == files(home, "attic"), "{kind}");
     }
+}
+
+#[test]
+fn a_file_that_a_mirror_numbers_as_the_last_of_all_is_not_taken_over_and_stops_nothing() {
+    for kind in ["pack-", "journal-", "log-", "parties-"] {
+        for number in [u32::MAX - 1, u32::MAX] {
+            let home = TempDir::new().unwrap();
+            let home = home.path();
+            written(home);
+            let newest = file(home, "attic", kind).file_name().unwrap().to_owned().into_string().unwrap();
+            let digits = newest.trim_start_matches("log-0000-").trim_start_matches(kind).split('.').next().unwrap();
+            let last = newest.replace(digits, &number.to_string());
+            assert_ne!(last, newest);
+            fs::write(home.join("attic").join(&last), b"").unwrap();
+            for _ in 0..2 {
+                let (forest, mirrored) = open(home, honest(home, &["attic"]));
+                assert!(!home.join("packs").join(&last).exists(), "{last}");
+                holding(&mirrored);
+                seal_in_the_end(&forest, &erase(9));
+                forest.journal_append(b"four").unwrap();
+                log(&mirrored).append_bytes(&[b"four".to_vec()]).unwrap();
+                let medium: Arc<dyn Medium> = Arc::clone(&mirrored) as Arc<dyn Medium>;
+                Parties::change(&medium, || [0; 16], |_| true).unwrap();
+                drop(medium);
+                close(forest, mirrored);
+                assert!(files(home, "packs") == files(home, "attic"), "{last}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_vault_that_ended_while_its_first_mirror_was_filled_knows_it_again() {
+    let home = TempDir::new().unwrap();
+    let home = home.path();
+    let (forest, mirrored) = open(home, Vec::new());
+    close(forest, mirrored);
+    let frail = Arc::new(AtomicU8::new(FULL));
+    let (mirrored, _) = look(home, vec![spec(home, "attic", &frail)]).unwrap();
+    let forest = Arc::new(Forest::open(stores(mirrored.clone(), home), config()).unwrap().0);
+    begin(&forest, &mirrored, Duration::from_millis(100));
+    behind(&mirrored, "");
+    assert!(home.join("attic/mirror").exists(), "the mark says whose it is");
+    drop(forest);
+    drop(mirrored);
+
+    let (forest, mirrored) = open(home, honest(home, &["attic"]));
+    holding(&mirrored);
+    seal_in_the_end(&forest, &erase(9));
+    close(forest, mirrored);
+    assert!(files(home, "packs") == files(home, "attic"));
 }
