@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{VaultArgs, exit};
 use crate::config::MetadataPlace;
-use crate::opening::OpenVault;
+use crate::opening::{Loss, OpenVault};
 use crate::{nodes, running, telemetry};
 
 /// The tenant a fresh vault gets.
@@ -48,6 +48,7 @@ pub async fn run(args: Args) -> Result<u8> {
         None => running::bind(&config).await?,
     };
     first_tenant(&opened).await?;
+    opened.report.disk.iter().for_each(Loss::tell);
     let server = running::start(&config, listener, opened, end_at_once()).await?;
     tracing::info!(url = server.url, file = ?source.file, "serving");
     stop.wait().await;

@@ -28,7 +28,7 @@ use crate::cli::serve::{StopSignals, end_at_once, first_tenant};
 use crate::config::{BlobPlace, Config, Limits, MetadataPlace, NodePlace};
 use crate::control::{AsNode, Ask, ControlServer, Failure, FrontView, Told};
 use crate::http::{self, Answerer, ServerOptions};
-use crate::opening::OpenVault;
+use crate::opening::{Loss, OpenVault};
 use crate::running::{self, Served};
 use crate::telemetry::{self, Serving};
 
@@ -184,6 +184,7 @@ impl Node {
         let lease = opened.lease().context("a node has a claim")?;
         let lendings = Arc::clone(&self.holder.lendings);
         let node = AsNode { name: self.name.clone(), fronts: Arc::new(move || lendings.fronts()) };
+        opened.report.disk.iter().for_each(Loss::tell);
         let served = Served::start(config, self.clients.address, opened, Some(node), end_at_once()).await?;
         let _ = timeout(LOOKUPS, served.vault.wait_ready()).await;
         self.holder.serve(served.answerer.clone(), lease);

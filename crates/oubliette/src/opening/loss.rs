@@ -1,4 +1,4 @@
-//! What is lost with a disk, told to the operator at every start and by `doctor`.
+//! What is lost with a disk, told to the operator whenever a vault is served and by `doctor`.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -23,9 +23,29 @@ enum Elsewhere {
     At(String),
 }
 
-/// What would be lost with the disk of the data folder, as a note; `None` where rows and keys lie in servers, and no agent
-/// holds the root. Parties of `leaving` do not count.
-pub(super) fn sentence(config: &Config, leaving: Option<&Leaving>) -> Result<Option<String>, ConfigError> {
+/// What would be lost with the disk of the data folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// For people.
+    pub sentence: String,
+    /// Keys that are nowhere else are among it.
+    pub keys: bool,
+}
+
+impl Loss {
+    /// Tells the log of a process.
+    pub fn tell(&self) {
+        if self.keys {
+            tracing::warn!("{}", self.sentence);
+        } else {
+            tracing::info!("{}", self.sentence);
+        }
+    }
+}
+
+/// What would be lost with the disk of the data folder; `None` where rows and keys lie in servers, and no agent holds the root.
+/// Parties of `leaving` do not count.
+pub(super) fn with_disk(config: &Config, leaving: Option<&Leaving>) -> Result<Option<Loss>, ConfigError> {
     let leaves = |kind, name: &str| leaving.is_some_and(|leaving| leaving.is(kind, name));
     let agents =
         config.escrow_place()?.map_or(Ok(None), |place| place.without(|name| leaves(PartyKind::Agent, name)))?;
@@ -58,7 +78,9 @@ pub(super) fn sentence(config: &Config, leaving: Option<&Leaving>) -> Result<Opt
         Ok(BlobPlace::S3(..)) => "the rows, unless there is a backup of them; ",
         _ => "rows and contents, unless there is a backup of them; ",
     };
-    Ok(Some(format!("with the disk of the data folder are lost: {contents}{}", keys(pages, root))))
+    let lost = pages == Elsewhere::No || root == Elsewhere::No;
+    let sentence = format!("with the disk of the data folder are lost: {contents}{}", keys(pages, root));
+    Ok(Some(Loss { sentence, keys: lost }))
 }
 
 fn keys(pages: Elsewhere, root: Elsewhere) -> String {
@@ -109,7 +131,7 @@ mod tests {
     use crate::config::Mirrors;
 
     fn told(config: &Config) -> String {
-        sentence(config, None).unwrap().unwrap_or_default()
+        with_disk(config, None).unwrap().map(|loss| loss.sentence).unwrap_or_default()
     }
 
     #[test]
@@ -128,10 +150,11 @@ mod tests {
             "{}",
             told(&config)
         );
+        assert!(with_disk(&config, None).unwrap().unwrap().keys, "the root is nowhere else");
         let parties = vec![(PartyKind::Mirror, Token::new("far").unwrap())];
         let key = SigningKey::generate("operator", KeyKind::Note).unwrap();
         let leaving = Leaving { parties, reason: Token::new("retired").unwrap(), key };
-        assert!(sentence(&config, Some(&leaving)).unwrap().unwrap().contains("key pages and root"));
+        assert!(with_disk(&config, Some(&leaving)).unwrap().unwrap().sentence.contains("key pages and root"));
     }
 
     #[test]

@@ -44,6 +44,7 @@ pub(crate) use self::engines::{KEYS, embedded};
 pub use self::error::OpenError;
 pub use self::escrow::troubles;
 pub use self::leaving::{Forgot, Leaving, Left};
+pub use self::loss::Loss;
 use self::made::Made;
 use crate::backup::Backups;
 use crate::config::{Config, MetadataPlace};
@@ -74,6 +75,8 @@ pub struct OpenReport {
     pub warnings: Vec<String>,
     /// What was seen of the root store and the bucket and is no reason to change anything.
     pub notes: Vec<String>,
+    /// What would be lost with the disk of the data folder; among the notes.
+    pub disk: Option<Loss>,
 }
 
 /// What differs between callers.
@@ -321,7 +324,8 @@ impl OpenVault {
             move || escrow::beside(&config, &leaving, ground)
         });
         let held = held.await??;
-        report.notes.extend(loss::sentence(config, leaving.as_ref())?);
+        report.disk = loss::with_disk(config, leaving.as_ref())?;
+        report.notes.extend(report.disk.iter().map(|loss| loss.sentence.clone()));
         let escrow = held.as_ref().map(|held| Arc::clone(&held.escrow));
         let register = escrow.clone().map_or(register, |escrow| escrow as Arc<dyn SlotDevice>);
         let stores = Stores { packs, register: Arc::clone(&register), probe: Arc::clone(&probe) };

@@ -298,10 +298,17 @@ async fn a_mirror_in_a_bucket_holds_every_seal_and_gives_a_lost_key_state_back()
 }
 
 #[test]
-fn doctor_says_what_would_be_lost_with_the_disk() {
+fn doctor_and_every_start_say_what_would_be_lost_with_the_disk() {
     let place = Place::new();
     configure(&place, &[]);
-    place.serve(&["--config", "oubliette.toml"]).stop();
+    for _ in 0..2 {
+        let mut server = place.serve(&["--config", "oubliette.toml"]);
+        server.wait_for_endpoint();
+        let log = server.log();
+        let told = log.lines().find(|line| line.contains("only copies of key pages and root"));
+        assert!(told.is_some_and(|line| line.contains("WARN") && line.contains("rows and contents")), "{log}");
+        server.stop();
+    }
     let told = place.run(&["doctor", "--config", "oubliette.toml"]).out;
     assert!(told.contains("only copies of key pages and root"), "{told}");
     configure(&place, &["cellar"]);
