@@ -23,7 +23,7 @@ use super::noting::Noting;
 use super::sealer::{Pending, Readying};
 use super::vault::{Inner, lanes};
 use crate::crypto::record::{self, Place};
-use crate::directory::{Entry, KeyKind, tags};
+use crate::directory::{Entry, tags};
 use crate::model::{Actor, TenantId};
 use crate::ports::{
     Check, ContentRow, InteractionRow, PurgeKind, PurgeRow, PurgeSet, PurgeState, Write, this_thread_may_wait,
@@ -553,11 +553,7 @@ fn after_commit(
         let set = Arc::new(plan.set);
         (accepted.id, accepted.set) = (Some(plan.id), Some(Arc::clone(&set)));
         inner.shared.expect(plan.id);
-        let ids = plan.entries.iter().flat_map(|entry| {
-            let ids = entry.keys.iter().filter(|key| matches!(key.0, KeyKind::Session | KeyKind::External));
-            ids.map(|(kind, id)| (inner.lookup.tag(entry.tenant.0, kind.to_u8(), id), entry.group))
-        });
-        inner.shared.erasing.remember(plan.id, ids);
+        inner.shared.erasing.remember(plan.id, plan.entries.iter().flat_map(|entry| inner.ids_of(entry)));
         inner.shared.hidden.insert(plan.id, &set);
         inner.shared.active.revoke(&set);
         inner.shared.lenders.take_back(&set);

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::answer::Answering;
 use super::committer::{Accepted, Erase, Op, Target};
+use super::erasing::Named;
 use super::read::ROWS;
 use super::vault::{Inner, Vault};
 use super::{Content, ErasureItem, ErasureItemState, ErasureView, Lookup, Order, Plan, PlanItem, PublicId, VaultError};
@@ -44,10 +45,14 @@ impl Vault {
             return inner.erase_group(actor, group).await;
         }
         let row = match inner.find_row(actor, id).await {
-            Err(VaultError::NotFound) => match inner.external_being_erased(actor.tenant, id) {
-                Some((_, group)) => return inner.answer_gone(actor, Some(group), None).await,
-                None => return Err(VaultError::NotFound),
-            },
+            Err(VaultError::NotFound) => {
+                match inner.external_being_erased(actor.tenant, id) {
+                    Named::Due(_, group) => return inner.answer_gone(actor, Some(group), None).await,
+                    Named::Perhaps => inner.wait(&inner.shared.erasing.partly()).await?,
+                    Named::Nothing => {}
+                }
+                return Err(VaultError::NotFound);
+            }
             found => found?,
         };
         let guard = inner.unanswered.begin(actor.credential, row.group.leaf(0), inner.settings.retry_grace);
@@ -345,13 +350,21 @@ impl Inner {
         for some in groups.chunks(ROWS) {
             rows.extend(self.metadata.interactions(some).await.map_err(|error| self.port(error))?);
         }
+        let mut perhaps = false;
         for id in external.into_iter().filter(|id| !id.is_empty()) {
             let found = self.find_by_key(tenant, &Lookup::External(id.clone())).await?;
             match found.into_iter().next_back() {
                 Some((row, _)) => rows.push(row),
-                // Named before, and its seal is still to come.
-                None => hidden.extend(self.external_being_erased(tenant, id).map(|(erasure, _)| erasure)),
+                None => match self.external_being_erased(tenant, id) {
+                    // Named before, and its seal is still to come.
+                    Named::Due(erasure, _) => hidden.push(erasure),
+                    Named::Perhaps => perhaps = true,
+                    Named::Nothing => {}
+                },
             }
+        }
+        if perhaps {
+            hidden.extend(self.shared.erasing.partly());
         }
         let mut live = Vec::with_capacity(rows.len());
         for row in rows.into_iter().filter(|row| row.tenant == tenant) {

@@ -108,14 +108,24 @@ pub async fn finish_what_a_crash_left(inner: &Arc<Inner>) -> Result<(), VaultErr
     if !pending.is_empty() {
         tracing::info!(erasures = pending.len(), "sealing what was accepted before the stop");
         inner.shared.probe.reached("recovery.before_seal");
-        inner.sealer.purge(pending, None)?;
+        inner.sealer.purge(pending.clone(), None)?;
+        let mut stalled = false;
         for mut wait in waits {
             tokio::select! {
                 sealed = wait.wait_for(|sealed| *sealed) => {
                     sealed.map_err(|_| VaultError::Unavailable(None))?;
                 }
                 () = poisoned(inner) => return Err(VaultError::Unavailable(None)),
-                () = inner.shared.stalled() => break,
+                () = inner.shared.stalled() => {
+                    stalled = true;
+                    break;
+                }
+            }
+        }
+        if stalled {
+            // Requests are served before these are sealed, and must not take them for sealed.
+            for due in &pending {
+                inner.remember_due(due).await?;
             }
         }
         inner.shared.probe.reached("recovery.after_seal");
@@ -135,12 +145,14 @@ pub async fn hide_what_is_due(inner: &Arc<Inner>) -> Result<Vec<Pending>, VaultE
     let unsealed = inner.metadata.unsealed_purges().await.map_err(|error| inner.port(error))?;
     let mut due = Vec::with_capacity(unsealed.len());
     for purge in unsealed {
-        let (id, set) = (purge.id, Arc::new(purge.set));
-        if !is_punctured(inner, &set)? {
-            inner.shared.expect(id);
-            inner.shared.hidden.insert(id, &set);
+        let pending = Pending { id: purge.id, set: Arc::new(purge.set) };
+        // Done twice when the copy becomes the vault's database.
+        if !is_punctured(inner, &pending.set)? && inner.shared.awaiting(pending.id).is_none() {
+            inner.shared.expect(pending.id);
+            inner.remember_due(&pending).await?;
+            inner.shared.hidden.insert(pending.id, &pending.set);
         }
-        due.push(Pending { id, set });
+        due.push(pending);
     }
     Ok(due)
 }

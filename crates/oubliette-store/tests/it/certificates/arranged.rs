@@ -1,10 +1,14 @@
 //! Rows between whose transactions something happens, as a test arranges it.
 
 use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use keyforest::media::Medium;
 use oubliette_core::ports::*;
+use oubliette_store::media::Folder;
 use tokio::sync::watch;
 
 /// Why a transaction does not happen.
@@ -25,9 +29,21 @@ pub struct Faults {
     before_places: Mutex<Option<Vec<Write>>>,
     asked: Mutex<HashMap<&'static str, usize>>,
     unanswered: Mutex<Option<&'static str>>,
+    lost: Mutex<Option<u64>>,
 }
 
 impl Faults {
+    /// From now on every transaction is answered as done and does not happen, as if an older copy took the place of the rows
+    /// later.
+    pub fn lose_what_comes(&self) {
+        *self.lost.lock().unwrap() = Some(0);
+    }
+
+    /// Transactions happen again.
+    pub fn lose_no_more(&self) {
+        *self.lost.lock().unwrap() = None;
+    }
+
     /// The next transaction of this name does not happen.
     pub fn refuse(&self, name: &'static str, why: Refused) {
         self.refused.lock().unwrap().push((name, why));
@@ -129,6 +145,56 @@ impl MetadataLayer for Arranged {
             None => {}
         }
         self.wait_while_held(transaction.name).await;
-        self.inner.apply(transaction).await
+        let lost = self.faults.lost.lock().unwrap().as_mut().map(|lost| {
+            *lost += 1;
+            *lost
+        });
+        match lost {
+            Some(lost) => Ok(Applied::Done(self.inner.instance().await?.commit_counter + lost)),
+            None => self.inner.apply(transaction).await,
+        }
+    }
+}
+
+/// A medium that takes no key pages while it is full; the journal and the log it takes.
+pub struct Pageless {
+    pub inner: Folder,
+    pub full: Arc<AtomicBool>,
+}
+
+impl Medium for Pageless {
+    fn create(&self, name: &str, reserve: u64) -> io::Result<()> {
+        self.inner.create(name, reserve)
+    }
+
+    fn write_at(&self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        if name.starts_with("pack-") && self.full.load(Ordering::SeqCst) {
+            return Err(keyforest::media::not_done("as arranged"));
+        }
+        self.inner.write_at(name, offset, bytes)
+    }
+
+    fn flush(&self, name: &str) -> io::Result<()> {
+        self.inner.flush(name)
+    }
+
+    fn read_at(&self, name: &str, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        self.inner.read_at(name, offset, len)
+    }
+
+    fn read_back(&self, name: &str, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        self.inner.read_back(name, offset, len)
+    }
+
+    fn truncate(&self, name: &str, len: u64) -> io::Result<()> {
+        self.inner.truncate(name, len)
+    }
+
+    fn list(&self) -> io::Result<Vec<(String, u64)>> {
+        self.inner.list()
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.inner.remove(name)
     }
 }

@@ -7,7 +7,7 @@ mod between;
 mod crashes;
 mod reopened;
 mod shown;
-mod support;
+pub mod support;
 mod together;
 mod waiting;
 
@@ -31,4 +31,4 @@ macro_rules! over_both {
         )*
     };
 }
-use over_both;
+pub(crate) use over_both;

@@ -1,5 +1,6 @@
 //! A vault that can be opened again and again.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,8 +19,9 @@ use oubliette_store::roots::FileRegister;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::certificates::arranged::{Arranged, Faults};
+use crate::certificates::arranged::{Arranged, Faults, Pageless};
 use crate::postgres::Database;
+use crate::roots::moody::Moody;
 
 /// What outlives a vault.
 pub struct Base {
@@ -27,11 +29,17 @@ pub struct Base {
     database: Option<Database>,
     pub blobs: JudgeBlobs,
     pub faults: Arc<Faults>,
+    /// Whether the register is out of reach once the keys are open: nothing can be sealed then.
+    pub away: Arc<AtomicBool>,
+    /// Whether no key page can be written; a seal is begun anew then.
+    pub full: Arc<AtomicBool>,
 }
 
 impl Base {
     pub fn sqlite() -> Self {
-        Self { root: tempfile::tempdir().unwrap(), database: None, blobs: JudgeBlobs::new(), faults: Arc::default() }
+        let root = tempfile::tempdir().unwrap();
+        let (faults, away, full) = Default::default();
+        Self { root, database: None, blobs: JudgeBlobs::new(), faults, away, full }
     }
 
     pub async fn postgres() -> Self {
@@ -43,8 +51,10 @@ impl Base {
         std::fs::create_dir_all(data.join("packs")).unwrap();
         // Who was dropped at a crash lets go a little later.
         let register = patiently(|| FileRegister::open(&self.root.path().join("register"), &data)).await;
-        let packs = Arc::new(Folder::open(data.join("packs")).unwrap());
-        Stores { packs, register: Arc::new(register), probe: Arc::new(NoProbe) }
+        let packs = Folder::open(data.join("packs")).unwrap();
+        let packs = Arc::new(Pageless { inner: packs, full: Arc::clone(&self.full) });
+        let register = Moody::switched(Arc::new(register), Arc::clone(&self.away));
+        Stores { packs, register, probe: Arc::new(NoProbe) }
     }
 
     async fn metadata(&self) -> Arc<dyn Metadata> {
@@ -77,7 +87,32 @@ impl Base {
     }
 
     pub async fn open_as(&self, probe: Arc<dyn Probe>, settings: VaultSettings) -> Open {
-        let fresh = !self.root.path().join("register").exists();
+        let fresh = self.is_fresh();
+        let parts = self.parts(probe, settings).await;
+        let metadata = Arc::clone(&parts.metadata);
+        let vault = Vault::open(parts).await.unwrap();
+        vault.wait_ready().await;
+        let tenant = if fresh { vault.create_tenant("first").await.unwrap() } else { TenantId(1) };
+        Open { vault, metadata, actor: actor_of(tenant) }
+    }
+
+    /// The vault over rows that are an older copy.
+    pub async fn attach(&self) -> Open {
+        let parts = self.parts(Arc::new(NoProbe), VaultSettings::default()).await;
+        let metadata = Arc::clone(&parts.metadata);
+        let vault = Vault::attach(parts).await.unwrap();
+        vault.wait_ready().await;
+        Open { vault, metadata, actor: actor_of(TenantId(1)) }
+    }
+
+    fn is_fresh(&self) -> bool {
+        !self.root.path().join("register").exists()
+    }
+
+    /// What a vault is opened on.
+    pub async fn parts(&self, probe: Arc<dyn Probe>, settings: VaultSettings) -> VaultParts {
+        let fresh = self.is_fresh();
+        let away = self.away.swap(false, Ordering::SeqCst);
         let stores = self.stores().await;
         let inner = self.metadata().await;
         let metadata: Arc<dyn Metadata> = Arc::new(Arranged { inner, faults: Arc::clone(&self.faults) });
@@ -88,8 +123,9 @@ impl Base {
         } else {
             Forest::open(stores, ForestConfig::default()).unwrap().0
         };
-        let parts = VaultParts {
-            metadata: Arc::clone(&metadata),
+        self.away.store(away, Ordering::SeqCst);
+        VaultParts {
+            metadata,
             blobs: Arc::new(self.blobs.clone()),
             forest: Arc::new(forest),
             log,
@@ -98,13 +134,12 @@ impl Base {
             lenders: Arc::new(NoLenders),
             probe,
             settings: VaultSettings { default_region: Some("US".to_owned()), ..settings },
-        };
-        let vault = Vault::open(parts).await.unwrap();
-        vault.wait_ready().await;
-        let tenant = if fresh { vault.create_tenant("first").await.unwrap() } else { TenantId(1) };
-        let actor = Actor { tenant, credential: Uuid::from_u128(7), scopes: Scopes::all() };
-        Open { vault, metadata, actor }
+        }
     }
+}
+
+pub fn actor_of(tenant: TenantId) -> Actor {
+    Actor { tenant, credential: Uuid::from_u128(7), scopes: Scopes::all() }
 }
 
 async fn patiently<T, E: std::fmt::Debug>(mut open: impl FnMut() -> Result<T, E>) -> T {

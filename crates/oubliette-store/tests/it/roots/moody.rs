@@ -27,6 +27,11 @@ impl Moody {
         (Arc::new(moody), away, held)
     }
 
+    /// The device with a switch that others have too.
+    pub fn switched(inner: Device, away: Arc<AtomicBool>) -> Device {
+        Arc::new(Self { inner, away, held: Arc::default() })
+    }
+
     fn asked(&self) -> Result<(), SlotError> {
         let away = self.away.load(Ordering::SeqCst);
         if away { Err(SlotError::Again(io::ErrorKind::TimedOut.into())) } else { Ok(()) }
