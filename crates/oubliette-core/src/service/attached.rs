@@ -1,6 +1,7 @@
 //! Whether the vault stands on an older copy of its database, and what the copy itself says of that (design §6).
 //!
-//! A database behind the key state is refused unless an operator attached it. Then the copy bears a mark, and until the
+//! A database behind the key state is refused unless an operator attached it: one that lacks commits which the last seal
+//! pinned, or an erasure of the journal, which it knew before the journal did. Then the copy bears a mark, and until the
 //! restore is committed everything that changes is refused: nothing that the copy does not know may be touched, because
 //! another copy may know it. The mark alone decides, not the counters: a marked copy that is copied again is still one.
 //!
@@ -10,6 +11,8 @@
 //! The log is told of a commit once its seal is in force: what it is to be told is noted in the step that takes the mark away,
 //! and told by the certifier before anything else ([`Untold`]).
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use keyforest::Forest;
 use oubliette_proof::Seconds;
@@ -17,8 +20,8 @@ use oubliette_proof::entry::{Body, Entry, RestoreEntry, RestoreStage};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::VaultError;
 use super::recovery::Mismatch;
+use super::{VaultError, journal};
 use crate::ports::{InstanceRow, Metadata, PortError, PortErrorKind, Transaction, Write};
 
 /// Name of the value that marks a copy.
@@ -117,7 +120,7 @@ pub enum Older {
 /// Finds out what the database is to the key state; finishes a restore whose seal is in force; marks a copy where that is asked.
 pub async fn standing(
     metadata: &dyn Metadata,
-    forest: &Forest,
+    forest: &Arc<Forest>,
     older: Older,
     now: Timestamp,
 ) -> Result<Standing, VaultError> {
@@ -142,15 +145,16 @@ pub async fn standing(
         Some(mark) => Ok(Standing { attached: Some(mark), ..settled_from(metadata, &instance).await? }),
         None => {
             let standing = settled_from(metadata, &instance).await?;
-            if pins.commit_counter <= standing.counter {
-                return match older {
-                    Older::Refuse => Ok(standing),
-                    Older::Attach => refused(Mismatch::NotBehind),
-                };
-            }
             let (found, pinned) = (standing.counter, pins.commit_counter);
-            if older == Older::Refuse {
-                return refused(Mismatch::DatabaseBehind { found, pinned });
+            let behind = match found < pinned {
+                true => Some(Mismatch::DatabaseBehind { found, pinned }),
+                false => unknown_erasure(metadata, forest).await?.map(|erasure| Mismatch::ErasureUnknown { erasure }),
+            };
+            match (behind, older) {
+                (None, Older::Refuse) => return Ok(standing),
+                (None, Older::Attach) => return refused(Mismatch::NotBehind),
+                (Some(behind), Older::Refuse) => return refused(behind),
+                (Some(_), Older::Attach) => {}
             }
             let (id, epoch) = (Uuid::new_v4(), instance.epoch);
             let mark = Attachment { id, at: now, found, epoch, pinned, replayed: 0, committing: None };
@@ -158,6 +162,18 @@ pub async fn standing(
             Ok(Standing { attached: Some(mark), ..standing })
         }
     }
+}
+
+/// The first erasure of the journal that the database does not know. It knew each of them before it was written there, so it
+/// lacks what followed. Doing the erasure again is not enough then: look-up entries lie elsewhere than when it was accepted, and
+/// whoever holds the newer rows opens with keys that are still there what comes to be erased later.
+async fn unknown_erasure(metadata: &dyn Metadata, forest: &Arc<Forest>) -> Result<Option<Uuid>, VaultError> {
+    for (_, record) in journal::records(forest).await? {
+        if metadata.purge_brief(record.id).await.map_err(unread)?.is_none() {
+            return Ok(Some(record.id));
+        }
+    }
+    Ok(None)
 }
 
 /// Notes that the seal is to be made which commits the restore, and what it does. The counter given is the one that is

@@ -62,7 +62,8 @@ pub struct Blocks<'a> {
 }
 
 impl<'a> Blocks<'a> {
-    /// Opens every block the batch takes entries out of or changes.
+    /// Opens every block the batch takes entries out of or changes. One whose key is gone is left as it is: nobody reads an entry
+    /// of it any more, and the look-ups of what it names are made from the rows at every start.
     pub async fn load(
         inner: &'a Arc<Inner>,
         open: &'a mut OpenBlock,
@@ -78,7 +79,11 @@ impl<'a> Blocks<'a> {
         for numbers in wanted.chunks(1_000) {
             let rows = inner.metadata.directory_blocks(numbers).await.map_err(|error| inner.port(error))?;
             for row in rows {
-                touched.insert(row.block, Touched::stored(inner.open_block(&row)?));
+                match inner.open_block(&row) {
+                    Ok(block) => drop(touched.insert(row.block, Touched::stored(block))),
+                    Err(VaultError::Gone) => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
         Ok(Self { inner, open, touched })

@@ -554,6 +554,10 @@ fn after_commit(
         (accepted.id, accepted.set) = (Some(plan.id), Some(Arc::clone(&set)));
         inner.shared.expect(plan.id);
         inner.shared.erasing.remember(plan.id, plan.entries.iter().flat_map(|entry| inner.ids_of(entry)));
+        if plan.entries.len() < plan.erase.targets.len() {
+            // Of a block whose key is gone.
+            inner.shared.erasing.remember_more(plan.id);
+        }
         inner.shared.hidden.insert(plan.id, &set);
         inner.shared.active.revoke(&set);
         inner.shared.lenders.take_back(&set);

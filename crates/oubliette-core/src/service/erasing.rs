@@ -67,7 +67,7 @@ impl ErasingIds {
     }
 
     /// Notes that an erasure hides more than is remembered of it.
-    fn remember_more(&self, erasure: Uuid) {
+    pub fn remember_more(&self, erasure: Uuid) {
         self.ids.lock().unwrap_or_else(PoisonError::into_inner).partly.insert(erasure);
     }
 

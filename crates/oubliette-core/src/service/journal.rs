@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
+use keyforest::Forest;
 use uuid::Uuid;
 
+use super::VaultError;
 use crate::model::TenantId;
 use crate::ports::{PurgeRow, PurgeSet};
 
@@ -90,6 +92,23 @@ impl Record {
             stated: stated.to_vec(),
         })
     }
+}
+
+/// The records that may still be needed, by position. Reads the medium.
+pub async fn records(forest: &Arc<Forest>) -> Result<Vec<(u64, Record)>, VaultError> {
+    let forest = Arc::clone(forest);
+    let records = tokio::task::spawn_blocking(move || forest.journal()).await.map_err(VaultError::internal)?;
+    let records = records.map_err(VaultError::internal)?.into_iter().map(|(position, bytes)| {
+        let record = Record::decode(&bytes);
+        record.map(|record| (position, record)).ok_or_else(|| VaultError::internal(Unreadable { position }))
+    });
+    records.collect()
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("journal record {position} is unreadable")]
+struct Unreadable {
+    position: u64,
 }
 
 /// Which records are still needed: those of erasures that are not sealed.

@@ -1,16 +1,15 @@
 //! What happens before the vault serves: do database and key state belong together, and what did a crash leave?
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use keyforest::{Group, Leaf, LeafSet, LeafStatus};
 use uuid::Uuid;
 
-use super::VaultError;
-use super::journal::Record;
 use super::sealer::Pending;
 use super::vault::Inner;
+use super::{VaultError, journal, walk};
 use crate::directory::tags;
 use crate::ports::{DirectoryRow, PurgeKind, PurgeRow, PurgeSet, PurgeState, Write};
 
@@ -36,6 +35,15 @@ pub enum Mismatch {
         found: u64,
         /// The counter pinned by the last seal.
         pinned: u64,
+    },
+    /// The database lacks an erasure that the key state has in its journal.
+    #[error(
+        "the database is older than the key state: it does not know erasure {erasure}, which was accepted. If an older copy was \
+         put back on purpose, `oubliette restore attach` opens it for reading"
+    )]
+    ErasureUnknown {
+        /// The erasure.
+        erasure: Uuid,
     },
     /// The register holds an epoch that was left behind: old keys came back.
     #[error("the key state is older than the database: epoch {found}, but epoch {known} was in force")]
@@ -90,9 +98,9 @@ pub enum Mismatch {
 /// Seals every accepted erasure, closes the buckets of earlier runs, and tells the database. While a store that seals need
 /// does not answer, that is left to the sealer: what is erased is hidden, and what is live can be served meanwhile.
 pub async fn finish_what_a_crash_left(inner: &Arc<Inner>) -> Result<(), VaultError> {
-    let records = replay_journal(inner).await?;
-    for position in records.into_values() {
-        // Sealed before the first request is served, so the record can go with any later seal.
+    for (position, record) in journal::records(&inner.shared.forest).await? {
+        // The database knows it. It is sealed before any other, so the record can go with any seal.
+        inner.shared.journaled.note(position, record.id);
         inner.shared.journaled.forget(position);
     }
     let unsealed = inner.metadata.unsealed_purges().await.map_err(|error| inner.port(error))?;
@@ -164,20 +172,14 @@ fn is_punctured(inner: &Inner, set: &PurgeSet) -> Result<bool, VaultError> {
     Ok(inner.shared.forest.status(leaf).map_err(VaultError::internal)? == LeafStatus::Punctured)
 }
 
-/// Does again what the journal knows and the database does not; gives its records by erasure.
-async fn replay_journal(inner: &Arc<Inner>) -> Result<HashMap<Uuid, u64>, VaultError> {
-    let mut positions = HashMap::new();
-    let forest = Arc::clone(&inner.shared.forest);
-    let records = tokio::task::spawn_blocking(move || forest.journal()).await.map_err(VaultError::internal)?;
-    for (position, bytes) in records.map_err(VaultError::internal)? {
-        let Some(record) = Record::decode(&bytes) else {
-            return Err(VaultError::internal(UnreadableJournal { position }));
-        };
+/// Does again over an older copy what the journal knows and the copy does not.
+async fn replay_journal(inner: &Arc<Inner>) -> Result<(), VaultError> {
+    for (position, record) in journal::records(&inner.shared.forest).await? {
         let known = inner.metadata.purge(record.id).await.map_err(|error| inner.port(error))?;
         if known.is_none() {
             tracing::warn!(purge = %record.id, "an accepted erasure was missing in the database; it is done again");
             // Of what an older copy does not hold whole nothing can be stated: it is erased, without a certificate.
-            let whole = inner.attached.is_none() || super::restore::holds_whole(inner, &record).await?;
+            let whole = super::restore::holds_whole(inner, &record).await?;
             let row = PurgeRow {
                 id: record.id,
                 tenant: Some(record.tenant),
@@ -198,22 +200,12 @@ async fn replay_journal(inner: &Arc<Inner>) -> Result<HashMap<Uuid, u64>, VaultE
                 place: None,
                 removal: None,
             };
-            let mut writes = vec![Write::InsertPurge(row)];
-            if inner.attached.is_some() {
-                writes.push(super::attached::replayed(&*inner.metadata).await?);
-            }
+            let writes = vec![Write::InsertPurge(row), super::attached::replayed(&*inner.metadata).await?];
             inner.apply_unchecked("purge.replay", writes).await?;
         }
         inner.shared.journaled.note(position, record.id);
-        positions.insert(record.id, position);
     }
-    Ok(positions)
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("journal record {position} is unreadable")]
-struct UnreadableJournal {
-    position: u64,
+    Ok(())
 }
 
 /// Punctures whole groups that earlier runs opened buckets for and never used, and makes a fresh supply: leaf numbers of
@@ -244,57 +236,62 @@ pub async fn next_directory_block(inner: &Arc<Inner>) -> Result<u64, VaultError>
     inner.metadata.next_directory_block().await.map_err(|error| inner.port(error))
 }
 
+/// Blocks read at a time.
+const BLOCKS: usize = 256;
+
 /// Fills the look-up map from the stored blocks. Until it is complete look-ups answer *not ready*, never *not found*.
 pub async fn rebuild_lookups(inner: Weak<Inner>, blocks: u64) {
-    let mut from = 0;
-    let mut again: Vec<u64> = Vec::new();
     let mut pause = Duration::from_millis(50);
+    while let Err(error) = rebuild(&inner, blocks).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "rebuilding the look-up map is delayed");
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(5));
+    }
+}
+
+/// Does it once; gives up when the vault closes.
+async fn rebuild(inner: &Weak<Inner>, blocks: u64) -> Result<(), VaultError> {
+    let mut from = 0;
+    // By number: blocks whose leaf was punctured, and that leaf.
+    let mut closed: BTreeMap<u64, Leaf> = BTreeMap::new();
     loop {
-        let Some(inner) = inner.upgrade() else { return };
-        if *inner.closing.borrow() {
-            return;
-        }
-        let page = if from < blocks {
-            inner.metadata.directory(from, 256).await
-        } else if !again.is_empty() {
+        let Some(inner) = inner.upgrade().filter(|inner| !*inner.closing.borrow()) else { return Ok(()) };
+        let port = |error| inner.port(error);
+        if from < blocks {
+            let rows = inner.metadata.directory(from, BLOCKS).await.map_err(port)?;
+            from = rows.last().map_or(blocks, |row| row.block + 1);
+            closed.append(&mut add_blocks(&inner, rows).await?);
+        } else if !closed.is_empty() {
             // Absent ones were emptied meanwhile; the others have a fresh leaf by now.
-            let numbers: Vec<u64> = again.drain(..again.len().min(256)).collect();
-            inner.metadata.directory_blocks(&numbers).await
+            let numbers: Vec<u64> = closed.keys().copied().take(BLOCKS).collect();
+            let rows = inner.metadata.directory_blocks(&numbers).await.map_err(port)?;
+            let again = add_blocks(&inner, rows).await?;
+            if let Some((block, _)) = again.iter().find(|(block, leaf)| closed.get(block) == Some(leaf)) {
+                tracing::error!(block, "a block of the directory has lost its key: look-ups are made from all rows");
+                walk::rebuild(&inner).await?;
+                closed.clear();
+                continue;
+            }
+            closed.retain(|block, _| numbers.binary_search(block).is_err());
+            closed.extend(again);
         } else {
             inner.lookups_ready.send_replace(true);
-            return;
-        };
-        let added = match page {
-            Ok(rows) => {
-                from = if from < blocks { rows.last().map_or(blocks, |row| row.block + 1) } else { from };
-                add_blocks(&inner, rows).await
-            }
-            Err(error) => Err(inner.port(error)),
-        };
-        match added {
-            Ok(mut rewritten) => again.append(&mut rewritten),
-            Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "rebuilding the look-up map is delayed");
-                from = 0;
-                drop(inner);
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(5));
-            }
+            return Ok(());
         }
     }
 }
 
-/// Adds the entries of some blocks; gives the numbers of those that were re-sealed under a fresh leaf since they were read.
-async fn add_blocks(inner: &Arc<Inner>, rows: Vec<DirectoryRow>) -> Result<Vec<u64>, VaultError> {
+/// Adds the entries of some blocks; gives those whose leaves are punctured.
+async fn add_blocks(inner: &Arc<Inner>, rows: Vec<DirectoryRow>) -> Result<BTreeMap<u64, Leaf>, VaultError> {
     let work = Arc::clone(inner);
     tokio::task::spawn_blocking(move || {
         let region = work.settings.default_region.as_deref();
-        let mut rewritten = Vec::new();
+        let mut closed = BTreeMap::new();
         for row in rows {
             let block = match work.open_block(&row) {
                 Ok(block) => block,
                 Err(VaultError::Gone) => {
-                    rewritten.push(row.block);
+                    closed.insert(row.block, row.leaf);
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -308,7 +305,7 @@ async fn add_blocks(inner: &Arc<Inner>, rows: Vec<DirectoryRow>) -> Result<Vec<u
                 work.lookup.insert(&tags, entry.group);
             }
         }
-        Ok(rewritten)
+        Ok(closed)
     })
     .await
     .map_err(VaultError::internal)?

@@ -105,7 +105,8 @@ pub async fn rebuild_lookups(inner: Weak<Inner>) {
     }
 }
 
-async fn rebuild(inner: &Arc<Inner>) -> Result<(), VaultError> {
+/// Adds to the look-up map what all rows say.
+pub async fn rebuild(inner: &Arc<Inner>) -> Result<(), VaultError> {
     let mut walk = Walk::new(inner);
     while let Some(rows) = walk.next(inner).await? {
         if *inner.closing.borrow() {

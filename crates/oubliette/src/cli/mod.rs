@@ -153,7 +153,7 @@ fn code_of(error: &anyhow::Error) -> u8 {
         if let Some(failure) = cause.downcast_ref::<Failure>() {
             return failure.exit;
         }
-        if matches!(cause.downcast_ref(), Some(Mismatch::DatabaseBehind { .. })) {
+        if matches!(cause.downcast_ref(), Some(Mismatch::DatabaseBehind { .. } | Mismatch::ErasureUnknown { .. })) {
             return exit::BEHIND;
         }
         if cause.is::<ConfigError>() {

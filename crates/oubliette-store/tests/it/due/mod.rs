@@ -1,6 +1,7 @@
 //! Erasures that were accepted and not sealed before a vault stopped: what is said of them until they are. Every test runs over
 //! SQLite and over PostgreSQL.
 
+mod directory;
 mod named;
 
 use std::time::Duration;

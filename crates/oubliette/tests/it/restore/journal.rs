@@ -141,8 +141,24 @@ impl Probe for Held {
     }
 }
 
+/// What shows that the copy is an older one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Behind {
+    BySeal,
+    ByTheJournalAlone,
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delete_that_was_told_it_stays_due_stays_due_over_a_copy_that_never_heard_of_it() {
+    stays_due(Behind::BySeal).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_stays_due_over_a_copy_that_no_seal_followed_and_what_lay_beside_it_is_found_and_erased() {
+    stays_due(Behind::ByTheJournalAlone).await;
+}
+
+async fn stays_due(behind: Behind) {
     let (house, probe) = (House::waiting(1), Arc::new(Held::default()));
     let opened = house.probed(Arc::clone(&probe) as Arc<dyn Probe>).await.unwrap();
     let vault = opened.vault.clone();
@@ -152,11 +168,12 @@ async fn a_delete_that_was_told_it_stays_due_stays_due_over_a_copy_that_never_he
     }
     let copy = house.path().join("copy");
     copy_data(&house.data(), &copy, Tool::VacuumInto);
-    let mut ids = load.known.live.keys().cloned();
-    let (first, doomed) = (ids.next().unwrap(), ids.next().unwrap());
-    drop(ids);
-    // A seal, so that the copy is behind.
-    vault.erase_interaction(&load.actor, &first).await.unwrap();
+    let mut all = load.known.live.iter().map(|(id, item)| (id.clone(), item.clone()));
+    let ((first, _), (doomed, _), (beside, item)) = (all.next().unwrap(), all.next().unwrap(), all.next().unwrap());
+    drop(all);
+    if behind == Behind::BySeal {
+        vault.erase_interaction(&load.actor, &first).await.unwrap();
+    }
     probe.0.store(true, Ordering::Release);
     let told = vault.erase_interaction(&load.actor, &doomed).await.err();
     assert!(matches!(told, Some(VaultError::StillDue)), "{told:?}");
@@ -165,6 +182,10 @@ async fn a_delete_that_was_told_it_stays_due_stays_due_over_a_copy_that_never_he
     probe.0.store(false, Ordering::Release);
     opened.close().await;
 
+    let refused = place.open().await.err().expect("it is served");
+    let refused = std::iter::successors(Some(&refused as &dyn std::error::Error), |error| error.source());
+    let refused: Vec<String> = refused.map(|error| error.to_string()).collect();
+    assert!(refused.iter().any(|text| text.contains("is older than the key state")), "{refused:?}");
     let attached = place.attach().await.unwrap();
     assert_eq!(attached.vault.restore_view().await.unwrap().unwrap().due, 1);
     assert!(matches!(attached.vault.interaction(&load.actor, &doomed).await.err(), Some(VaultError::Gone)));
@@ -173,6 +194,11 @@ async fn a_delete_that_was_told_it_stays_due_stays_due_over_a_copy_that_never_he
     attached.vault.commit_restore().await.unwrap();
     attached.close().await;
     let restored = place.open().await.unwrap();
-    assert!(matches!(restored.vault.interaction(&load.actor, &doomed).await.err(), Some(VaultError::Gone)));
+    let vault = &restored.vault;
+    assert!(matches!(vault.interaction(&load.actor, &doomed).await.err(), Some(VaultError::Gone)));
+    vault.wait_ready().await;
+    let found = vault.lookup(&load.actor, &Lookup::Session(item.session)).await.unwrap();
+    assert_eq!(found.iter().map(|found| found.id.to_string()).collect::<Vec<_>>(), [beside.as_str()]);
+    vault.erase_interaction(&load.actor, &beside).await.unwrap();
     restored.close().await;
 }
