@@ -63,22 +63,12 @@ impl Inner {
                 Err(error) => return self.port(error),
             };
             let Some(record) = Record::of(row) else { continue };
-            let forest = Arc::clone(&self.shared.forest);
-            let appended = tokio::task::spawn_blocking(move || forest.journal_append(&record.encode())).await;
-            match appended {
-                Ok(Ok(position)) => self.shared.journaled.note(position, *purge),
-                Ok(Err(error)) => {
-                    if matches!(error, keyforest::SealError::Unknown(_)) {
-                        self.shared.poison();
-                    }
-                    tracing::error!(error = &error as &dyn std::error::Error, "the purge journal could not be written");
-                    return VaultError::Unavailable(None);
-                }
+            // Goes on when nobody waits for it any more.
+            let shared = Arc::clone(&self.shared);
+            match tokio::task::spawn_blocking(move || shared.journal(&record)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return error,
                 Err(error) => return VaultError::internal(error),
-            }
-            if self.shared.awaiting(*purge).is_none() {
-                // Sealed meanwhile, and looked for before it was noted.
-                self.shared.journaled.forget_of(*purge);
             }
         }
         VaultError::StillDue

@@ -604,19 +604,9 @@ fn after_commit(
 
 /// Appends the records of erasures whose answer precedes the seal; durable on return. Waits for the disk.
 fn write_journal(inner: &Inner, pending: &mut [(Pending, Option<journal::Record>)]) -> Result<(), VaultError> {
-    for (pending, record) in pending {
-        let Some(record) = record.take() else { continue };
-        match inner.shared.forest.journal_append(&record.encode()) {
-            Ok(position) => {
-                inner.shared.journaled.note(position, pending.id);
-            }
-            Err(error) => {
-                if matches!(error, keyforest::SealError::Unknown(_)) {
-                    inner.shared.poison();
-                }
-                tracing::error!(error = &error as &dyn std::error::Error, "the purge journal could not be written");
-                return Err(VaultError::Unavailable(None));
-            }
+    for (_, record) in pending {
+        if let Some(record) = record.take() {
+            inner.shared.journal(&record)?;
         }
     }
     Ok(())

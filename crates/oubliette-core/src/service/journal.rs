@@ -1,7 +1,6 @@
 //! What the journal in the key state says of an erasure: enough to do it again over an older database.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -113,48 +112,77 @@ struct Unreadable {
 
 /// Which records are still needed: those of erasures that are not sealed.
 #[derive(Default)]
-pub struct Journaled {
+pub struct Journaled(Mutex<Needed>);
+
+#[derive(Default)]
+struct Needed {
     /// Erasures by the positions of their records.
-    records: Mutex<BTreeMap<u64, Uuid>>,
-    newest: AtomicU64,
+    records: BTreeMap<u64, Uuid>,
+    newest: u64,
+    /// Records being written, by the newest position that was known when they were begun: theirs are higher.
+    behind: BTreeMap<u64, usize>,
 }
 
 impl Journaled {
     /// Remembers a record until its erasure is sealed.
     pub fn note(&self, position: u64, id: Uuid) {
-        self.records().insert(position, id);
-        self.newest.fetch_max(position, Ordering::AcqRel);
+        let mut needed = self.needed();
+        needed.records.insert(position, id);
+        needed.newest = needed.newest.max(position);
+    }
+
+    /// Writes a record with `append`, which gives its position, and remembers it. From before it is written no seal of another
+    /// erasure says that it is no longer needed.
+    ///
+    /// # Errors
+    /// Those of `append`.
+    pub fn write<E>(&self, id: Uuid, append: impl FnOnce() -> Result<u64, E>) -> Result<(), E> {
+        let behind = {
+            let mut needed = self.needed();
+            let behind = needed.newest;
+            *needed.behind.entry(behind).or_default() += 1;
+            behind
+        };
+        let appended = append();
+        let mut needed = self.needed();
+        if let Some(writing) = needed.behind.get_mut(&behind) {
+            *writing -= 1;
+            if *writing == 0 {
+                needed.behind.remove(&behind);
+            }
+        }
+        let position = appended?;
+        needed.records.insert(position, id);
+        needed.newest = needed.newest.max(position);
+        Ok(())
     }
 
     /// Forgets a record whose erasure will be sealed before anything is served.
     pub fn forget(&self, position: u64) {
-        self.records().remove(&position);
+        self.needed().records.remove(&position);
     }
 
     /// Whether the journal has this erasure.
     pub fn has(&self, id: Uuid) -> bool {
-        self.records().values().any(|of| *of == id)
+        self.needed().records.values().any(|of| *of == id)
     }
 
     /// Forgets the records of an erasure: it is sealed.
     pub fn forget_of(&self, id: Uuid) {
-        self.records().retain(|_, of| *of != id);
+        self.needed().records.retain(|_, of| *of != id);
     }
 
-    /// Up to where records are no longer needed: before the oldest one whose erasure is not sealed.
+    /// Up to where records are no longer needed: before the oldest one whose erasure is not sealed, or that is being written.
     pub fn done(&self) -> Option<u64> {
-        let records = self.records();
-        match records.keys().next() {
-            Some(oldest) => oldest.checked_sub(1),
-            None => match self.newest.load(Ordering::Acquire) {
-                0 => None,
-                newest => Some(newest),
-            },
-        }
+        let needed = self.needed();
+        let noted = needed.records.keys().next().map(|oldest| oldest.saturating_sub(1));
+        let behind = needed.behind.keys().next().copied();
+        let done = noted.into_iter().chain(behind).min().unwrap_or(needed.newest);
+        (done > 0).then_some(done)
     }
 
-    fn records(&self) -> MutexGuard<'_, BTreeMap<u64, Uuid>> {
-        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    fn needed(&self) -> MutexGuard<'_, Needed> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -192,5 +220,29 @@ mod tests {
         first.extend_from_slice(&record.set.encode());
         let again = Record::decode(&first).unwrap();
         assert_eq!((*again.set == *record.set, again.stated.is_empty()), (true, true));
+    }
+
+    #[test]
+    fn no_record_is_done_with_that_is_still_being_written() {
+        let (journaled, [one, two, three]) = (Journaled::default(), [1, 2, 3].map(Uuid::from_u128));
+        assert_eq!(journaled.done(), None);
+        journaled.write(one, || Ok::<_, ()>(1)).unwrap();
+        journaled.forget_of(one);
+        assert_eq!(journaled.done(), Some(1));
+        // Written at the same time; the later one is noted first, and sealed.
+        let later = || {
+            journaled.write(three, || Ok::<_, ()>(3)).unwrap();
+            assert_eq!(journaled.done(), Some(1));
+            journaled.forget_of(three);
+            assert_eq!(journaled.done(), Some(1));
+            Ok::<_, ()>(2)
+        };
+        journaled.write(two, later).unwrap();
+        assert_eq!((journaled.done(), journaled.has(two)), (Some(1), true));
+        journaled.forget_of(two);
+        assert_eq!(journaled.done(), Some(3));
+        // One that is not written holds nothing back.
+        assert!(journaled.write(two, || Err(())).is_err());
+        assert_eq!((journaled.done(), journaled.has(two)), (Some(3), false));
     }
 }

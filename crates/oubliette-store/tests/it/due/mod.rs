@@ -2,6 +2,7 @@
 //! SQLite and over PostgreSQL.
 
 mod directory;
+mod journaled;
 mod named;
 
 use std::time::Duration;

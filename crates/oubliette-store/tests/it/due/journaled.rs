@@ -1,0 +1,84 @@
+//! Records of the journal: none goes before its erasure is sealed.
+
+use super::over_both;
+
+over_both! {
+    a_record_that_is_being_written_outlives_the_seal_of_another_erasure
+}
+
+mod check {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Arc, Mutex, OnceLock};
+    use std::time::Duration;
+
+    use keyforest::{Forest, Probe};
+    use oubliette_core::service::{Vault, VaultError};
+
+    use crate::certificates::support::{Base, Open, actor_of};
+    use crate::due::{hasty, named};
+
+    /// Notes which records the journal has after each seal.
+    #[derive(Default)]
+    struct AfterSeals {
+        forest: OnceLock<Arc<Forest>>,
+        looks: AtomicBool,
+        seen: Mutex<Vec<Vec<u64>>>,
+    }
+
+    impl AfterSeals {
+        fn journal(&self) -> Vec<u64> {
+            self.forest.get().unwrap().journal().unwrap().into_iter().map(|(position, _)| position).collect()
+        }
+    }
+
+    impl Probe for AfterSeals {
+        fn reached(&self, point: &'static str) {
+            if point == "sealer.after_seal" && self.looks.load(Ordering::SeqCst) {
+                self.seen.lock().unwrap().push(self.journal());
+            }
+        }
+    }
+
+    pub async fn a_record_that_is_being_written_outlives_the_seal_of_another_erasure(base: Base) {
+        let probe = Arc::new(AfterSeals::default());
+        let parts = base.parts(Arc::clone(&probe) as Arc<dyn Probe>, hasty()).await;
+        let _ = probe.forest.set(Arc::clone(&parts.forest));
+        let metadata = Arc::clone(&parts.metadata);
+        let vault = Vault::open(parts).await.unwrap();
+        vault.wait_ready().await;
+        let actor = actor_of(vault.create_tenant("first").await.unwrap());
+        let open = Open { vault, metadata, actor };
+        let (first, second) = (named(&open, "first").await.id.to_string(), named(&open, "second").await.id.to_string());
+
+        // The first is being sealed, again and again; who ordered it goes away.
+        base.full.store(true, Ordering::SeqCst);
+        let short = Duration::from_millis(100);
+        let gone = tokio::time::timeout(short, open.vault.erase_interaction(&open.actor, &first)).await;
+        assert!(gone.is_err(), "nothing can be sealed");
+        // The second waits behind it. Whoever waits for it stops when its record was written, and goes on later.
+        let mut second = Box::pin(open.vault.erase_interaction(&open.actor, &second));
+        while probe.journal().is_empty() {
+            let once = tokio::time::timeout(Duration::ZERO, &mut second).await;
+            assert!(once.is_err(), "{once:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let told = open.vault.erase_interaction(&open.actor, &first).await;
+        assert!(matches!(told, Err(VaultError::StillDue)), "{told:?}");
+        assert_eq!(probe.journal(), [1, 2]);
+
+        probe.looks.store(true, Ordering::SeqCst);
+        base.full.store(false, Ordering::SeqCst);
+        while probe.seen.lock().unwrap().len() < 2 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let seen = probe.seen.lock().unwrap().clone();
+        assert!(seen[0].contains(&1), "the second is not sealed, and its record is gone: {seen:?}");
+        let told = second.await;
+        assert!(matches!(told, Err(VaultError::StillDue)), "{told:?}");
+        // Nothing is held back for ever.
+        let third = named(&open, "third").await.id.to_string();
+        open.vault.erase_interaction(&open.actor, &third).await.unwrap();
+        assert!(probe.journal().is_empty(), "{:?}", probe.journal());
+        open.close().await;
+    }
+}
