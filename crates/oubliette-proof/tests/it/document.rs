@@ -76,7 +76,9 @@ fn a_certificate_is_checked_by_hand_as_the_document_says() {
     // As a script that stops at the first failure, too.
     assert!(run("set -eu\n", &good, &key_file()).status.success());
     let stopped = run("set -eu\n", &good.replace("index 8", "index 7"), &key_file());
-    assert!(!stopped.status.success() && String::from_utf8_lossy(&stopped.stdout).ends_with("the entry is in the log\n"));
+    assert!(
+        !stopped.status.success() && String::from_utf8_lossy(&stopped.stdout).ends_with("the entry is in the log\n")
+    );
     // Something stated; the entry's place; the signatures.
     let mut changes = vec![good.replace("privacy-officer", "privacy-official"), good.replace("index 8", "index 7")];
     for name in ["vault.example/log", "witness.example/w1"] {
