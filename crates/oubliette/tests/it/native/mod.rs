@@ -9,7 +9,7 @@ mod interactions;
 mod log;
 mod openapi;
 mod quiet;
-mod stranger;
+pub mod stranger;
 
 use oubliette_core::model::{CredentialKind, Scope};
 use reqwest::{RequestBuilder, Response};

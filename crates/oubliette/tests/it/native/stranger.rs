@@ -2,8 +2,11 @@
 //! nothing else. And the same for the verifier in Python.
 
 use std::fs;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use oubliette_proof::certificate::{Certificate, check_page};
 use oubliette_proof::note::TrustedKeys;
@@ -19,14 +22,14 @@ fn verifier() -> PathBuf {
     path
 }
 
-/// Runs it in the folder, with no environment.
-fn verify(folder: &TempDir, args: &[&str]) -> (i32, String) {
+/// Runs it in the folder, with no environment; its exit code and what it told.
+pub fn verify(folder: &TempDir, args: &[&str]) -> (i32, String) {
     let output = Command::new(verifier()).args(args).env_clear().current_dir(folder.path()).output().unwrap();
     (output.status.code().unwrap(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
 }
 
-/// Verdicts of the verifier in Python on files of the folder.
-fn python(folder: &TempDir, files: &[String]) -> Vec<bool> {
+/// Verdicts of the verifier in Python on files of the folder, with the keys in `log.key`.
+pub fn python(folder: &TempDir, files: &[String]) -> Vec<bool> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../oubliette-proof/tests/verify.py");
     let mut command = Command::new("python3");
     command.arg(script.canonicalize().unwrap()).args(["--log-key", "log.key"]).args(files).current_dir(folder.path());
@@ -90,30 +93,77 @@ async fn a_stranger_accepts_what_the_vault_gives_and_refuses_every_change_of_it(
     fs::write(at("other.key"), other.log_keys().await).unwrap();
     assert_eq!(verify(&folder, &["item.json", "--log-key", "other.key"]).0, 1);
 
-    // Every byte changed, in as many ways as make ten thousand; some of them through the programs.
+    // Every byte changed, one bit after the other; and through the program itself ten thousand times and more.
     let keys = TrustedKeys::parse(&key).unwrap();
-    let (mut refused, mut sample) = (0, Vec::new());
     for (name, bytes) in &given[..3] {
         assert!(accepted(bytes, &keys), "{name}");
         for place in 0..bytes.len() {
             for change in [1, 0x02, 0x20] {
-                let mut changed = bytes.clone();
-                changed[place] ^= change;
-                assert!(!accepted(&changed, &keys), "{name}: bits {change} of byte {place}");
-                refused += 1;
-                if refused % 997 == 0 {
-                    let file = format!("changed-{refused}.{}", if name.ends_with("html") { "html" } else { "json" });
-                    fs::write(at(&file), changed).unwrap();
-                    sample.push(file);
-                }
+                assert!(!accepted(&changed(bytes, place, change), &keys), "{name}: bits {change} of byte {place}");
             }
         }
     }
-    assert!(refused >= 10_000, "{refused}");
-    for file in &sample {
-        let (code, told) = verify(&folder, &[file.as_str(), "--log-key", "log.key"]);
-        assert_eq!(code, 1, "{file}: {told}");
+    let changes = changes(&given);
+    let counts = given.each_ref().map(|(name, _)| changes.iter().filter(|change| change.name == *name).count());
+    assert!(changes.len() >= 10_000 && counts.iter().all(|count| *count > 1_500), "{counts:?}");
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(2, NonZero::get) {
+            scope.spawn(|| refused_by_the_program(&key, &changes, &next));
+        }
+    });
+    let sample: Vec<_> = changes.iter().step_by(797).filter(|change| !change.name.ends_with("html")).collect();
+    let files: Vec<_> = (0..sample.len()).map(|number| format!("changed-{number}")).collect();
+    files.iter().zip(&sample).for_each(|(file, change)| fs::write(at(file), change.made()).unwrap());
+    assert!(files.len() >= 5 && python(&folder, &files).iter().all(|valid| !valid));
+}
+
+/// These bytes with other bits at one place.
+fn changed(bytes: &[u8], place: usize, bits: u8) -> Vec<u8> {
+    let mut changed = bytes.to_vec();
+    changed[place] ^= bits;
+    changed
+}
+
+/// One byte of what was given, with other bits.
+struct Change<'a> {
+    name: &'static str,
+    bytes: &'a [u8],
+    place: usize,
+    bits: u8,
+}
+
+impl Change<'_> {
+    fn made(&self) -> Vec<u8> {
+        changed(self.bytes, self.place, self.bits)
     }
-    let certificates: Vec<_> = sample.into_iter().filter(|file| file.ends_with("json")).collect();
-    assert!(certificates.len() >= 5 && python(&folder, &certificates).iter().all(|valid| !valid));
+}
+
+/// Changes of every byte of certificates and receipts, and of as many of the page as make ten thousand.
+fn changes<'a>(given: &'a [(&'static str, Vec<u8>)]) -> Vec<Change<'a>> {
+    let (pages, others): (Vec<_>, Vec<_>) = given.iter().partition(|(name, _)| name.ends_with("html"));
+    let of = |(name, bytes): &'a (&'static str, Vec<u8>), place: usize| Change {
+        name,
+        bytes,
+        place,
+        bits: [1, 0x02, 0x20][place % 3],
+    };
+    let mut changes: Vec<_> =
+        others.into_iter().flat_map(|file| (0..file.1.len()).map(move |place| of(file, place))).collect();
+    let [page] = pages[..] else { panic!("one page") };
+    let step = (page.1.len() / 10_000_usize.saturating_sub(changes.len()).max(2_000)).max(1);
+    changes.extend((0..page.1.len()).step_by(step).map(|place| of(page, place)));
+    changes
+}
+
+/// Takes one change after the other and gives it to the program, in a folder with nothing but the log's key.
+fn refused_by_the_program(key: &str, changes: &[Change<'_>], next: &AtomicUsize) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("log.key"), key).unwrap();
+    while let Some(change) = changes.get(next.fetch_add(1, Ordering::Relaxed)) {
+        fs::write(folder.path().join(change.name), change.made()).unwrap();
+        let (code, told) = verify(&folder, &[change.name, "--log-key", "log.key"]);
+        assert_eq!(code, 1, "bits {} of byte {} of {}: {told}", change.bits, change.place, change.name);
+        fs::remove_file(folder.path().join(change.name)).unwrap();
+    }
 }
