@@ -29,6 +29,7 @@ mod native;
 mod nodes;
 mod p1;
 mod program;
+mod proof;
 mod quiet;
 mod remnants;
 mod replacing;
@@ -39,3 +40,6 @@ mod shape;
 mod support;
 mod tidy;
 mod vonage;
+#[allow(dead_code, reason = "the binaries use different parts of it")]
+#[path = "../witness/mod.rs"]
+mod witness;

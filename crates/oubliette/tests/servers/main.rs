@@ -31,3 +31,6 @@ mod shape;
 mod support;
 #[path = "../it/vonage/mod.rs"]
 mod vonage;
+#[allow(dead_code, reason = "the binaries use different parts of it")]
+#[path = "../witness/mod.rs"]
+mod witness;

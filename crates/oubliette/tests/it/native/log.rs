@@ -3,29 +3,21 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
-use axum::routing::post;
-use oubliette::config::{Transparency, Witness};
 use oubliette::work::witness;
 use oubliette_core::service::TransparencyLog;
 use oubliette_proof::Token;
 use oubliette_proof::entry::{Body, Entry, LogOpened};
-use oubliette_proof::note::{
-    AddCheckpoint, Checkpoint, KeyKind, SignedNote, SigningKey, TrustedKeys, UnknownKeys, VerifierKey,
-};
-use oubliette_proof::tree::{Tile, TileKind, TreeHead, verify_consistency};
+use oubliette_proof::note::{Checkpoint, KeyKind, SignedNote, SigningKey, TrustedKeys, UnknownKeys, VerifierKey};
+use oubliette_proof::tree::{Tile, TileKind, TreeHead};
 use oubliette_store::media::Folder;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::TestVault;
+use crate::witness::WitnessProgram;
 
 /// Some entry.
 fn entry(number: u64) -> Entry {
@@ -159,77 +151,6 @@ fn forged(home: &Path, name: &str, first: u64) -> PathBuf {
     folder.join("checkpoint")
 }
 
-/// A witness, written from C2SP tlog-witness: remembers in a file the head that it signed last.
-struct Judge {
-    key: SigningKey,
-    log: VerifierKey,
-    /// Where it remembers.
-    state: PathBuf,
-    /// One request at a time; how many it signed.
-    signed: Mutex<u64>,
-}
-
-impl Judge {
-    fn seen(&self) -> TreeHead {
-        let text = fs::read_to_string(&self.state).ok();
-        text.map_or_else(TreeHead::empty, |text| Checkpoint::parse(&text).unwrap().head)
-    }
-
-    fn judge(&self, body: &str) -> Result<String, (StatusCode, String)> {
-        let mut signed = self.signed.lock().unwrap();
-        let refuse = |status: StatusCode| (status, String::new());
-        let request = AddCheckpoint::parse(body).map_err(|_| refuse(StatusCode::BAD_REQUEST))?;
-        let note = SignedNote::parse(&request.checkpoint).map_err(|_| refuse(StatusCode::BAD_REQUEST))?;
-        let checkpoint = Checkpoint::parse(note.text()).map_err(|_| refuse(StatusCode::BAD_REQUEST))?;
-        if checkpoint.origin != self.log.name() {
-            return Err(refuse(StatusCode::NOT_FOUND));
-        }
-        let keys = TrustedKeys::new(vec![self.log.clone()]);
-        keys.checkpoint(&request.checkpoint, UnknownKeys::Ignore).map_err(|_| refuse(StatusCode::FORBIDDEN))?;
-        if request.old > checkpoint.head.size {
-            return Err(refuse(StatusCode::BAD_REQUEST));
-        }
-        let seen = self.seen();
-        if request.old != seen.size || (seen.size == checkpoint.head.size && seen.root != checkpoint.head.root) {
-            return Err((StatusCode::CONFLICT, format!("{}\n", seen.size)));
-        }
-        if !verify_consistency(&seen, &checkpoint.head, &request.proof) {
-            return Err(refuse(StatusCode::UNPROCESSABLE_ENTITY));
-        }
-        // It remembers before it signs.
-        fs::write(&self.state, note.text()).unwrap();
-        *signed += 1;
-        let mut cosigned = SignedNote::new(note.text().to_owned()).unwrap();
-        cosigned.cosign(&self.key, 1_800_000_000 + *signed).unwrap();
-        Ok(cosigned.lines().iter().map(ToString::to_string).collect())
-    }
-}
-
-async fn add_checkpoint(State(judge): State<Arc<Judge>>, body: String) -> Response {
-    match judge.judge(&body) {
-        Ok(lines) => lines.into_response(),
-        Err((StatusCode::CONFLICT, size)) => {
-            (StatusCode::CONFLICT, [(CONTENT_TYPE, "text/x.tlog.size")], size).into_response()
-        }
-        Err((status, _)) => status.into_response(),
-    }
-}
-
-/// Serves a witness of the log with this key; how it is configured.
-async fn witness_of(log: VerifierKey, name: &str, home: &Path) -> (Arc<Judge>, Witness) {
-    let key = SigningKey::generate(name, KeyKind::Cosigner).unwrap();
-    let config = key.verifier().clone();
-    let judge = Arc::new(Judge { key, log, state: home.join(name), signed: Mutex::new(0) });
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/witness", listener.local_addr().unwrap());
-    let router = Router::new().route("/witness/add-checkpoint", post(add_checkpoint)).with_state(Arc::clone(&judge));
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    let text = format!("{url} {config}");
-    let transparency = Transparency { witnesses: vec![text], ..Transparency::default() };
-    let config = oubliette::config::Config { transparency, ..Default::default() };
-    (judge, config.witnesses().unwrap().remove(0))
-}
-
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     for _ in 0..600 {
         if holds() {
@@ -244,8 +165,10 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 async fn witnesses_sign_what_they_saw_and_the_served_checkpoint_bears_their_lines() {
     let vault = TestVault::start().await;
     let (log, home) = (vault.app.vault.log(), TempDir::new().unwrap());
-    let (first, one) = witness_of(log.key(), "one.witness.example", home.path()).await;
-    let (second, two) = witness_of(log.key(), "two.witness.example", home.path()).await;
+    let key = format!("{}\n", log.key());
+    let [first, second] =
+        ["one", "two"].map(|name| WitnessProgram::start(home.path(), &format!("{name}.example"), &key));
+    let (one, two) = (first.config(), second.config());
     // A third is not there: nobody waits for it.
     let mut away = two.clone();
     away.key = SigningKey::generate("away.example", KeyKind::Cosigner).unwrap().verifier().clone();
@@ -258,7 +181,7 @@ async fn witnesses_sign_what_they_saw_and_the_served_checkpoint_bears_their_line
         append(&log, count).await;
         let cosigned = || keys.checkpoint(&log.checkpoint(), UnknownKeys::Refuse).unwrap();
         until("both have signed", || cosigned().cosignatures.len() == 2).await;
-        assert_eq!((first.seen(), second.seen()), (log.head(), log.head()));
+        assert_eq!([&first, &second].map(|witness| witness.seen(&log.origin())), [log.head(); 2]);
         let served = get(&vault, "/log/checkpoint").await.3;
         assert_eq!(String::from_utf8(served).unwrap(), log.checkpoint());
         assert_eq!(log.cosigned().unwrap(), log.checkpoint());
@@ -275,10 +198,10 @@ async fn witnesses_sign_what_they_saw_and_the_served_checkpoint_bears_their_line
 async fn a_witness_signs_neither_a_fork_nor_a_shrunk_log_and_learns_on_after_a_start() {
     let home = TempDir::new().unwrap();
     let log = alone(home.path(), "honest", 0, 300);
-    let (judge, config) = witness_of(log.key(), "witness.example", home.path()).await;
+    let witness = WitnessProgram::start(home.path(), "witness.example", &log.key().to_string());
     let run = |log: &Arc<TransparencyLog>| {
         let stop = CancellationToken::new();
-        (tokio::spawn(witness::run(Arc::clone(log), vec![config.clone()], stop.clone())), stop)
+        (tokio::spawn(witness::run(Arc::clone(log), vec![witness.config()], stop.clone())), stop)
     };
     let end = async |(running, stop): (tokio::task::JoinHandle<()>, CancellationToken)| {
         stop.cancel();
@@ -290,17 +213,16 @@ async fn a_witness_signs_neither_a_fork_nor_a_shrunk_log_and_learns_on_after_a_s
     // It is asked anew by a process that knows nothing of it, about a log that has grown.
     append(&log, 50).await;
     let running = run(&log);
-    until("it has signed again", || judge.seen() == log.head()).await;
+    until("it has signed again", || witness.seen(ORIGIN) == log.head()).await;
     end(running).await;
-    let seen = judge.seen();
+    let seen = witness.seen(ORIGIN);
 
     for (name, first, count) in [("forked", 1, 350), ("forked-and-longer", 1, 500), ("shrunk", 0, 200)] {
         let other = alone(home.path(), name, first, count);
-        let signed = *judge.signed.lock().unwrap();
         let running = run(&other);
         // The first request, the one with the size that it told, and one more after a pause.
         tokio::time::sleep(Duration::from_millis(2_600)).await;
         end(running).await;
-        assert_eq!((other.cosigned(), judge.seen(), *judge.signed.lock().unwrap()), (None, seen, signed), "{name}");
+        assert_eq!((other.cosigned(), witness.seen(ORIGIN)), (None, seen), "{name}");
     }
 }
