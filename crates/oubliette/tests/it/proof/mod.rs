@@ -1,6 +1,7 @@
 //! Certificates of the real program, checked by programs that know nothing of it.
 
 mod protocol;
+mod rotated;
 mod witnessed;
 
 use std::fs;
