@@ -23,9 +23,9 @@ use zeroize::Zeroizing;
 
 use super::depot::Keep;
 use super::envelope::{self, Envelope, Label, is_name};
-use super::link::{Agent, AgentLink, AgentState, AskClaim, Dealings, Goal, Raise};
+use super::link::{Agent, AgentLink, AgentState, Answer, AskClaim, Dealings, Goal, Raise};
 use super::recovery_key::KeyId;
-use super::{Note, Noted, PublicKey, Quorum, Root};
+use super::{Note, Noted, PublicKey, Quorum, Root, Settle};
 
 /// How often agents are looked after that are not as they should be.
 const TEND: Duration = Duration::from_secs(1);
@@ -71,6 +71,8 @@ pub struct EscrowOptions {
     pub noted: Vec<(String, Noted)>,
     /// Notes in which register an agent's envelopes lie.
     pub note: Note,
+    /// Has all that is noted of agents be so wherever the key state lies.
+    pub settle: Settle,
     /// How long a call waits for enough of them before it says [`SlotError::Again`].
     pub patience: Duration,
     /// Told of named moments.
@@ -139,8 +141,8 @@ struct Turn {
 impl Escrowed {
     /// Puts agents beside a register. Asks nothing of anybody yet.
     pub fn new(register: Arc<dyn SlotDevice>, options: EscrowOptions) -> Result<Self, EscrowError> {
-        let EscrowOptions { instance, fence, raise, claim, key, quorum, agents, before, noted, note, patience, probe } =
-            options;
+        let EscrowOptions { instance, fence, raise, claim, key, quorum, agents, .. } = options;
+        let EscrowOptions { before, noted, note, settle, patience, probe, .. } = options;
         let distinct = agents.iter().enumerate().all(|(at, (name, _))| {
             is_name(name) && !agents[..at].iter().any(|(other, _)| other.eq_ignore_ascii_case(name))
         });
@@ -153,7 +155,8 @@ impl Escrowed {
         let start = |(at, (name, link)): (usize, (String, Box<dyn AgentLink>))| {
             let noted = noted.iter().find(|(known, _)| *known == name).map(|(_, noted)| *noted).unwrap_or_default();
             let (raise, claim, note) = (Arc::clone(&raise), claim.clone(), Arc::clone(&note));
-            let of = Dealings { number: at as u8 + 1, instance, fence, raise, claim, noted, note };
+            let settle = Arc::clone(&settle);
+            let of = Dealings { number: at as u8 + 1, instance, fence, raise, claim, noted, note, settle };
             Agent::start(name, of, link).map_err(EscrowError::Thread)
         };
         let agents = agents.into_iter().enumerate().map(start).collect::<Result<_, _>>()?;
@@ -202,6 +205,21 @@ impl Escrowed {
     }
 }
 
+impl Escrowed {
+    /// Whether some agent is not given what it is to have before every mirror of the key state has the note of it.
+    pub fn withholds(&self) -> bool {
+        self.inner.agents.iter().any(|agent| agent.state().withheld)
+    }
+
+    /// Gives the agents that something is withheld from the root in force now, and waits for them as long as for a seal. What
+    /// comes of it the agents say. Call when the mirrors are written and may hold the notes by now.
+    pub fn give(&self) {
+        let asked = self.inner.tend(|agent| agent.state().withheld);
+        let end = Instant::now() + self.inner.patience;
+        while asked.recv_timeout(end.saturating_duration_since(Instant::now())).is_ok() {}
+    }
+}
+
 impl Drop for Escrowed {
     fn drop(&mut self) {
         self.inner.closed.store(true, Ordering::Release);
@@ -225,18 +243,19 @@ impl SlotDevice for Escrowed {
         if let Some(root) = Root::of(block) {
             *inner.settled() = None;
             let in_force = inner.root(1 - slot.min(1))?;
-            inner.put(&mut turn, block, root, in_force)?;
+            inner.put(&mut turn, block, root, in_force, false)?;
             inner.probe.reached(ROOT_PUT);
         }
         inner.register.write_slot(slot, block)
     }
 
-    /// Also brings the agents the root in force that lack it: they may be new, or the configuration was changed.
+    /// Also brings the agents the root in force that lack it: they may be new, or the configuration was changed. Those that may not
+    /// be given anything yet hold up nothing here: nothing new is put beside what they have.
     fn rewrite_slot(&self, slot: usize, block: &[u8; SLOT_BYTES]) -> Result<(), SlotError> {
         let mut turn = self.inner.turn();
         if let Some(root) = Root::of(block) {
             *self.inner.settled() = None;
-            self.inner.put(&mut turn, block, root, Some(root))?;
+            self.inner.put(&mut turn, block, root, Some(root), true)?;
         }
         self.inner.register.rewrite_slot(slot, block)
     }
@@ -250,14 +269,14 @@ impl SlotDevice for Escrowed {
         let Some(successor) = inner.root(1 - slot.min(1))? else {
             if let Some(last) = inner.root(slot)? {
                 let keep = Keep::NothingUpTo(last.epoch);
-                inner.ask(inner.destroy(), "destroyed the last root", |_| Goal::Keep(keep.clone()))?;
+                inner.ask(inner.destroy(), "destroyed the last root", false, |_| Goal::Keep(keep.clone()))?;
             }
             return inner.register.destroy_slot(slot);
         };
         inner.register.destroy_slot(slot)?;
         inner.probe.reached(REGISTER_DESTROYED);
         let only = |agent: &Agent| Goal::Keep(Keep::Only(inner.label(agent, successor)));
-        inner.ask(inner.destroy(), "confirmed the old root destroyed", only)?;
+        inner.ask(inner.destroy(), "confirmed the old root destroyed", false, only)?;
         *inner.settled() = Some((1 - slot, successor));
         // Whoever was let go may have a part of the root that the start found, but of no later one.
         if *turn.found.get_or_insert(successor.epoch) < successor.epoch {
@@ -310,30 +329,33 @@ impl Inner {
         block: &[u8; SLOT_BYTES],
         root: Root,
         in_force: Option<Root>,
+        withheld: bool,
     ) -> Result<(), SlotError> {
         if turn.made.as_ref().is_none_or(|(made, _)| *made != root) {
             turn.made = Some((root, self.envelopes(block)?));
         }
         let made = turn.made.as_ref().map(|(_, made)| &made[..]).unwrap_or_default();
-        self.ask(self.quorum.put(), "hold the new root", |agent| {
+        self.ask(self.quorum.put(), "hold the new root", withheld, |agent| {
             let envelope = made[usize::from(agent.number) - 1].clone();
             Goal::Put { envelope, in_force }
         })
     }
 
-    /// Asks until `enough` agents have done it: those that were well first, the others only if it takes them.
-    fn ask(&self, enough: usize, what: &str, goal: impl Fn(&Agent) -> Goal) -> Result<(), SlotError> {
+    /// Asks until `enough` agents have done it: those that were well first, the others only if it takes them. With `withheld`
+    /// those count too that may not be given anything yet.
+    fn ask(&self, enough: usize, what: &str, withheld: bool, goal: impl Fn(&Agent) -> Goal) -> Result<(), SlotError> {
         let end = Instant::now() + self.patience;
         let (answer, answers) = channel();
         let (well, away): (Vec<&Agent>, Vec<&Agent>) =
             self.agents.iter().partition(|agent| agent.state().trouble.is_none());
+        let counts = |answer| answer == Answer::Done || (withheld && answer == Answer::Withheld);
         let (mut done, mut open) = (0, 0);
         for group in [well, away] {
             for agent in &group {
                 agent.ask(goal(agent), answer.clone());
             }
             open += group.len();
-            wait(&answers, enough, end, &mut done, &mut open);
+            wait(&answers, counts, enough, end, &mut done, &mut open);
             if done >= enough {
                 return Ok(());
             }
@@ -358,38 +380,49 @@ impl Inner {
         self.agents.iter().filter_map(trouble).collect()
     }
 
-    /// Brings agents in line that are not, while no seal is under way. Waits for none of them.
-    fn tend(&self) {
+    /// Brings agents of `which` in line that are not, while no seal is under way. Waits for none of them; they answer there.
+    fn tend(&self, which: impl Fn(&Agent) -> bool) -> Receiver<Answer> {
+        let (answer, answers) = channel();
         let _turn = self.turn();
-        let Some((slot, root)) = *self.settled() else { return };
+        let Some((slot, root)) = *self.settled() else { return answers };
         let lagging = |agent: &&Agent| {
-            let state = agent.state();
-            state.pending == 0 && state.confirmed != Some(self.label(agent, root))
+            let lags = {
+                let state = agent.state();
+                state.pending == 0 && state.confirmed != Some(self.label(agent, root))
+            };
+            lags && which(agent)
         };
         let lagging: Vec<&Agent> = self.agents.iter().filter(lagging).collect();
         if lagging.is_empty() {
-            return;
+            return answers;
         }
-        let Ok(block) = self.register.read_slot(slot).map(|block| Zeroizing::new(*block)) else { return };
+        let Ok(block) = self.register.read_slot(slot).map(|block| Zeroizing::new(*block)) else { return answers };
         if Root::of(&block) != Some(root) {
-            return;
+            return answers;
         }
-        let (answer, _) = channel();
         for agent in lagging {
             let sealed = envelope::seal(&block, self.instance, self.quorum, agent.number, &agent.name, &self.key);
             let Ok(envelope) = sealed else { continue };
             agent.ask(Goal::Only(envelope), answer.clone());
         }
+        answers
     }
 }
 
 /// Counts answers until they are enough, or all are there.
-fn wait(answers: &Receiver<bool>, enough: usize, end: Instant, done: &mut usize, open: &mut usize) {
+fn wait(
+    answers: &Receiver<Answer>,
+    counts: impl Fn(Answer) -> bool,
+    enough: usize,
+    end: Instant,
+    done: &mut usize,
+    open: &mut usize,
+) {
     let mut until = end;
     while *open > 0 {
-        let Ok(well) = answers.recv_timeout(until.saturating_duration_since(Instant::now())) else { return };
+        let Ok(answer) = answers.recv_timeout(until.saturating_duration_since(Instant::now())) else { return };
         *open -= 1;
-        *done += usize::from(well);
+        *done += usize::from(counts(answer));
         if *done >= enough {
             // The others are mostly as quick, and what they confirm need not be asked for later.
             until = until.min(Instant::now() + GRACE);
@@ -404,7 +437,7 @@ fn tend(weak: &Weak<Inner>) {
         if inner.closed.load(Ordering::Acquire) {
             return;
         }
-        inner.tend();
+        let _ = inner.tend(|_| true);
         let turn = inner.turn();
         let waited = inner.wake.wait_timeout(turn, TEND);
         drop(waited);

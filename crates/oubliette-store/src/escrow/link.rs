@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::depot::{Keep, Kept, Opened, Refused, Session, Stamp};
 use super::envelope::Label;
 use super::register::{Meeting, meet};
-use super::{Envelope, LiesIn, Note, Noted, RegisterId, Root};
+use super::{Envelope, LiesIn, Note, Noted, RegisterId, Root, Settle};
 use crate::lease::Confirmed;
 use crate::media::postgres::{is_superseded, is_unbelievable};
 
@@ -74,6 +74,9 @@ pub enum LinkError {
     /// Where its envelopes are to lie could not be noted.
     #[error("which register its envelopes lie in cannot be noted")]
     Unnoted(#[source] io::Error),
+    /// Where its envelopes are to lie is noted here, and not wherever the key state lies.
+    #[error("nothing is put to it before every mirror of the key state has the note of where that lies, and of how")]
+    Unsettled(#[source] io::Error),
 }
 
 impl LinkError {
@@ -81,6 +84,17 @@ impl LinkError {
     pub fn is_another(&self) -> bool {
         matches!(self, Self::OtherRegister { .. } | Self::Unproven { .. })
     }
+}
+
+/// What came of asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// It was done.
+    Done,
+    /// Nothing may be put to the agent yet; all else was done.
+    Withheld,
+    /// It was not done.
+    Not,
 }
 
 /// What is asked of an agent.
@@ -108,13 +122,15 @@ pub struct AgentState {
     pub went_back: u64,
     /// A later process of the vault has talked with it, and it is not the agent alone who says so where that can be asked.
     pub passed_over: bool,
+    /// Nothing is put to it before every mirror of the key state has the note of where that lies.
+    pub withheld: bool,
     /// Requests that are under way.
     pub(super) pending: usize,
 }
 
 struct Job {
     goal: Goal,
-    answer: Sender<bool>,
+    answer: Sender<Answer>,
 }
 
 /// An agent as the vault sees it.
@@ -143,12 +159,14 @@ pub(super) struct Dealings {
     pub(super) noted: Noted,
     /// Notes in which register its envelopes lie.
     pub(super) note: Note,
+    /// Has all that is noted be so everywhere.
+    pub(super) settle: Settle,
 }
 
 impl Agent {
     pub(super) fn start(name: String, of: Dealings, link: Box<dyn AgentLink>) -> io::Result<Self> {
-        let Dealings { number, instance, fence, raise, claim, noted, note } = of;
-        let state = Arc::new(Mutex::new(AgentState::default()));
+        let Dealings { number, instance, fence, raise, claim, noted, note, settle } = of;
+        let state = Arc::new(Mutex::new(AgentState { withheld: noted.due, ..AgentState::default() }));
         let (jobs, queue) = channel();
         let mut talk = Talk {
             name: name.clone(),
@@ -160,6 +178,7 @@ impl Agent {
             session: None,
             noted,
             note,
+            settle,
             state: Arc::clone(&state),
         };
         std::thread::Builder::new().name(format!("agent {name}")).spawn(move || talk.run(&queue))?;
@@ -171,11 +190,11 @@ impl Agent {
     }
 
     /// Asks; `answer` is told whether it was done.
-    pub(super) fn ask(&self, goal: Goal, answer: Sender<bool>) {
+    pub(super) fn ask(&self, goal: Goal, answer: Sender<Answer>) {
         self.state().pending += 1;
         if let Err(unsent) = self.jobs.send(Job { goal, answer }) {
             self.state().pending -= 1;
-            let _ = unsent.0.answer.send(false);
+            let _ = unsent.0.answer.send(Answer::Not);
         }
     }
 }
@@ -207,6 +226,7 @@ struct Talk {
     session: Option<(Session, u64)>,
     noted: Noted,
     note: Note,
+    settle: Settle,
     state: Arc<Mutex<AgentState>>,
 }
 
@@ -216,6 +236,7 @@ impl Talk {
             let done = self.perform(&goal).map_err(|error| self.heed(error));
             let mut state = lock(&self.state);
             state.pending -= 1;
+            state.withheld = self.noted.due;
             let was = state.trouble.take();
             match &done {
                 Ok(()) => {
@@ -228,6 +249,8 @@ impl Talk {
                     let text = chain(error);
                     if was.as_ref() != Some(&text) && error.is_another() {
                         tracing::error!(agent = self.name, error = text, "an escrow agent is not who it was");
+                    } else if was.as_ref() != Some(&text) && matches!(error, LinkError::Unsettled(_)) {
+                        tracing::info!(agent = self.name, error = text, "an escrow agent is not given anything yet");
                     } else if was.as_ref() != Some(&text) {
                         tracing::warn!(agent = self.name, error = text, "an escrow agent does not do as it was asked");
                     }
@@ -236,7 +259,11 @@ impl Talk {
                 }
             }
             drop(state);
-            let _ = answer.send(done.is_ok());
+            let _ = answer.send(match done {
+                Ok(()) => Answer::Done,
+                Err(LinkError::Unsettled(_)) => Answer::Withheld,
+                Err(_) => Answer::Not,
+            });
         }
     }
 
@@ -297,6 +324,10 @@ impl Talk {
 
     fn put(&mut self, envelope: &Envelope, in_force: Option<Root>) -> Result<(), LinkError> {
         let stamp = self.stamp()?;
+        if self.noted.due {
+            (self.settle)().map_err(LinkError::Unsettled)?;
+            self.noted.due = false;
+        }
         let holds = self.link.put(stamp, envelope, in_force)?;
         if !holds.contains(envelope.label()) {
             return Err(unexpected("it does not hold what it said to have put"));
@@ -307,6 +338,8 @@ impl Talk {
 
     fn keep(&mut self, keep: &Keep) -> Result<(), LinkError> {
         let stamp = self.stamp()?;
+        let instead = self.instead(keep);
+        let keep = instead.as_ref().unwrap_or(keep);
         let Kept { holds, register } = self.link.keep(stamp, keep)?;
         let gone = |label: &Label| match keep {
             Keep::Only(only) => label == only,
@@ -323,6 +356,16 @@ impl Talk {
         }
         lock(&self.state).holds = holds;
         Ok(())
+    }
+
+    /// While nothing may be put to the agent it keeps what it holds of a root, even if that was dealt in another way: it would
+    /// be left without.
+    fn instead(&self, keep: &Keep) -> Option<Keep> {
+        let Keep::Only(only) = keep else { return None };
+        let state = lock(&self.state);
+        let held = state.holds.iter().filter(|held| held.root == only.root && held.instance == only.instance);
+        let held = held.max_by_key(|held| *held == only).filter(|_| self.noted.due)?;
+        Some(Keep::Only(held.clone()))
     }
 
     /// The number of a register that had none to tell when the session was opened, told within that session: it is the same
@@ -345,6 +388,7 @@ impl Talk {
         if let LiesIn::Register(register) = lies_in {
             tracing::info!(agent = self.name, %register, "the escrow agent's register is known from now on");
         }
+        self.noted.due |= self.noted.lies_in == LiesIn::Nowhere;
         self.noted.lies_in = lies_in;
         Ok(())
     }

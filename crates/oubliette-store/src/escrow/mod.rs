@@ -29,4 +29,4 @@ pub use keyforest::RootName as Root;
 pub use link::{AgentLink, AgentState, AskClaim, LinkError, Raise, dismiss};
 pub use quorum::{Quorum, QuorumError};
 pub use recovery_key::{PublicKey, RecoveryKeyError, SecretKey};
-pub use register::{LiesIn, Note, Noted, RegisterId};
+pub use register::{LiesIn, Note, Noted, RegisterId, Settle};

@@ -59,10 +59,16 @@ pub struct Noted {
     pub epoch: u64,
     /// Whether it ever confirmed one: an agent that shows an older root then was set back to a copy.
     pub confirmed: bool,
+    /// What is noted of it is not known to be so wherever the key state lies: nothing is put to it before.
+    pub due: bool,
 }
 
 /// Notes where an agent's envelopes lie: durable on `Ok`. Called before anything is put there.
 pub type Note = Arc<dyn Fn(&str, LiesIn) -> io::Result<()> + Send + Sync>;
+
+/// Sees to it that everything that is noted of agents is durable wherever the key state lies; on `Ok` it is. Called before
+/// anything is put into a register that is noted anew, or in another way than before. It may be called again and again.
+pub type Settle = Arc<dyn Fn() -> io::Result<()> + Send + Sync>;
 
 /// What may be asked of a register that answers under the name of an agent.
 #[derive(Debug, PartialEq, Eq)]
@@ -112,7 +118,7 @@ mod tests {
     }
 
     fn met(lies_in: LiesIn, told: Option<RegisterId>, holds: &[Label]) -> Option<Meeting> {
-        meet("attic", Noted { lies_in, epoch: 7, confirmed: true }, told, holds).ok()
+        meet("attic", Noted { lies_in, epoch: 7, confirmed: true, due: false }, told, holds).ok()
     }
 
     #[test]

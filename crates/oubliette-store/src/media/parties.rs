@@ -3,29 +3,19 @@
 //! Remembered in the key state, so that none can be left out by editing a configuration: a vault that knows a party its
 //! configuration lacks is not opened before an operator dropped that party, signed, in the log.
 //!
-//! ```text
-//! file parties-NNNNNNNN; the highest number that is whole counts. Text:
-//! oubliette parties 1
-//! state HEX16                          random number of this key state; its mirrors carry it too
-//! mirror NAME JOINED CONFIRMED         epochs: when it joined, and the last it is known to have confirmed
-//! agent NAME JOINED CONFIRMED [IN]     the same, and where its envelopes lie: HEX16 is the number of its register, `-` is
-//!                                      nowhere yet; without it, in a register that had no number
-//! escrow RESTORE NAME…                 how the root lies with the agents; the line is missing where it never did
-//! escrow mixed                         the agents were changed, and not all of them have confirmed a seal since
-//! sum HEX32                            SHA-256 of everything before
-//! ```
+//! Any mirror may be what is left of a key state. So nothing is put to an agent by what a list says that not every mirror has
+//! ([`Parties::settle`]). Whoever is left with a list takes what is `due` for what it says: something may have been put there.
 
-use std::fmt::Write as _;
+mod text;
+
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use aws_lc_rs::digest::{SHA256, digest};
 use keyforest::media::{Medium, is_not_done};
 
-use crate::escrow::{LiesIn, Noted, RegisterId};
+use crate::escrow::{LiesIn, Noted};
 
-const HEAD: &str = "oubliette parties 1\n";
 /// Largest file that is read.
 pub(super) const MOST_BYTES: u64 = 1 << 20;
 /// One change of the list at a time; what this process knows of each medium's.
@@ -48,6 +38,17 @@ enum Doubt {
     Flush,
     /// A page cache reads what the disk never got, and flushes it no more: it is written anew.
     Write,
+}
+
+impl Doubt {
+    /// What is left of an attempt to make a list durable.
+    fn after(kept: &io::Result<()>) -> Option<Self> {
+        match kept {
+            Ok(()) => None,
+            Err(error) if is_not_done(error) => Some(Self::Flush),
+            Err(_) => Some(Self::Write),
+        }
+    }
 }
 
 impl Changed {
@@ -96,12 +97,15 @@ pub struct Party {
     pub confirmed: u64,
     /// Where an agent's envelopes lie; says nothing of a mirror.
     pub lies_in: LiesIn,
+    /// That is not known to be noted wherever the key state lies.
+    pub due: bool,
 }
 
 impl From<&Party> for Noted {
     fn from(party: &Party) -> Self {
         // Who joins has confirmed nothing yet.
-        Self { lies_in: party.lies_in, epoch: party.confirmed, confirmed: party.confirmed > party.joined }
+        let Party { lies_in, joined, confirmed, due, .. } = *party;
+        Self { lies_in, epoch: confirmed, confirmed: confirmed > joined, due }
     }
 }
 
@@ -133,12 +137,14 @@ pub struct Parties {
     state: [u8; 16],
     list: Vec<Party>,
     dealt: Dealt,
+    /// That it is mixed is not known to be noted wherever the key state lies.
+    dealt_due: bool,
 }
 
 impl Parties {
     /// Nobody, for the key state of this number.
     pub fn new(state: [u8; 16]) -> Self {
-        Self { state, list: Vec::new(), dealt: Dealt::Nothing }
+        Self { state, list: Vec::new(), dealt: Dealt::Nothing, dealt_due: false }
     }
 
     /// What the medium remembers; `None` where no party ever joined.
@@ -197,13 +203,42 @@ impl Parties {
             Some(Doubt::Flush) if !changed => Self::flush_newest(medium),
             _ => parties.keep(medium),
         };
-        known.doubt = match &kept {
-            Ok(()) => None,
-            Err(error) if is_not_done(error) => Some(Doubt::Flush),
-            Err(_) => Some(Doubt::Write),
-        };
+        known.doubt = Doubt::after(&kept);
         known.seen |= kept.is_ok();
         kept.map(|()| changed)
+    }
+
+    /// Sees to it that what the list says of agents is noted wherever the key state lies; nothing is put to them before.
+    /// `everywhere` makes the newest list, which it is given with its file's name, durable in all those places; what it says other
+    /// than that it is to be tried again is a failed flush. No other change in this process comes in between.
+    ///
+    /// # Errors
+    /// Those of `everywhere`, of [`Parties::read_whole`] and [`Parties::keep`]; and one when there is no list, or when the medium
+    /// may not have what it reads.
+    pub fn settle(medium: &Arc<dyn Medium>, everywhere: impl FnOnce(&Self, &str) -> io::Result<()>) -> io::Result<()> {
+        let mut all = CHANGING.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = Changed::of(&mut all, medium);
+        let found = Self::read_whole(&**medium)?;
+        let newest = numbered(&**medium)?.last().map(|(number, _)| file_name(*number));
+        let (Some(mut parties), Some(newest)) = (found, newest) else {
+            return Err(io::Error::other("the list of parties is gone"));
+        };
+        if known.doubt == Some(Doubt::Write) {
+            return Err(io::Error::other("the list of parties may not be durable"));
+        }
+        if !parties.is_due() {
+            return Ok(());
+        }
+        everywhere(&parties, &newest).inspect_err(|error| {
+            note_failed(error);
+            known.doubt = if is_not_done(error) { known.doubt } else { Some(Doubt::Write) };
+        })?;
+        parties.dealt_due = false;
+        parties.list.iter_mut().for_each(|party| party.due = false);
+        // Whether this one is durable or the one before: it is only ever written after that was everywhere.
+        let kept = parties.keep(medium);
+        known.doubt = Doubt::after(&kept);
+        kept
     }
 
     /// Writes the list durably and removes the ones before.
@@ -270,15 +305,18 @@ impl Parties {
         if self.get(kind, name).is_some() {
             return false;
         }
-        let (joined, confirmed, lies_in) = (epoch, epoch, LiesIn::Nowhere);
-        self.list.push(Party { kind, name: name.to_owned(), joined, confirmed, lies_in });
+        let (joined, confirmed, lies_in, due) = (epoch, epoch, LiesIn::Nowhere, false);
+        self.list.push(Party { kind, name: name.to_owned(), joined, confirmed, lies_in, due });
         true
     }
 
-    /// Notes where the envelopes of an agent lie; whether that is news. `None` for one that is not known.
+    /// Notes where the envelopes of an agent lie; whether that is news. `None` for one that is not known. That they lie anywhere
+    /// at all has to be noted in all places before anything is put there ([`Parties::settle`]); that a register which is known has a
+    /// number by now need not.
     pub fn lie(&mut self, agent: &str, lies_in: LiesIn) -> Option<bool> {
         let known = |party: &&mut Party| party.kind == PartyKind::Agent && party.name == agent;
         let party = self.list.iter_mut().find(known)?;
+        party.due |= party.lies_in == LiesIn::Nowhere && lies_in != LiesIn::Nowhere;
         Some(std::mem::replace(&mut party.lies_in, lies_in) != lies_in)
     }
 
@@ -304,69 +342,23 @@ impl Parties {
         &self.dealt
     }
 
-    /// Notes what agents may hold; whether that is news. Before anything is put to them in another way.
+    /// Notes what agents may hold; whether that is news. Before anything is put to them in another way, and that what they hold
+    /// is mixed has to be noted in all places before ([`Parties::settle`]).
     pub fn deal(&mut self, dealt: Dealt) -> bool {
-        std::mem::replace(&mut self.dealt, dealt) != self.dealt
+        let news = dealt != self.dealt;
+        // One that is mixed for another reason now is mixed all the same.
+        self.dealt_due = dealt == Dealt::Mixed && (news || self.dealt_due);
+        self.dealt = dealt;
+        news
     }
 
-    fn text(&self) -> String {
-        let mut out = format!("{HEAD}state {}\n", hex::encode(self.state));
-        for Party { kind, name, joined, confirmed, lies_in } in &self.list {
-            let lies_in = match (kind, lies_in) {
-                (PartyKind::Mirror, _) | (_, LiesIn::Unnamed) => String::new(),
-                (_, LiesIn::Nowhere) => " -".to_owned(),
-                (_, LiesIn::Register(register)) => format!(" {register}"),
-            };
-            let _ = writeln!(out, "{} {name} {joined} {confirmed}{lies_in}", kind.name());
-        }
-        let _ = match &self.dealt {
-            Dealt::Nothing => Ok(()),
-            Dealt::Mixed => writeln!(out, "escrow mixed"),
-            Dealt::As(Arrangement { restore, agents }) => writeln!(out, "escrow {restore} {}", agents.join(" ")),
-        };
-        let sum = hex::encode(digest(&SHA256, out.as_bytes()));
-        let _ = writeln!(out, "sum {sum}");
-        out
+    /// Whether something has to be noted in all places before anything is put to agents that it is of: to any of them.
+    pub fn is_dealt_due(&self) -> bool {
+        self.dealt_due
     }
 
-    fn parse(bytes: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(bytes).ok()?;
-        let (before, sum) = text.strip_suffix('\n')?.rsplit_once("\nsum ")?;
-        let before = format!("{before}\n");
-        if hex::encode(digest(&SHA256, before.as_bytes())) != sum {
-            return None;
-        }
-        let mut lines = before.strip_prefix(HEAD)?.lines();
-        let mut state = [0; 16];
-        hex::decode_to_slice(lines.next()?.strip_prefix("state ")?, &mut state).ok()?;
-        let mut parties = Self::new(state);
-        for line in lines {
-            let mut words = line.split(' ');
-            let kind = match words.next()? {
-                "mirror" => PartyKind::Mirror,
-                "agent" => PartyKind::Agent,
-                "escrow" => {
-                    parties.dealt = match words.next()? {
-                        "mixed" => Dealt::Mixed,
-                        restore => {
-                            let agents = words.map(str::to_owned).collect();
-                            Dealt::As(Arrangement { restore: restore.parse().ok()?, agents })
-                        }
-                    };
-                    continue;
-                }
-                _ => return None,
-            };
-            let name = words.next()?.to_owned();
-            let (joined, confirmed) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-            let lies_in = match (kind, words.next()) {
-                (PartyKind::Mirror, _) | (_, Some("-")) => LiesIn::Nowhere,
-                (_, None) => LiesIn::Unnamed,
-                (_, Some(register)) => LiesIn::Register(RegisterId::parse(register)?),
-            };
-            parties.list.push(Party { kind, name, joined, confirmed, lies_in });
-        }
-        Some(parties)
+    fn is_due(&self) -> bool {
+        self.dealt_due || self.list.iter().any(|party| party.due)
     }
 }
 
@@ -403,185 +395,4 @@ fn numbered(medium: &dyn Medium) -> io::Result<Vec<(u32, u64)>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::media::Folder;
-
-    #[test]
-    fn what_was_kept_is_read_and_a_torn_newer_list_does_not_count() {
-        let home = tempfile::tempdir().unwrap();
-        let medium: Arc<dyn Medium> = Arc::new(Folder::open(home.path()).unwrap());
-        assert_eq!(Parties::read(&*medium).unwrap(), None);
-        let mut parties = Parties::new([7; 16]);
-        assert!(parties.join(PartyKind::Mirror, "cellar", 3) && !parties.join(PartyKind::Mirror, "cellar", 4));
-        assert!(parties.join(PartyKind::Agent, "cellar", 5));
-        parties.keep(&medium).unwrap();
-        assert!(parties.confirm(PartyKind::Mirror, "cellar", 9) && !parties.confirm(PartyKind::Mirror, "cellar", 8));
-        parties.keep(&medium).unwrap();
-        assert_eq!(Parties::read(&*medium).unwrap().unwrap(), parties);
-        assert_eq!(medium.list().unwrap().len(), 1, "the list before was removed");
-
-        let next = file_name(3);
-        medium.create(&next, 0).unwrap();
-        medium.write_at(&next, 0, &parties.text().as_bytes()[..60]).unwrap();
-        assert_eq!(Parties::read(&*medium).unwrap().unwrap(), parties);
-
-        assert_eq!(parties.drop_party(PartyKind::Mirror, "cellar").unwrap().confirmed, 9);
-        assert_eq!(parties.known().len(), 1);
-    }
-
-    #[test]
-    fn a_list_that_was_there_and_is_damaged_is_not_taken_for_none() {
-        let home = tempfile::tempdir().unwrap();
-        let medium: Arc<dyn Medium> = Arc::new(Folder::open(home.path()).unwrap());
-        let join = |name: &'static str| move |parties: &mut Parties| parties.join(PartyKind::Agent, name, 3);
-        let change = |name| Parties::change(&medium, || [7; 16], join(name));
-        // Torn before anybody had joined.
-        medium.create(&file_name(1), 0).unwrap();
-        medium.write_at(&file_name(1), 0, b"oubliette par").unwrap();
-        assert_eq!(Parties::read_whole(&*medium).unwrap(), None);
-        assert!(change("attic").unwrap());
-        let (name, len) = medium.list().unwrap().pop().unwrap();
-        medium.truncate(&name, len - 1).unwrap();
-        assert!(Parties::read_whole(&*medium).is_err());
-        assert!(change("cellar").is_err(), "nothing is written over it");
-        assert_eq!(medium.list().unwrap(), [(name, len - 1)]);
-    }
-
-    /// A folder whose next flush fails, and keeps what it was to flush readable.
-    struct Failing {
-        inner: Folder,
-        fails: Mutex<Option<io::Error>>,
-        flushed: Mutex<Vec<String>>,
-    }
-
-    impl Medium for Failing {
-        fn create(&self, name: &str, reserve: u64) -> io::Result<()> {
-            self.inner.create(name, reserve)
-        }
-        fn write_at(&self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
-            self.inner.write_at(name, offset, bytes)
-        }
-        fn flush(&self, name: &str) -> io::Result<()> {
-            if let Some(error) = self.fails.lock().unwrap().take() {
-                return Err(error);
-            }
-            self.flushed.lock().unwrap().push(name.to_owned());
-            self.inner.flush(name)
-        }
-        fn read_at(&self, name: &str, offset: u64, len: usize) -> io::Result<Vec<u8>> {
-            self.inner.read_at(name, offset, len)
-        }
-        fn read_back(&self, name: &str, offset: u64, len: usize) -> io::Result<Vec<u8>> {
-            self.inner.read_back(name, offset, len)
-        }
-        fn truncate(&self, name: &str, len: u64) -> io::Result<()> {
-            self.inner.truncate(name, len)
-        }
-        fn list(&self) -> io::Result<Vec<(String, u64)>> {
-            self.inner.list()
-        }
-        fn remove(&self, name: &str) -> io::Result<()> {
-            self.inner.remove(name)
-        }
-    }
-
-    #[test]
-    fn a_note_whose_flush_failed_does_not_count_before_a_flush_of_it_went_well() {
-        let again = || keyforest::media::not_done("a mirror is behind");
-        for fails in [io::Error::other("input or output"), again()] {
-            let waits = is_not_done(&fails);
-            let home = tempfile::tempdir().unwrap();
-            let failing = Arc::new(Failing {
-                inner: Folder::open(home.path()).unwrap(),
-                fails: Mutex::default(),
-                flushed: Mutex::default(),
-            });
-            let medium: Arc<dyn Medium> = failing.clone();
-            let join = |name: &'static str| move |parties: &mut Parties| parties.join(PartyKind::Agent, name, 3);
-            let change = |name| Parties::change(&medium, || [7; 16], join(name));
-            assert!(change("attic").unwrap());
-            *failing.fails.lock().unwrap() = Some(fails);
-            change("cellar").unwrap_err();
-            assert!(Parties::flush_failed(), "the process is to end");
-            let read = Parties::read(&*medium).unwrap().unwrap();
-            assert_eq!(read.get(PartyKind::Agent, "cellar").is_some(), waits);
-            // As it is tried again; and then once more, with no news.
-            for fails in [Some(again()), None] {
-                let well = fails.is_none();
-                *failing.fails.lock().unwrap() = fails;
-                failing.flushed.lock().unwrap().clear();
-                assert_eq!(change("cellar").is_ok(), well, "a flush that failed is believed");
-            }
-            let newest = numbered(&*medium).unwrap().last().map(|(number, _)| file_name(*number)).unwrap();
-            assert_eq!(*failing.flushed.lock().unwrap(), [newest]);
-            assert!(!change("cellar").unwrap());
-            assert_eq!(failing.flushed.lock().unwrap().len(), 1, "there is no doubt any more");
-        }
-        assert!(Parties::flush_failed());
-    }
-
-    #[test]
-    fn a_list_that_goes_while_a_process_works_with_it_is_not_begun_anew() {
-        let home = tempfile::tempdir().unwrap();
-        let medium: Arc<dyn Medium> = Arc::new(Folder::open(home.path()).unwrap());
-        let join = |name: &'static str| move |parties: &mut Parties| parties.join(PartyKind::Agent, name, 3);
-        let change = |name| Parties::change(&medium, || [7; 16], join(name));
-        assert!(change("attic").unwrap());
-        medium.remove(&file_name(1)).unwrap();
-        assert!(change("cellar").is_err() && medium.list().unwrap().is_empty());
-    }
-
-    #[test]
-    fn how_the_root_lies_with_agents_is_kept() {
-        let home = tempfile::tempdir().unwrap();
-        let medium: Arc<dyn Medium> = Arc::new(Folder::open(home.path()).unwrap());
-        let agents = vec!["cellar".to_owned(), "attic".to_owned()];
-        for dealt in [Dealt::As(Arrangement { restore: 2, agents }), Dealt::Mixed] {
-            let change = |parties: &mut Parties| parties.deal(dealt.clone());
-            assert!(Parties::change(&medium, || [7; 16], change).unwrap());
-            assert!(!Parties::change(&medium, || [7; 16], change).unwrap(), "the same again is no change");
-            assert_eq!(*Parties::read(&*medium).unwrap().unwrap().dealt(), dealt);
-        }
-    }
-
-    #[test]
-    fn where_an_agents_envelopes_lie_is_kept() {
-        let mut parties = Parties::new([7; 16]);
-        parties.join(PartyKind::Agent, "attic", 3);
-        assert_eq!(parties.lie("cellar", LiesIn::Unnamed), None, "nobody of that name");
-        for lies_in in [LiesIn::Nowhere, LiesIn::Register(RegisterId([9; 16])), LiesIn::Unnamed] {
-            assert_eq!(parties.lie("attic", lies_in), Some(lies_in != LiesIn::Nowhere));
-            assert_eq!(parties.lie("attic", lies_in), Some(false), "the same again is no news");
-            assert_eq!(Parties::parse(parties.text().as_bytes()), Some(parties.clone()));
-        }
-    }
-
-    /// As the versions wrote it that knew agents by their names alone.
-    #[test]
-    fn a_list_without_numbers_of_registers_is_read() {
-        let text = "oubliette parties 1\nstate 07070707070707070707070707070707\nmirror cellar 3 9\nagent attic 4 8\n\
-                    escrow 1 attic\n";
-        let text = format!("{text}sum {}\n", hex::encode(digest(&SHA256, text.as_bytes())));
-        let parties = Parties::parse(text.as_bytes()).unwrap();
-        let agent = parties.get(PartyKind::Agent, "attic").unwrap();
-        assert_eq!((agent.joined, agent.confirmed, agent.lies_in), (4, 8, LiesIn::Unnamed));
-        assert_eq!(parties.text(), text);
-    }
-
-    #[test]
-    fn no_changed_byte_is_taken_for_a_list() {
-        let mut parties = Parties::new([7; 16]);
-        parties.join(PartyKind::Mirror, "cellar", 3);
-        parties.join(PartyKind::Agent, "attic", 3);
-        parties.lie("attic", LiesIn::Register(RegisterId([9; 16])));
-        parties.deal(Dealt::As(Arrangement { restore: 1, agents: vec!["attic".to_owned()] }));
-        let text = parties.text().into_bytes();
-        assert_eq!(Parties::parse(&text).unwrap(), parties);
-        for at in 0..text.len() {
-            let mut changed = text.clone();
-            changed[at] ^= 1;
-            assert_ne!(Parties::parse(&changed), Some(parties.clone()), "byte {at}");
-        }
-    }
-}
+mod tests;

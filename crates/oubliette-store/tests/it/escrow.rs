@@ -1,6 +1,7 @@
 //! Seals with agents beside the register: the store's side, with agents in this process that can be cut off and set back.
 
 mod claims;
+mod settled;
 mod upgrade;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -115,6 +116,8 @@ struct Keys {
     claim: Option<AskClaim>,
     before: Before,
     noted: Arc<Mutex<Vec<(String, Noted)>>>,
+    /// A mirror of the key state is away: what is noted is so here alone.
+    mirror_away: Arc<AtomicBool>,
 }
 
 fn config() -> ForestConfig {
@@ -144,6 +147,7 @@ impl Keys {
                 claim: None,
                 before,
                 noted: Arc::default(),
+                mirror_away: Arc::default(),
             },
             secret,
         )
@@ -157,8 +161,16 @@ impl Keys {
             let mut notes = notes.lock().unwrap();
             match notes.iter_mut().find(|(known, _)| known == agent) {
                 Some((_, noted)) => noted.lies_in = lies_in,
-                None => notes.push((agent.to_owned(), Noted { lies_in, ..Noted::default() })),
+                None => notes.push((agent.to_owned(), Noted { lies_in, due: true, ..Noted::default() })),
             }
+            Ok(())
+        };
+        let (notes, away) = (Arc::clone(&self.noted), Arc::clone(&self.mirror_away));
+        let settle = move || {
+            if away.load(Ordering::SeqCst) {
+                return Err(std::io::Error::other("the mirror is away"));
+            }
+            notes.lock().unwrap().iter_mut().for_each(|(_, noted)| noted.due = false);
             Ok(())
         };
         EscrowOptions {
@@ -172,6 +184,7 @@ impl Keys {
             before: self.before,
             noted: self.noted.lock().unwrap().clone(),
             note: Arc::new(note),
+            settle: Arc::new(settle),
             patience: Duration::from_secs(10),
             probe: Arc::new(NoProbe),
         }

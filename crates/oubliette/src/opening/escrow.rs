@@ -5,12 +5,14 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use keyforest::Probe;
-use keyforest::media::{Medium, SlotDevice};
-use oubliette_store::escrow::{AgentLink, AskClaim, Before, EscrowOptions, Escrowed, HttpsAgent, Note, Noted, Raise};
+use keyforest::media::{Medium, SlotDevice, not_done};
+use oubliette_store::escrow::{
+    AgentLink, AskClaim, Before, EscrowOptions, Escrowed, HttpsAgent, Note, Noted, Raise, Settle,
+};
 use oubliette_store::media::{Arrangement, Dealt, Mirrored, Parties, PartyKind};
 use uuid::Uuid;
 
-use super::{Forgot, Left, OpenError};
+use super::{Forgot, Left, OpenError, blocking};
 use crate::config::{Config, EscrowPlace};
 
 /// How often it is looked whether there is something to note of the agents.
@@ -51,7 +53,8 @@ pub(super) fn beside(config: &Config, leaving: &[String], ground: Ground) -> Res
     let Ground { register, key_state, mirrored, instance, fence, raise, claim, probe } = ground;
     let agents = place.agents.iter().map(|(name, _)| name.clone()).collect();
     let dealt = Dealt::As(Arrangement { restore: place.quorum.restore(), agents });
-    let (before, noted) = note_before(&key_state, mirrored.as_deref(), &dealt, keyforest::newest_epoch(&*register)?)?;
+    let epoch = keyforest::newest_epoch(&*register)?;
+    let (before, noted) = note_before(&key_state, mirrored.as_deref(), &dealt, epoch)?;
     let EscrowPlace { key, agents, quorum, files } = place;
     let link = |(name, url): (String, String)| {
         let link = HttpsAgent::new(&url, &files);
@@ -63,8 +66,22 @@ pub(super) fn beside(config: &Config, leaving: &[String], ground: Ground) -> Res
     let patience = files.timeout * 2;
     let instance = instance.into_bytes();
     let note = note_register(&key_state);
-    let options =
-        EscrowOptions { instance, fence, raise, claim, key, quorum, agents, before, noted, note, patience, probe };
+    let settle = settle_notes(&key_state, mirrored.as_ref(), epoch.is_none());
+    let options = EscrowOptions {
+        instance,
+        fence,
+        raise,
+        claim,
+        key,
+        quorum,
+        agents,
+        before,
+        noted,
+        note,
+        settle,
+        patience,
+        probe,
+    };
     let escrow = Escrowed::new(register, options).map_err(|error| OpenError::Escrow(io::Error::other(error)))?;
     Ok(Some(Held { escrow: Arc::new(escrow), key_state, dealt }))
 }
@@ -84,7 +101,6 @@ fn note_before(
         let mut news = false;
         for agent in agents {
             news |= parties.join(PartyKind::Agent, agent, epoch.unwrap_or_default());
-            known.extend(parties.get(PartyKind::Agent, agent).map(|party| (agent.clone(), Noted::from(party))));
         }
         if *parties.dealt() == Dealt::Nothing {
             news |= parties.deal(dealt.clone());
@@ -92,6 +108,12 @@ fn note_before(
             before = Before::Other;
             news |= parties.deal(Dealt::Mixed);
         }
+        let due = parties.is_dealt_due();
+        let of = |agent: &String| {
+            let noted = Noted::from(parties.get(PartyKind::Agent, agent)?);
+            Some((agent.clone(), Noted { due: noted.due || due, ..noted }))
+        };
+        known.extend(agents.iter().filter_map(of));
         news
     });
     written.map_err(OpenError::KeyPages)?;
@@ -112,6 +134,43 @@ fn note_register(key_state: &Arc<dyn Medium>) -> Note {
         };
         Parties::change(&key_state, || [0; 16], change)?;
         if known { Ok(()) } else { Err(io::Error::other("the key state does not know the agent")) }
+    })
+}
+
+/// Gives agents the root in force that were not given it while the mirrors were not written yet, if all mirrors hold the key state
+/// by now; else they get it in the background once those do.
+pub(super) async fn give(escrow: Option<&Arc<Escrowed>>, mirrored: Option<&Arc<Mirrored>>) -> Result<(), OpenError> {
+    let Some(escrow) = escrow.filter(|escrow| escrow.withholds()).map(Arc::clone) else { return Ok(()) };
+    if mirrored.is_none_or(|mirrored| mirrored.all_hold()) {
+        blocking(move || escrow.give()).await?;
+    }
+    Ok(())
+}
+
+/// Has what is noted of agents be so wherever the key state lies: nothing is put to them before. Any mirror may be what is left
+/// tomorrow, with the list that it has. `fresh`: there was no root yet when the vault was opened, and so nothing at any mirror
+/// before they are written.
+fn settle_notes(key_state: &Arc<dyn Medium>, mirrored: Option<&Arc<Mirrored>>, fresh: bool) -> Settle {
+    let key_state = Arc::downgrade(key_state);
+    let mirrored = mirrored.map(Arc::downgrade);
+    let closed = || io::Error::other("the vault is closed");
+    Arc::new(move || {
+        let key_state = key_state.upgrade().ok_or_else(closed)?;
+        let mirrored = mirrored.as_ref().map(|mirrored| mirrored.upgrade().ok_or_else(closed)).transpose()?;
+        Parties::settle(&key_state, |parties, list| {
+            let followed: Vec<String> =
+                mirrored.iter().flat_map(|mirrored| mirrored.status()).map(|mirror| mirror.name).collect();
+            let mut takes_part = parties.known().iter().filter(|party| party.kind == PartyKind::Mirror);
+            match (&mirrored, takes_part.find(|party| !followed.contains(&party.name))) {
+                // It is being let go, and that is not recorded yet.
+                (_, Some(party)) => {
+                    Err(not_done(format!("the mirror {} takes part and is not here", party.name)))
+                }
+                (Some(mirrored), None) if fresh && !mirrored.has_begun() => Ok(()),
+                (Some(mirrored), None) => mirrored.flush_everywhere(list),
+                (None, None) => Ok(()),
+            }
+        })
     })
 }
 

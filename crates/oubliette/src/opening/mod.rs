@@ -334,6 +334,7 @@ impl OpenVault {
             let (mirrored, forest) = (Arc::clone(mirrored), Arc::clone(&forest));
             blocking(move || mirrors::begin(&mirrored, &forest)).await??;
         }
+        escrow::give(escrow.as_ref(), mirrors.as_ref()).await?;
 
         let mut settings =
             VaultSettings { sweeping: opening.sweeping, telling: opening.telling, ..config.vault_settings()? };
@@ -385,6 +386,7 @@ impl OpenVault {
         let vault = if opening.attach { Vault::attach(parts).await? } else { Vault::open_having(parts, first).await? };
         let mut left = left.get().cloned().unwrap_or_default();
         if !left.is_empty() {
+            escrow::give(escrow.as_ref(), mirrors.as_ref()).await?;
             let (config, fence) = (config.clone(), claim.as_ref().map_or(0, Claim::number));
             let dismiss = move || escrow::dismiss(&config, &mut left, instance, fence).map(|()| left);
             left = blocking(dismiss).await??;

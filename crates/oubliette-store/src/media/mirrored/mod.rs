@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use bytes::Bytes;
-use keyforest::media::Medium;
+use keyforest::media::{Medium, not_done};
 use thiserror::Error;
 
 use self::follower::{ANY, Given, Order, Reply, Seen};
@@ -333,6 +333,39 @@ impl Mirrored {
         }
     }
 
+    /// Whether mirrors are written by now.
+    pub fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Acquire)
+    }
+
+    /// Makes what was written to a file durable here and at every mirror. Passes over none at any time, also while a vault is being
+    /// opened, as a flush does.
+    ///
+    /// # Errors
+    /// Those of a flush; it may be tried again before the mirrors are written, and while one does not hold the key state.
+    pub fn flush_everywhere(&self, name: &str) -> io::Result<()> {
+        if !self.has_begun() {
+            return Err(not_done("the mirrors are not written yet"));
+        }
+        let (here, there) = self.flush_both(name);
+        here.and(there)
+    }
+
+    /// Flushes here, and at the mirrors.
+    fn flush_both(&self, name: &str) -> (io::Result<()>, io::Result<()>) {
+        self.hand_over(name);
+        let asked: Vec<_> = self
+            .mirrors
+            .iter()
+            .map(|mirror| {
+                let serial = mirror.shared.lock().serial;
+                (mirror, mirror.ask(|reply| Order::Flush(name.to_owned(), serial, reply)))
+            })
+            .collect();
+        let flushed = self.primary.flush(name);
+        (flushed, self.gather(asked).map(drop))
+    }
+
     /// The random number of the key state, which the mirrors carry.
     pub fn state(&self) -> [u8; 16] {
         self.mark.state
@@ -392,7 +425,7 @@ impl Mirrored {
     }
 
     fn is_mirrored(&self, name: &str) -> bool {
-        self.begun.load(Ordering::Acquire) && is_shared(name)
+        self.has_begun() && is_shared(name)
     }
 
     /// Waits for the mirrors' answers for as long as they get on; the first that does not, or is a refusal, counts.
@@ -504,19 +537,9 @@ impl Medium for Mirrored {
         if !self.is_mirrored(name) {
             return self.primary.flush(name);
         }
-        self.hand_over(name);
-        let asked: Vec<_> = self
-            .mirrors
-            .iter()
-            .map(|mirror| {
-                let serial = mirror.shared.lock().serial;
-                (mirror, mirror.ask(|reply| Order::Flush(name.to_owned(), serial, reply)))
-            })
-            .collect();
-        let flushed = self.primary.flush(name);
-        let gathered = self.gather(asked);
+        let (here, there) = self.flush_both(name);
         // What must end the process counts more than what may be tried again.
-        flushed.and(if self.serving.load(Ordering::Acquire) { gathered.map(drop) } else { Ok(()) })
+        here.and(if self.serving.load(Ordering::Acquire) { there } else { Ok(()) })
     }
 
     fn read_at(&self, name: &str, offset: u64, len: usize) -> io::Result<Vec<u8>> {

@@ -35,7 +35,7 @@ fn upgraded(probe: impl FnOnce(&Keys) -> Arc<dyn Probe>) -> (Keys, Forest, Arc<E
     first.start_anew();
     let mut noted = keys.noted.lock().unwrap();
     let (_, of_first) = noted.iter_mut().find(|(name, _)| *name == first.name).unwrap();
-    *of_first = Noted { lies_in: LiesIn::Unnamed, epoch: 2, confirmed: true };
+    *of_first = Noted { lies_in: LiesIn::Unnamed, epoch: 2, confirmed: true, due: false };
     drop(noted);
     let options = EscrowOptions { probe: probe(&keys), ..keys.options() };
     let register = Arc::new(Escrowed::new(Arc::clone(&keys.register) as Arc<dyn SlotDevice>, options).unwrap());

@@ -5,6 +5,7 @@ mod held;
 mod hostile;
 mod killed;
 mod lost;
+mod noted;
 mod parties;
 mod seals;
 mod servers;
@@ -150,11 +151,21 @@ impl Rig {
         }
     }
 
-    fn told(&self, number: usize) -> Option<Vec<RootName>> {
+    /// The number of the register that answers under an agent's name.
+    pub fn told_register(&self, number: usize) -> String {
+        let told = self.answered(number).unwrap_or_else(|| panic!("{} does not answer", self.agents[number].name));
+        told["register"].as_str().unwrap().to_owned()
+    }
+
+    fn answered(&self, number: usize) -> Option<Value> {
         // On a thread of its own: the link blocks, and some of these tests are asynchronous.
         let ask = || self.link(number).status().ok();
         let told = std::thread::scope(|scope| scope.spawn(ask).join()).unwrap()?;
-        let told = serde_json::to_value(told).unwrap();
+        Some(serde_json::to_value(told).unwrap())
+    }
+
+    fn told(&self, number: usize) -> Option<Vec<RootName>> {
+        let told = self.answered(number)?;
         let root = |label: &Value| {
             let mut state = [0; 32];
             hex::decode_to_slice(label["state"].as_str().unwrap(), &mut state).unwrap();

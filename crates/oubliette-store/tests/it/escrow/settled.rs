@@ -1,0 +1,86 @@
+//! Agents of which not every place of the key state has the note: they destroy as they are told, and are given nothing.
+
+use super::*;
+
+fn away(keys: &Keys, away: bool) {
+    keys.mirror_away.store(away, Ordering::SeqCst);
+}
+
+fn withheld(register: &Escrowed) -> Vec<bool> {
+    register.agents().iter().map(|agent| agent.state.withheld).collect()
+}
+
+#[test]
+fn an_agent_that_comes_while_a_mirror_is_away_holds_up_the_next_seal_and_not_the_start() {
+    let (mut keys, _) = Keys::new(Quorum::plain(2).unwrap());
+    let second = keys.agents.pop().unwrap();
+    keys.quorum = Quorum::plain(1).unwrap();
+    let (forest, register) = keys.create();
+    assert_eq!(seal(&forest).unwrap(), 2);
+    drop((forest, register));
+    keys.agents.push(second);
+    (keys.quorum, keys.before) = (Quorum::plain(2).unwrap(), Before::Other);
+    away(&keys, true);
+    // As often as it is started, also where the process before had noted the register and got no further.
+    for _ in 0..2 {
+        let (forest, register) = keys.open().unwrap();
+        assert_eq!((keys.agents[0].epochs(), keys.agents[1].epochs()), (vec![2], vec![]));
+        assert_eq!(withheld(&register), [false, true]);
+        let stalled = seal(&forest);
+        assert!(matches!(stalled, Err(SealError::Stalled(_))), "{stalled:?}");
+        assert!(keys.agents[1].epochs().is_empty());
+        let trouble = register.agents()[1].state.trouble.clone().unwrap();
+        assert!(trouble.contains("before every mirror") && trouble.contains("the mirror is away"), "{trouble}");
+    }
+    let (forest, register) = keys.open().unwrap();
+    away(&keys, false);
+    register.give();
+    assert_eq!(withheld(&register), [false, false]);
+    assert_eq!(keys.agents[1].epochs(), [forest.epoch()]);
+    let next = forest.epoch() + 1;
+    assert_eq!(seal(&forest).unwrap(), next);
+}
+
+#[test]
+fn what_agents_hold_in_the_old_dealing_stays_until_they_may_be_given_it_in_the_new_one() {
+    let (mut keys, secret) = Keys::new(shared());
+    let (forest, register) = keys.create();
+    seal(&forest).unwrap();
+    soon("one root everywhere", || keys.agents.iter().all(|agent| agent.epochs() == [2]));
+    drop((forest, register));
+    // The same agents in another order and another number of shares, and that is noted here alone.
+    keys.agents.swap(0, 2);
+    (keys.quorum, keys.before) = (Quorum::shares(3, 3).unwrap(), Before::Other);
+    keys.noted.lock().unwrap().iter_mut().for_each(|(_, noted)| noted.due = true);
+    away(&keys, true);
+    let (forest, register) = keys.open().unwrap();
+    // Also of what is done in the background.
+    std::thread::sleep(Duration::from_millis(1500));
+    let held: Vec<Label> = keys.envelopes().iter().map(|envelope| envelope.label().clone()).collect();
+    assert!(held.len() == 3 && held.iter().all(|label| (label.root.epoch, label.needed) == (2, 2)), "{held:?}");
+    assert!(restore(&keys.envelopes(), &secret).is_ok());
+    away(&keys, false);
+    soon("they have it in the new one", || register.agents().iter().all(|agent| agent.current));
+    assert!(keys.envelopes().iter().all(|envelope| envelope.label().needed == 3));
+    assert_eq!(seal(&forest).unwrap(), 3);
+    assert!(restore(&keys.envelopes(), &secret).is_ok());
+}
+
+#[test]
+fn an_agent_that_is_given_nothing_yet_destroys_an_old_root_all_the_same() {
+    let (mut keys, _) = Keys::new(Quorum::plain(2).unwrap());
+    let (forest, register) = keys.create();
+    seal(&forest).unwrap();
+    soon("one root everywhere", || keys.agents.iter().all(|agent| agent.epochs() == [2]));
+    let before = *keys.agents[1].slots.lock().unwrap();
+    assert_eq!(seal(&forest).unwrap(), 3);
+    drop((forest, register));
+    // What a list from a mirror says that is behind: something may be there already, and it is of before the last seal.
+    *keys.agents[1].slots.lock().unwrap() = before;
+    keys.agents[1].start_anew();
+    keys.noted.lock().unwrap().iter_mut().for_each(|(_, noted)| noted.due = true);
+    keys.before = Before::Other;
+    away(&keys, true);
+    let (_forest, _register) = keys.open().unwrap();
+    assert_eq!((keys.agents[0].epochs(), keys.agents[1].epochs()), (vec![3], vec![]));
+}
