@@ -1,8 +1,9 @@
 //! What an agent does: two places in an erasable register, a root put beside the one in force, all others destroyed on demand.
 //!
 //! ```text
-//! block   0 "OUBAGT02" | 8 floor u64 | 16 fence u64 | 24 register 16 | 40 1: an envelope, 0: none | 41 envelope 1754, or noise
-//!         1795 SHA-256 of all before | noise
+//! block   0 "OUBAGT02" | 8 floor u64 | 16 fence u64 | 24 register 16 | 40 1: an envelope, 0: none
+//!         41 envelope 1754, or fences and noise | 1795 SHA-256 of all before | noise
+//! fences  0 "FENCES01" | 8 how many u8 | of each: vault 16, fence u64
 //! before  0 "OUBAGT01" | 8 floor u64 | 16 fence u64 | 24 envelope 1754 | 1778 SHA-256 of all before | zero
 //! ```
 //!
@@ -13,6 +14,10 @@
 //! Fenced three times. Only one vault's envelopes are taken. Only the process that opened the last session is heard, and of
 //! its requests none that was sent before one that was heard: a request may arrive after its sender has given it up. And a
 //! root that is older than one which was in force never comes back.
+//!
+//! No session is opened for a process with a lower claim (*fence*) than one had that was here. That outlasts what was held: an
+//! agent that was told to forget everything may be started anew and be found by a process of before. Fences are each vault's own,
+//! for whoever gets the agent next begins anew.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,6 +40,11 @@ const SUM_AT: usize = ENVELOPE_AT + ENVELOPE;
 /// Of registers that had no number yet.
 const MAGIC_1: &[u8; 8] = b"OUBAGT01";
 const ENVELOPE_1_AT: usize = 24;
+/// Where an envelope was: the fences that are remembered. Versions that knew none wrote noise there.
+const FENCES: &[u8; 8] = b"FENCES01";
+const FENCE: usize = 16 + 8;
+/// Vaults whose fences are remembered.
+const MOST_FENCES: usize = 8;
 const SUM_1_AT: usize = ENVELOPE_1_AT + ENVELOPE;
 
 /// Names a process's turn with an agent.
@@ -126,10 +136,50 @@ struct Inner {
     held: [Place; 2],
     session: Option<Session>,
     heard: u64,
-    /// The highest claim number of a process that was here.
-    fence: u64,
+    fences: Fences,
     /// The highest epoch that is known to have been in force.
     floor: u64,
+}
+
+/// The highest claim number of a process that was here, for each vault; the last one that was here comes last.
+#[derive(Default)]
+struct Fences(Vec<([u8; 16], u64)>);
+
+impl Fences {
+    fn of(&self, instance: [u8; 16]) -> u64 {
+        self.0.iter().find(|(vault, _)| *vault == instance).map_or(0, |(_, fence)| *fence)
+    }
+
+    fn raise(&mut self, instance: [u8; 16], fence: u64) {
+        let fence = fence.max(self.of(instance));
+        self.0.retain(|(vault, _)| *vault != instance);
+        if fence > 0 {
+            self.0.push((instance, fence));
+        }
+        let surplus = self.0.len().saturating_sub(MOST_FENCES);
+        self.0.drain(..surplus);
+    }
+
+    fn write(&self, to: &mut [u8]) {
+        if self.0.is_empty() {
+            return;
+        }
+        to[..8].copy_from_slice(FENCES);
+        to[8] = self.0.len() as u8;
+        for (bytes, (vault, fence)) in to[9..].chunks_exact_mut(FENCE).zip(&self.0) {
+            bytes[..16].copy_from_slice(vault);
+            bytes[16..].copy_from_slice(&fence.to_be_bytes());
+        }
+    }
+
+    fn read(from: &[u8]) -> Option<Self> {
+        let Some(bytes) = from.strip_prefix(FENCES) else { return Some(Self::default()) };
+        let many = usize::from(bytes[0]);
+        let fence =
+            |bytes: &[u8]| Some((bytes[..16].try_into().ok()?, u64::from_be_bytes(bytes[16..].try_into().ok()?)));
+        let all: Vec<_> = bytes[1..].chunks_exact(FENCE).take(many.min(MOST_FENCES)).map_while(fence).collect();
+        (all.len() == many).then_some(Self(all))
+    }
 }
 
 enum Place {
@@ -169,7 +219,7 @@ impl Depot {
     /// envelope, or blocks of two registers.
     pub fn open(device: Arc<dyn SlotDevice>, instance: Option<[u8; 16]>) -> io::Result<Self> {
         let invalid = |text: &'static str| io::Error::new(io::ErrorKind::InvalidData, text);
-        let (mut instance, mut register, mut fence, mut floor) = (instance, None, 0, 0);
+        let (mut instance, mut register, mut fences, mut floor) = (instance, None, Fences::default(), 0);
         let mut held = [Place::Unknown, Place::Unknown];
         for (slot, held) in held.iter_mut().enumerate() {
             let block = Zeroizing::new(*device.read_slot(slot)?);
@@ -185,11 +235,13 @@ impl Depot {
                 return Err(invalid("the register's blocks are of two registers"));
             }
             floor = floor.max(read.floor);
-            fence = fence.max(read.fence);
+            for (vault, fence) in read.fences.0 {
+                fences.raise(vault, fence);
+            }
             *held = read.place;
         }
         let register = register.map_or_else(RegisterId::draw, Ok)?;
-        let mut inner = Inner { instance, register, held, session: None, heard: 0, fence, floor };
+        let mut inner = Inner { instance, register, held, session: None, heard: 0, fences, floor };
         for slot in inner.order() {
             // Noise that was read is written again, for nobody knows what a failed flush left below it.
             let (place, other) = (&inner.held[slot], &inner.held[1 - slot]);
@@ -227,12 +279,13 @@ impl Depot {
         if inner.instance.is_some_and(|ours| ours != instance) {
             return Err(Refused::OtherInstance);
         }
-        if fence < inner.fence {
-            return Err(Refused::PassedOver { fence: inner.fence });
+        let highest = inner.fences.of(instance);
+        if fence < highest {
+            return Err(Refused::PassedOver { fence: highest });
         }
         let mut session = [0; 16];
         rand::fill(&mut session).map_err(|_| Refused::Again(io::Error::other("no random numbers")))?;
-        inner.fence = fence;
+        inner.fences.raise(instance, fence);
         inner.session = Some(session);
         inner.heard = 0;
         Ok(Opened { session, register: inner.told(), holds: inner.labels() })
@@ -262,7 +315,7 @@ impl Depot {
             };
             // From here on the place counts as neither: a write that is cut short leaves anything.
             inner.held[slot] = Place::Unknown;
-            let block = write_block(floor, inner.fence, inner.register, Some(&envelope)).map_err(Refused::Again)?;
+            let block = write_block(floor, &inner.fences, inner.register, Some(&envelope)).map_err(Refused::Again)?;
             self.device.write_slot(slot, &block).map_err(refused)?;
             inner.held[slot] = Place::Envelope(envelope);
             inner.instance = Some(label.instance);
@@ -277,7 +330,11 @@ impl Depot {
         inner.hear(stamp)?;
         for slot in inner.order() {
             let stays = match (&inner.held[slot], keep) {
-                (Place::Destroyed, _) => true,
+                // What is remembered of claims is to be durable once nothing else is.
+                (Place::Destroyed, Keep::NothingUpTo(_)) => {
+                    inner.fences.0.is_empty() || !inner.held[1 - slot].has_number()
+                }
+                (Place::Destroyed, Keep::Only(_)) => true,
                 (Place::Unknown, _) => false,
                 (Place::Envelope(held) | Place::Nameless(held), Keep::Only(label)) => held.label() == label,
                 (Place::Envelope(held) | Place::Nameless(held), Keep::NothingUpTo(epoch)) => {
@@ -303,8 +360,7 @@ impl Inner {
     /// Overwrites a place with noise and the register's number.
     fn destroy(&mut self, device: &dyn SlotDevice, slot: usize) -> Result<(), SlotError> {
         self.held[slot] = Place::Unknown;
-        // Who gets the agent next, perhaps for another vault, begins anew.
-        let block = write_block(0, 0, self.register, None).map_err(SlotError::Again)?;
+        let block = write_block(0, &self.fences, self.register, None).map_err(SlotError::Again)?;
         device.write_slot(slot, &block)?;
         self.held[slot] = Place::Destroyed;
         Ok(())
@@ -347,7 +403,7 @@ fn refused(error: SlotError) -> Refused {
 /// A block with an envelope, or noise where one was.
 fn write_block(
     floor: u64,
-    fence: u64,
+    fences: &Fences,
     register: RegisterId,
     envelope: Option<&Envelope>,
 ) -> io::Result<Zeroizing<[u8; SLOT_BYTES]>> {
@@ -356,11 +412,13 @@ fn write_block(
     rand::fill(&mut block[..]).map_err(|_| io::Error::other("no random numbers"))?;
     block[..8].copy_from_slice(MAGIC);
     block[8..16].copy_from_slice(&floor.to_be_bytes());
+    let fence = envelope.map_or(0, |envelope| fences.of(envelope.label().instance));
     block[16..24].copy_from_slice(&fence.to_be_bytes());
     block[REGISTER_AT..KIND_AT].copy_from_slice(&register.0);
     block[KIND_AT] = u8::from(envelope.is_some());
-    if let Some(envelope) = envelope {
-        block[ENVELOPE_AT..SUM_AT].copy_from_slice(envelope.bytes());
+    match envelope {
+        Some(envelope) => block[ENVELOPE_AT..SUM_AT].copy_from_slice(envelope.bytes()),
+        None => fences.write(&mut block[ENVELOPE_AT..SUM_AT]),
     }
     let sum = digest(&SHA256, &block[..SUM_AT]);
     block[SUM_AT..SUM_AT + 32].copy_from_slice(sum.as_ref());
@@ -370,7 +428,7 @@ fn write_block(
 /// What a block says.
 struct Read {
     floor: u64,
-    fence: u64,
+    fences: Fences,
     register: Option<RegisterId>,
     place: Place,
 }
@@ -392,7 +450,15 @@ fn read_block(block: &[u8; SLOT_BYTES]) -> Option<Read> {
     } else {
         return None;
     };
-    Some(Read { floor: number(8)?, fence: number(16)?, register, place })
+    let fences = match place.label() {
+        Some(label) => {
+            let mut fences = Fences::default();
+            fences.raise(label.instance, number(16)?);
+            fences
+        }
+        None => Fences::read(&block[ENVELOPE_AT..SUM_AT])?,
+    };
+    Some(Read { floor: number(8)?, fences, register, place })
 }
 
 #[cfg(test)]
@@ -459,7 +525,8 @@ mod tests {
         let [one, two, destroyed] = kept();
         for block in [one, two] {
             let read = read_block(&block).unwrap();
-            assert_eq!((read.floor, read.fence, read.place.label().unwrap().root.epoch), (7, 5, 8));
+            let label = read.place.label().unwrap();
+            assert_eq!((read.floor, read.fences.of(label.instance), label.root.epoch), (7, 5, 8));
         }
         assert!(matches!(read_block(&one).unwrap(), Read { register: None, place: Place::Nameless(_), .. }));
         assert!(matches!(read_block(&two).unwrap(), Read { register: Some(NUMBER), place: Place::Envelope(_), .. }));
@@ -475,7 +542,8 @@ mod tests {
             }
         }
         let envelope = read_block(&two).unwrap().place.envelope().cloned();
-        let written = write_block(7, 5, NUMBER, envelope.as_ref()).unwrap();
+        let fences = read_block(&two).unwrap().fences;
+        let written = write_block(7, &fences, NUMBER, envelope.as_ref()).unwrap();
         assert!(written[..SUM_AT + 32] == two[..SUM_AT + 32]);
     }
 
@@ -533,6 +601,40 @@ mod tests {
         assert!(told.is_some() && keep(3) == told);
         assert_eq!(depot.session(instance, 5).unwrap().register, told);
         assert_eq!(slots.open().register(), told);
+    }
+
+    #[test]
+    fn who_was_told_to_forget_everything_hears_no_earlier_process_of_that_vault_after_a_start_anew() {
+        let envelope = read_block(&kept()[1]).unwrap().place.envelope().cloned().unwrap();
+        let instance = envelope.label().instance;
+        let forget = |depot: &Depot, of: [u8; 16], fence: u64| {
+            let session = depot.session(of, fence).unwrap().session;
+            depot.keep(Stamp { session, number: 1 }, &Keep::NothingUpTo(u64::MAX)).unwrap();
+        };
+        // Whether it held anything or not.
+        for holds in [true, false] {
+            let slots = Torn::with([[0; SLOT_BYTES]; 2]);
+            let depot = slots.open();
+            let session = depot.session(instance, 5).unwrap().session;
+            if holds {
+                depot.put(Stamp { session, number: 1 }, envelope.clone(), None).unwrap();
+            }
+            let number = depot.register();
+            forget(&depot, instance, 6);
+            assert!(matches!(depot.session(instance, 5), Err(Refused::PassedOver { fence: 6 })));
+            for depot in [slots.open(), slots.open()] {
+                assert!(matches!(depot.session(instance, 5), Err(Refused::PassedOver { fence: 6 })), "{holds}");
+                assert_eq!(depot.register(), number);
+                assert!(depot.session(instance, 6).is_ok());
+                // Of another vault it knows no claims.
+                assert!(depot.session([0xee; 16], 0).is_ok());
+                assert!(matches!(depot.session(instance, 5), Err(Refused::PassedOver { fence: 6 })), "{holds}");
+            }
+            // Nor if another vault had it meanwhile; and of that one it knows them too.
+            forget(&slots.open(), [0xee; 16], 2);
+            assert!(matches!(slots.open().session(instance, 5), Err(Refused::PassedOver { fence: 6 })), "{holds}");
+            assert!(matches!(slots.open().session([0xee; 16], 1), Err(Refused::PassedOver { fence: 2 })), "{holds}");
+        }
     }
 
     #[test]
