@@ -200,18 +200,33 @@ impl Agent {
 }
 
 /// Tells an agent that was let go to forget whatever it holds. `Ok` only when it has confirmed that, and is the register that its
-/// envelopes lie in. For a vault that goes on without it, by the claim of number `fence`.
+/// envelopes lie in. For a vault that goes on without it, by the claim of number `fence`, which is raised for an agent that
+/// remembers a higher one. A process with a lower claim is not heard after that: nothing that it puts comes later.
 pub fn dismiss(
     name: &str,
     noted: Noted,
     link: &dyn AgentLink,
     instance: [u8; 16],
     fence: u64,
+    raise: &Raise,
 ) -> Result<(), LinkError> {
-    let Opened { session, register, holds } = link.session(instance, fence)?;
+    let opened = match link.session(instance, fence) {
+        Err(LinkError::Refused(Refused::PassedOver { fence })) => link.session(instance, raised(raise, fence)?),
+        opened => opened,
+    };
+    let Opened { session, register, holds } = opened?;
     meet(name, noted, register, &holds)?;
     let Kept { holds, .. } = link.keep(Stamp { session, number: 1 }, &Keep::NothingUpTo(u64::MAX))?;
     if holds.is_empty() { Ok(()) } else { Err(unexpected("it still holds what it said to have destroyed")) }
+}
+
+/// A number of this process's claim above the one that an agent remembers.
+fn raised(raise: &Raise, fence: u64) -> Result<u64, LinkError> {
+    raise(fence).map_err(|error| match error {
+        error if is_superseded(&error) => Refused::PassedOver { fence }.into(),
+        error if is_unbelievable(&error) => LinkError::Unbelievable(error),
+        error => LinkError::Away(error),
+    })
 }
 
 /// The thread's side.
@@ -398,12 +413,7 @@ impl Talk {
     fn open(&mut self) -> Result<Opened, LinkError> {
         let opened = match (self.link.session(self.instance, self.fence), &self.raise) {
             (Err(LinkError::Refused(Refused::PassedOver { fence })), Some(raise)) => {
-                match raise(fence) {
-                    Ok(number) => self.fence = number,
-                    Err(error) if is_superseded(&error) => return Err(Refused::PassedOver { fence }.into()),
-                    Err(error) if is_unbelievable(&error) => return Err(LinkError::Unbelievable(error)),
-                    Err(error) => return Err(LinkError::Away(error)),
-                }
+                self.fence = raised(raise, fence)?;
                 self.link.session(self.instance, self.fence)?
             }
             (opened, _) => opened?,

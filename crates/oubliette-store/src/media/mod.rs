@@ -26,7 +26,7 @@ pub use mirrored::{
     Contact, Looked, MirrorError, MirrorSpec, MirrorStatus, Mirrored, OpenPlace, Refill, Standing, Vouch,
 };
 pub use objects::{Objects, ObjectsOptions};
-pub use parties::{Arrangement, Dealt, Parties, Party, PartyKind};
+pub use parties::{Arrangement, Dealt, Owed, Parties, Party, PartyKind};
 pub use place::Place;
 pub use postgres::{PostgresPages, PostgresValues};
 pub use twin::{CaughtUp, Twin, TwinError};

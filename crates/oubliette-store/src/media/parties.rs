@@ -109,6 +109,27 @@ impl From<&Party> for Noted {
     }
 }
 
+/// An agent that was let go and has not confirmed that it forgot what it held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owed {
+    /// Its name.
+    pub agent: String,
+    /// The decision's number in the log, which tells it from all others.
+    pub entry: u64,
+    /// The last epoch that it is known to have confirmed: what it holds is of that time at least.
+    pub epoch: u64,
+    /// Where its envelopes lie.
+    pub lies_in: LiesIn,
+    /// Where it was asked, if that is known.
+    pub url: Option<String>,
+}
+
+impl From<&Owed> for Noted {
+    fn from(owed: &Owed) -> Self {
+        Self { lies_in: owed.lies_in, epoch: owed.epoch, confirmed: true, due: false }
+    }
+}
+
 /// How a root lies with agents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arrangement {
@@ -136,6 +157,7 @@ pub enum Dealt {
 pub struct Parties {
     state: [u8; 16],
     list: Vec<Party>,
+    owed: Vec<Owed>,
     dealt: Dealt,
     /// That it is mixed is not known to be noted wherever the key state lies.
     dealt_due: bool,
@@ -144,7 +166,7 @@ pub struct Parties {
 impl Parties {
     /// Nobody, for the key state of this number.
     pub fn new(state: [u8; 16]) -> Self {
-        Self { state, list: Vec::new(), dealt: Dealt::Nothing, dealt_due: false }
+        Self { state, list: Vec::new(), owed: Vec::new(), dealt: Dealt::Nothing, dealt_due: false }
     }
 
     /// What the medium remembers; `None` where no party ever joined.
@@ -316,6 +338,10 @@ impl Parties {
     pub fn lie(&mut self, agent: &str, lies_in: LiesIn) -> Option<bool> {
         let known = |party: &&mut Party| party.kind == PartyKind::Agent && party.name == agent;
         let party = self.list.iter_mut().find(known)?;
+        // Whoever was let go and takes part again with the register that it had is asked as all others are.
+        if let LiesIn::Register(_) = lies_in {
+            self.owed.retain(|owed| owed.lies_in != lies_in);
+        }
         party.due |= party.lies_in == LiesIn::Nowhere && lies_in != LiesIn::Nowhere;
         Some(std::mem::replace(&mut party.lies_in, lies_in) != lies_in)
     }
@@ -335,6 +361,31 @@ impl Parties {
     pub fn drop_party(&mut self, kind: PartyKind, name: &str) -> Option<Party> {
         let at = self.list.iter().position(|party| party.kind == kind && party.name == name)?;
         Some(self.list.remove(at))
+    }
+
+    /// As [`Parties::read_whole`], while no change in this process comes in between.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_settled(medium: &Arc<dyn Medium>) -> io::Result<Option<Self>> {
+        let _all = CHANGING.lock().unwrap_or_else(PoisonError::into_inner);
+        Self::read_whole(&**medium)
+    }
+
+    /// Agents that were let go and have not confirmed that they forgot what they held.
+    pub fn owed(&self) -> &[Owed] {
+        &self.owed
+    }
+
+    /// Notes one more. With what drops it, so that no crash comes in between.
+    pub fn owe(&mut self, owed: Owed) {
+        self.owed.push(owed);
+    }
+
+    /// Takes the note of the decision `entry` away: it was confirmed, or nobody needs to ask any more.
+    pub fn forgive(&mut self, entry: u64) -> Option<Owed> {
+        let at = self.owed.iter().position(|owed| owed.entry == entry)?;
+        Some(self.owed.remove(at))
     }
 
     /// What agents may hold.

@@ -1,6 +1,7 @@
 //! Seals with agents beside the register: the store's side, with agents in this process that can be cut off and set back.
 
 mod claims;
+mod dismissed;
 mod settled;
 mod upgrade;
 

@@ -27,6 +27,18 @@ enum Command {
     /// Let mirrors or agents go: from now on the vault seals without them. The log records it, signed. An agent in reach is
     /// told to forget what it holds. Then take them out of the configuration
     Drop(DropArgs),
+    /// Say that the register of an agent that was let go is destroyed: it is not asked any more whether it forgot, and not told of.
+    /// Nothing checks it
+    Forget(ForgetArgs),
+}
+
+#[derive(clap::Args)]
+struct ForgetArgs {
+    #[command(flatten)]
+    vault: VaultArgs,
+    /// The entry of the log that let it go, as `party list` shows it
+    #[arg(value_name = "ENTRY")]
+    entry: u64,
 }
 
 #[derive(clap::Args)]
@@ -67,6 +79,7 @@ pub async fn run(args: Args) -> Result<u8> {
     let args = match args.command {
         Command::Drop(args) => args,
         Command::List(args) => return list(args).await,
+        Command::Forget(args) => return forget(args).await,
     };
     let reason = Token::new(args.reason.clone()).context("--reason: 1 to 64 letters, digits and . _ : / -")?;
     let kind = match args.kind {
@@ -102,11 +115,13 @@ pub async fn run(args: Args) -> Result<u8> {
     for Left { kind, name, entry, last_epoch, forgot, .. } in left {
         println!("the {} {name} is let go: entry {entry} of the log, signed with {public}", kind.name());
         match forgot {
+            Forgot::NotAsked if kind == PartyKind::Agent => println!("it was given nothing"),
             Forgot::NotAsked => println!("what it holds is of epoch {last_epoch} at most"),
             Forgot::Confirmed => println!("it was told to forget what it held, and has confirmed it"),
             // It may have been given a later root and not have told.
             Forgot::Unconfirmed(why) => println!(
-                "it has NOT confirmed that it forgot: {why}. What it holds is of epoch {last_epoch} at least: destroy its register"
+                "it has NOT confirmed that it forgot: {why}. What it holds is of epoch {last_epoch} at least. It is asked again by every \
+                 start until it has; or destroy its register, and say so: `oubliette party forget {entry}`"
             ),
         }
         println!("take it out of the configuration now");
@@ -127,6 +142,7 @@ async fn list(args: ListArgs) -> Result<u8> {
     let open = OpenVault::open_existing(&args.vault.load()?.0, RegisterPolicy::Warn).await?;
     let medium = open.key_state();
     let parties = tokio::task::spawn_blocking(move || Parties::read(&*medium)).await;
+    let owing = open.dismissals.sentences();
     open.close().await;
     for party in parties.context("the work was cut short")??.iter().flat_map(Parties::known) {
         let register = match party.lies_in {
@@ -134,6 +150,32 @@ async fn list(args: ListArgs) -> Result<u8> {
             _ => String::new(),
         };
         println!("{:<7} {}  since epoch {}{register}", party.kind.name(), party.name, party.joined);
+    }
+    for sentence in owing {
+        println!("{:<7} {sentence}", "left");
+    }
+    Ok(exit::DONE)
+}
+
+async fn forget(args: ForgetArgs) -> Result<u8> {
+    let open = OpenVault::open_existing(&args.vault.load()?.0, RegisterPolicy::Warn).await?;
+    let (medium, entry) = (open.key_state(), args.entry);
+    let forgotten = tokio::task::spawn_blocking(move || {
+        let mut agent = None;
+        let forgive = |parties: &mut Parties| {
+            agent = parties.forgive(entry).map(|owed| owed.agent);
+            agent.is_some()
+        };
+        Parties::change(&medium, || [0; 16], forgive).map(|_| agent)
+    });
+    let forgotten = forgotten.await;
+    open.close().await;
+    match forgotten.context("the work was cut short")?? {
+        Some(agent) => println!("the agent {agent} that entry {entry} let go is not asked any more"),
+        None => {
+            eprintln!("error: no agent that entry {entry} of the log let go owes anything");
+            return Ok(exit::NOT_FOUND);
+        }
     }
     Ok(exit::DONE)
 }

@@ -58,6 +58,7 @@ impl Target {
                     mirrors: embedded.mirrors.clone(),
                     backups: Some(embedded.backups.clone()),
                     escrow: embedded.escrow.clone(),
+                    dismissals: std::sync::Arc::clone(&embedded.dismissals),
                 };
                 handle(&embedded.vault, &around, ask).await
             }

@@ -17,7 +17,7 @@ use super::{
 use crate::backup::Backups;
 use crate::cli::exit;
 use crate::moving::Mover;
-use crate::opening::{OpenReport, troubles};
+use crate::opening::{Dismissals, OpenReport, troubles};
 
 /// Who commands on the machine itself act as: everything within one tenant.
 pub fn local_actor(tenant: TenantId) -> Actor {
@@ -41,13 +41,15 @@ pub(super) struct Surroundings {
     pub(super) backups: Option<Backups>,
     /// The agents that hold the root in escrow.
     pub(super) escrow: Option<Arc<Escrowed>>,
+    /// Agents that were let go and have not confirmed that they forgot.
+    pub(super) dismissals: Arc<Dismissals>,
 }
 
 impl Surroundings {
     /// What opening found, and what is to be said of agents at the moment.
     fn warnings(&self) -> Vec<String> {
         let troubles = self.escrow.as_deref().map(troubles).unwrap_or_default();
-        self.report.warnings.iter().cloned().chain(troubles).collect()
+        self.report.warnings.iter().cloned().chain(troubles).chain(self.dismissals.sentences()).collect()
     }
 }
 

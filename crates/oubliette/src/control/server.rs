@@ -52,7 +52,9 @@ impl ControlServer {
         let (vault, data) = (open.vault.clone(), open.data.as_path());
         let (report, mover, mirrors) = (open.report.clone(), open.mover.clone(), open.mirrors.clone());
         let (backups, escrow) = (Some(open.backups.clone()), open.escrow.clone());
-        let around = Arc::new(Surroundings { url: Some(url.clone()), report, node, mover, mirrors, backups, escrow });
+        let (url_told, dismissals) = (Some(url.clone()), Arc::clone(&open.dismissals));
+        let around = Surroundings { url: url_told, report, node, mover, mirrors, backups, escrow, dismissals };
+        let around = Arc::new(around);
         let own = vault.clone();
         let answer = move |ask| {
             let (vault, around) = (vault.clone(), Arc::clone(&around));

@@ -33,10 +33,12 @@ pub use run::{Figures, Source};
 pub use watched::{UntilHandedOver, Watched};
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use keyforest::ForestError;
 use oubliette_core::ports::{Metadata, PortError};
 use oubliette_core::service::VaultError;
+use oubliette_store::media::Parties;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -152,6 +154,7 @@ pub struct MovePlan {
 /// Looks at both places, changes nothing.
 pub async fn plan(source: &Source, from: &Config, to: &Config) -> Result<MovePlan, MoveError> {
     target::check(from, to)?;
+    nobody_owes(source).await?;
     let rows = source.metadata.inner();
     let found = target::look(to, rows.instance().await?.instance).await?;
     if found == target::Found::Arrived {
@@ -167,6 +170,19 @@ pub async fn plan(source: &Source, from: &Config, to: &Config) -> Result<MovePla
         content_bytes: blocking(move || bytes_below(&blobs)).await?,
         goes_on: matches!(found, target::Found::Arriving(_)),
     })
+}
+
+/// The new place would not know of agents that were let go and still hold something.
+pub(super) async fn nobody_owes(source: &Source) -> Result<(), MoveError> {
+    let packs = Arc::clone(&source.packs);
+    let parties = blocking(move || Parties::read_settled(&packs)).await?.map_err(MoveError::Pages)?;
+    if parties.is_none_or(|parties| parties.owed().is_empty()) {
+        return Ok(());
+    }
+    Err(MoveError::Refused(
+        "an escrow agent that was let go has not confirmed that it forgot what it held (`oubliette party list`), and the new place would \
+         not ask it: bring it back, or destroy its register and say so (`oubliette party forget`)",
+    ))
 }
 
 fn bytes_below(folder: &std::path::Path) -> u64 {

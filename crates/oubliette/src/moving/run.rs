@@ -18,7 +18,7 @@ use super::prove::Proof;
 use super::rows::{RowCopier, STEP, Tally, live};
 use super::target::{self, Found};
 use super::watched::{Touched, UntilHandedOver, Watched};
-use super::{MoveError, Shown, keys, points};
+use super::{MoveError, Shown, keys, nobody_owes, points};
 use crate::config::Config;
 use crate::opening::{Engines, forest_limits};
 
@@ -156,6 +156,7 @@ pub async fn run(
 /// Opens the new place and marks both.
 async fn arrive(source: &Source, from: &Config, to: &Config) -> Result<(Engines, Uuid), MoveError> {
     target::check(from, to)?;
+    nobody_owes(source).await?;
     let rows = source.metadata.inner();
     let instance = rows.instance().await?.instance;
     let known = marker::leaving(&**rows).await?;

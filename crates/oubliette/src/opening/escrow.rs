@@ -12,7 +12,7 @@ use oubliette_store::escrow::{
 use oubliette_store::media::{Arrangement, Dealt, Mirrored, Parties, PartyKind};
 use uuid::Uuid;
 
-use super::{Forgot, Left, OpenError, blocking};
+use super::{OpenError, blocking};
 use crate::config::{Config, EscrowPlace};
 
 /// How often it is looked whether there is something to note of the agents.
@@ -163,39 +163,13 @@ fn settle_notes(key_state: &Arc<dyn Medium>, mirrored: Option<&Arc<Mirrored>>, f
             let mut takes_part = parties.known().iter().filter(|party| party.kind == PartyKind::Mirror);
             match (&mirrored, takes_part.find(|party| !followed.contains(&party.name))) {
                 // It is being let go, and that is not recorded yet.
-                (_, Some(party)) => {
-                    Err(not_done(format!("the mirror {} takes part and is not here", party.name)))
-                }
+                (_, Some(party)) => Err(not_done(format!("the mirror {} takes part and is not here", party.name))),
                 (Some(mirrored), None) if fresh && !mirrored.has_begun() => Ok(()),
                 (Some(mirrored), None) => mirrored.flush_everywhere(list),
                 (None, None) => Ok(()),
             }
         })
     })
-}
-
-/// Tells agents that were let go to forget what they hold, best effort: the vault seals without them, and an agent that is told
-/// keeps nothing that somebody could copy. Only after the decision is recorded, and the others have the root in force. Blocks.
-pub(super) fn dismiss(config: &Config, left: &mut [Left], instance: Uuid, fence: u64) -> Result<(), OpenError> {
-    let place = config.escrow_place()?;
-    let ask = |left: &Left| {
-        let Some(place) = &place else { return Err("the configuration names no agents any more".to_owned()) };
-        let url = place.agents.iter().find(|(name, _)| name == left.name.as_str()).map(|(_, url)| url);
-        let url = url.ok_or("the configuration does not say any more where it is")?;
-        let link = HttpsAgent::new(url, &place.files).map_err(|error| error.to_string())?;
-        let told =
-            oubliette_store::escrow::dismiss(left.name.as_str(), left.noted, &link, instance.into_bytes(), fence);
-        told.map_err(|error| match error {
-            error if error.is_another() => "another register answers under its name".to_owned(),
-            error => error.to_string(),
-        })
-    };
-    std::thread::scope(|scope| {
-        for left in left.iter_mut().filter(|left| left.kind == PartyKind::Agent) {
-            scope.spawn(|| left.forgot = ask(left).map_or_else(Forgot::Unconfirmed, |()| Forgot::Confirmed));
-        }
-    });
-    Ok(())
 }
 
 impl Held {

@@ -12,6 +12,7 @@
 //! DATA.register/            the register: never in a copy
 //! ```
 
+mod dismissals;
 mod engines;
 mod error;
 mod escrow;
@@ -39,6 +40,8 @@ use oubliette_store::roots::{self, FileRegister, RootOptions};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use self::dismissals::Asking;
+pub use self::dismissals::Dismissals;
 pub use self::engines::{Claim, Engines, scaled};
 pub(crate) use self::engines::{KEYS, embedded};
 pub use self::error::OpenError;
@@ -155,6 +158,8 @@ pub struct OpenVault {
     pub backups: Backups,
     /// What was recorded of parties that were let go.
     pub left: Vec<Left>,
+    /// Agents that were let go, now or before, and have not confirmed that they forgot what they held.
+    pub dismissals: Arc<Dismissals>,
     key_state: Arc<dyn Medium>,
     forest: Arc<Forest>,
     claim: Option<Claim>,
@@ -303,6 +308,7 @@ impl OpenVault {
         let (mirrors, leaving, told) = mirrors.await??;
         report = told;
         let primary = Arc::clone(&packs);
+        let raising = Arc::downgrade(&primary);
         let packs = match &mirrors {
             Some(mirrored) => Arc::clone(mirrored) as Arc<dyn Medium>,
             None => packs as Arc<dyn Medium>,
@@ -376,10 +382,15 @@ impl OpenVault {
             settings,
         };
         let left = Arc::new(OnceLock::new());
+        let escrow_place = config.escrow_place()?;
+        let is_left: Vec<String> = leaving.as_ref().map(Leaving::agents).unwrap_or_default();
+        let agents = escrow_place.as_ref().map(|place| place.agents.clone()).unwrap_or_default();
+        let mut takes_part = agents.clone();
+        takes_part.retain(|(name, _)| !is_left.contains(name));
         let first = leaving.map(|leaving| -> First {
             let (left, key_state, epoch) = (Arc::clone(&left), Arc::clone(&key_state), forest.epoch());
             Box::new(move |log| {
-                let _ = left.set(leaving.settle(log, &key_state, epoch, &*probe)?);
+                let _ = left.set(leaving.settle(log, &key_state, epoch, &agents, &*probe)?);
                 Ok(())
             })
         });
@@ -387,10 +398,29 @@ impl OpenVault {
         let mut left = left.get().cloned().unwrap_or_default();
         if !left.is_empty() {
             escrow::give(escrow.as_ref(), mirrors.as_ref()).await?;
-            let (config, fence) = (config.clone(), claim.as_ref().map_or(0, Claim::number));
-            let dismiss = move || escrow::dismiss(&config, &mut left, instance, fence).map(|()| left);
-            left = blocking(dismiss).await??;
         }
+        let asking = Asking {
+            dismissals: Arc::default(),
+            key_state: Arc::downgrade(&key_state),
+            escrow: escrow.as_ref().map(Arc::downgrade),
+            takes_part,
+            files: escrow_place.map(|place| place.files),
+            instance: instance.into_bytes(),
+            fence: claim.as_ref().map_or(0, Claim::number),
+            raise: Arc::new(move |floor| {
+                let primary = raising.upgrade().ok_or_else(|| std::io::Error::other("the vault is closed"))?;
+                primary.number_above(floor)
+            }),
+        };
+        let dismissals = Arc::clone(&asking.dismissals);
+        let asked = !left.is_empty();
+        let asking = blocking(move || if asked { asking.ask() } else { asking.look() }.map(|()| asking)).await?;
+        let asking = asking.map_err(OpenError::KeyPages)?;
+        for left in left.iter_mut().filter(|left| left.given) {
+            left.forgot = dismissals.why(left.entry).map_or(Forgot::Confirmed, Forgot::Unconfirmed);
+        }
+        let owing = dismissals.sentences();
+        owing.iter().for_each(|sentence| tracing::warn!("{sentence}"));
         let _ = opened_log.set(vault.log());
         if vault.attached() {
             report.warnings.push(READ_ONLY.to_owned());
@@ -407,6 +437,9 @@ impl OpenVault {
         if let Some(held) = &held {
             tokio::spawn(held.keep_noted());
         }
+        if !owing.is_empty() {
+            tokio::spawn(asking.keep_asking());
+        }
         let backups = Backups::new(vault.clone(), config.clone());
         Ok(Self {
             vault,
@@ -419,6 +452,7 @@ impl OpenVault {
             held,
             backups,
             left,
+            dismissals,
             key_state,
             forest,
             claim,

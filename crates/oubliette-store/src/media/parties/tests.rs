@@ -206,6 +206,30 @@ fn where_they_are_to_lie_is_due_until_it_is_noted_everywhere_and_counts_wherever
     assert!(due("attic").1);
 }
 
+#[test]
+fn who_was_let_go_is_remembered_until_it_confirmed_or_takes_part_again_with_the_register_that_it_had() {
+    let mut parties = Parties::new([7; 16]);
+    let register = LiesIn::Register(RegisterId([9; 16]));
+    let owed = |entry, lies_in, url: Option<&str>| {
+        let url = url.map(str::to_owned);
+        Owed { agent: "attic".to_owned(), entry, epoch: 8, lies_in, url }
+    };
+    parties.owe(owed(3, register, Some("https://attic:1/")));
+    parties.owe(owed(4, LiesIn::Unnamed, None));
+    parties.owe(owed(5, LiesIn::Register(RegisterId([1; 16])), None));
+    parties.deal(Dealt::Mixed);
+    assert_eq!(Parties::parse(parties.text().as_bytes()), Some(parties.clone()));
+    assert_eq!(parties.known(), [], "it takes no part");
+    assert!(parties.forgive(5).is_some() && parties.forgive(5).is_none());
+    parties.join(PartyKind::Agent, "attic", 9);
+    parties.lie("attic", LiesIn::Register(RegisterId([2; 16])));
+    assert_eq!(parties.owed().len(), 2, "it is another register");
+    parties.drop_party(PartyKind::Agent, "attic");
+    parties.join(PartyKind::Agent, "attic", 9);
+    parties.lie("attic", register);
+    assert_eq!(parties.owed(), [owed(4, LiesIn::Unnamed, None)]);
+}
+
 /// As the versions wrote it that knew agents by their names alone.
 #[test]
 fn a_list_without_numbers_of_registers_is_read() {

@@ -9,6 +9,8 @@
 //!                                      nowhere yet; without it, in a register that had no number
 //! agent NAME JOINED CONFIRMED IN due   they are to lie there, and that is not known to be noted wherever the key state lies:
 //!                                      `-` is a register without a number then
+//! left NAME ENTRY CONFIRMED IN [URL]   an agent that was let go by that entry of the log, and has not confirmed that it forgot
+//!                                      what it held; IN as of an agent, `-` is a register without a number
 //! escrow RESTORE NAME…                 how the root lies with the agents; the line is missing where it never did
 //! escrow mixed [due]                   the agents were changed, and not all of them have confirmed a seal since; with `due`
 //!                                      that is not known to be noted wherever the key state lies
@@ -19,7 +21,7 @@ use std::fmt::Write as _;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use super::{Arrangement, Dealt, Parties, Party, PartyKind};
+use super::{Arrangement, Dealt, Owed, Parties, Party, PartyKind};
 use crate::escrow::{LiesIn, RegisterId};
 
 const HEAD: &str = "oubliette parties 1\n";
@@ -38,6 +40,14 @@ impl Parties {
                 (_, LiesIn::Register(register), true) => format!(" {register} due"),
             };
             let _ = writeln!(out, "{} {name} {joined} {confirmed}{lies_in}", kind.name());
+        }
+        for Owed { agent, entry, epoch, lies_in, url } in &self.owed {
+            let lies_in = match lies_in {
+                LiesIn::Register(register) => register.to_string(),
+                LiesIn::Nowhere | LiesIn::Unnamed => "-".to_owned(),
+            };
+            let url = url.as_ref().map_or_else(String::new, |url| format!(" {url}"));
+            let _ = writeln!(out, "left {agent} {entry} {epoch} {lies_in}{url}");
         }
         let _ = match &self.dealt {
             Dealt::Nothing => Ok(()),
@@ -66,6 +76,17 @@ impl Parties {
             let kind = match words.next()? {
                 "mirror" => PartyKind::Mirror,
                 "agent" => PartyKind::Agent,
+                "left" => {
+                    let agent = words.next()?.to_owned();
+                    let (entry, epoch) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+                    let lies_in = match words.next()? {
+                        "-" => LiesIn::Unnamed,
+                        register => LiesIn::Register(RegisterId::parse(register)?),
+                    };
+                    let url = words.next().map(str::to_owned);
+                    parties.owed.push(Owed { agent, entry, epoch, lies_in, url });
+                    continue;
+                }
                 "escrow" => {
                     parties.dealt = match words.next()? {
                         "mixed" => {

@@ -1,6 +1,7 @@
 //! Escrow agents as they are run: real daemons with mutual TLS, a real vault that is killed at every step, lost disks.
 
 mod anew;
+mod dismissed;
 mod held;
 mod hostile;
 mod killed;
