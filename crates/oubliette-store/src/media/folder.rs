@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -87,6 +87,18 @@ impl Folder {
         Ok(handles.direct.clone())
     }
 
+    /// A file that was removed by somebody, or whose folder was, takes all that is written to it for as long as it is open.
+    fn is_there(&self, name: &str, file: &File) -> io::Result<()> {
+        if file.metadata()?.nlink() > 0 {
+            return Ok(());
+        }
+        // Some filesystems count no names.
+        match fs::metadata(self.at(name)?) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(io::Error::new(error.kind(), format!("{name} was removed by somebody else: {error}"))),
+        }
+    }
+
     fn forget(&self, name: &str) {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
@@ -126,7 +138,9 @@ impl Medium for Folder {
     }
 
     fn flush(&self, name: &str) -> io::Result<()> {
-        self.file(name)?.sync_data().and_then(|()| self.ground.holds()).map_err(failed_flush)
+        let file = self.file(name)?;
+        let flushed = file.sync_data().and_then(|()| self.ground.holds()).and_then(|()| self.is_there(name, &file));
+        flushed.map_err(failed_flush)
     }
 
     fn read_at(&self, name: &str, offset: u64, len: usize) -> io::Result<Vec<u8>> {

@@ -457,3 +457,15 @@ fn a_flush_says_which_mirror_is_behind_and_that_it_may_be_tried_again() {
     forest.seal(&Change::default()).unwrap();
     assert!(!home.path().join("attic/notes").exists());
 }
+
+#[test]
+fn nothing_is_sealed_when_somebody_removed_a_mirrors_folder_whose_files_are_still_open() {
+    let home = TempDir::new().unwrap();
+    let (forest, mirrored) = open(home.path(), honest(home.path(), &["attic"]));
+    holding(&mirrored);
+    forest.seal(&erase(9)).unwrap();
+    fs::remove_dir_all(home.path().join("attic")).unwrap();
+    assert!(matches!(forest.seal(&erase(10)), Err(SealError::NotDone(_) | SealError::Stalled(_))));
+    assert!(!mirrored.all_hold());
+    close(forest, mirrored);
+}
