@@ -22,7 +22,7 @@ const MODE: u32 = 0o600;
 /// The first line that backup programs look for, as the Cache Directory Tagging specification gives it.
 const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55
 # This directory holds the root key of an Oubliette vault. A copy of it would bring erased
-# data back: it must not be in any backup. See docs/backup.md.
+# data back: it must not be in any backup. See docs/operating/backup.md.
 ";
 
 /// Why the register could not be opened.
