@@ -59,10 +59,10 @@ pub async fn run(args: Args) -> Result<u8> {
             let release = Release::beside(&AgentConfig::load(&place.config)?.register);
             if withdraw {
                 release.withdraw()?;
-                println!("envelopes are given to nobody");
+                say!("envelopes are given to nobody");
             } else {
                 let until = release.allow(Duration::from_secs(minutes * 60))?;
-                println!("envelopes may be fetched until {until}, by whoever has a certificate of the authority");
+                say!("envelopes may be fetched until {until}, by whoever has a certificate of the authority");
             }
             Ok(exit::DONE)
         }
@@ -93,7 +93,7 @@ async fn serve(config: &AgentConfig) -> Result<u8> {
 fn check(config: &AgentConfig) -> u8 {
     let mut code = exit::DONE;
     let mut say = |fine: bool, what: &str, text: &str| {
-        println!("{}  {what:<14} {text}", if fine { "ok  " } else { "MEND" });
+        say!("{}  {what:<14} {text}", if fine { "ok  " } else { "MEND" });
         if !fine {
             code = exit::FINDINGS;
         }

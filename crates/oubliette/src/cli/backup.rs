@@ -113,14 +113,14 @@ async fn make(config: &Config, to: String, as_json: bool) -> Result<u8> {
         }
     };
     if as_json {
-        println!("{}", serde_json::to_string(&made)?);
+        say!("{}", serde_json::to_string(&made)?);
     } else {
         let Manifest { id, contents, bytes, missing, .. } = &made.manifest;
-        println!("copy            {id}");
-        println!("contents        {contents}, {bytes} bytes; {missing} were erased meanwhile");
-        println!("new             {} files, {} bytes", made.new_files, made.new_bytes);
+        say!("copy            {id}");
+        say!("contents        {contents}, {bytes} bytes; {missing} were erased meanwhile");
+        say!("new             {} files, {} bytes", made.new_files, made.new_bytes);
         if made.damaged > 0 {
-            println!("MEND            {} contents do not begin as their rows say", made.damaged);
+            say!("MEND            {} contents do not begin as their rows say", made.damaged);
         }
     }
     Ok(if made.damaged > 0 { exit::FINDINGS } else { exit::DONE })
@@ -142,14 +142,14 @@ async fn ask(target: &Target, to: String) -> Result<Made> {
 fn list(at: &At) -> Result<u8> {
     let copies = backup::list(&backup::place(&at.vault.load()?.0, &at.place)?)?;
     if at.json {
-        println!("{}", serde_json::to_string(&copies)?);
+        say!("{}", serde_json::to_string(&copies)?);
         return Ok(exit::DONE);
     }
     for Manifest { id, taken_at, epoch, contents, bytes, .. } in &copies {
-        println!("{id}  {taken_at}  epoch {epoch}  {contents} contents  {bytes} bytes");
+        say!("{id}  {taken_at}  epoch {epoch}  {contents} contents  {bytes} bytes");
     }
     if copies.is_empty() {
-        println!("no copies");
+        say!("no copies");
     }
     Ok(exit::DONE)
 }
@@ -171,19 +171,19 @@ fn verify(at: &At, id: Option<String>) -> Result<u8> {
             "uncovered": found.uncovered,
             "contradicted": found.contradicted,
         });
-        println!("{json}");
+        say!("{json}");
         return Ok(code);
     }
     for path in &found.damaged {
-        println!("MEND  {path} is not there or not what was written");
+        say!("MEND  {path} is not there or not what was written");
     }
     if found.more_damaged > 0 {
-        println!("MEND  {} more files are not there or not what was written", found.more_damaged);
+        say!("MEND  {} more files are not there or not what was written", found.more_damaged);
     }
     if found.uncovered + found.contradicted > 0 {
-        println!("MEND  {} contents are not in it, {} begin with other bytes", found.uncovered, found.contradicted);
+        say!("MEND  {} contents are not in it, {} begin with other bytes", found.uncovered, found.contradicted);
     }
-    println!("{id}: {}", if found.is_whole() { "whole" } else { "NOT WHOLE" });
+    say!("{id}: {}", if found.is_whole() { "whole" } else { "NOT WHOLE" });
     Ok(code)
 }
 
@@ -193,9 +193,9 @@ fn prune(at: &At, keep: u32) -> Result<u8> {
     }
     let pruned = backup::prune(&backup::place(&at.vault.load()?.0, &at.place)?, keep as usize)?;
     if at.json {
-        println!("{}", json!({ "copies": pruned.copies, "files": pruned.files, "bytes": pruned.bytes }));
+        say!("{}", json!({ "copies": pruned.copies, "files": pruned.files, "bytes": pruned.bytes }));
     } else {
-        println!("removed {} copies, {} files, {} bytes", pruned.copies.len(), pruned.files, pruned.bytes);
+        say!("removed {} copies, {} files, {} bytes", pruned.copies.len(), pruned.files, pruned.bytes);
     }
     Ok(exit::DONE)
 }
@@ -203,9 +203,9 @@ fn prune(at: &At, keep: u32) -> Result<u8> {
 fn fetch(at: &At, id: &str, into: &std::path::Path) -> Result<u8> {
     let manifest = backup::fetch(&backup::place(&at.vault.load()?.0, &at.place)?, id, into)?;
     if at.json {
-        println!("{}", serde_json::to_string(&manifest)?);
+        say!("{}", serde_json::to_string(&manifest)?);
     } else {
-        println!("{} is in {}. It holds no key: see docs/operating/backup.md", manifest.id, into.display());
+        say!("{} is in {}. It holds no key: see docs/operating/backup.md", manifest.id, into.display());
     }
     Ok(exit::DONE)
 }

@@ -71,7 +71,7 @@ pub async fn run(args: Args) -> Result<u8> {
     }
     let figures = figures?;
     if common.json {
-        println!("{}", serde_json::to_string(&figures)?);
+        say!("{}", serde_json::to_string(&figures)?);
     }
     Ok(exit::DONE)
 }

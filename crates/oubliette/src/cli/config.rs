@@ -43,11 +43,11 @@ pub fn run(args: Args) -> Result<u8> {
                 crate::nodes::NodeTls::read(&files)?;
             }
             match source.file {
-                Some(file) => println!("{} is fine", file.display()),
-                None => println!("no file; the defaults are fine"),
+                Some(file) => say!("{} is fine", file.display()),
+                None => say!("no file; the defaults are fine"),
             }
             for name in source.variables {
-                println!("with {name}");
+                say!("with {name}");
             }
         }
         Action::Show { vault } => {

@@ -26,11 +26,11 @@ struct Findings {
 
 impl Findings {
     fn fine(&self, what: &str, text: &str) {
-        println!("ok    {what:<14} {text}");
+        say!("ok    {what:<14} {text}");
     }
 
     fn complain(&mut self, what: &str, text: &str) {
-        println!("MEND  {what:<14} {text}");
+        say!("MEND  {what:<14} {text}");
         self.complaints.push(text.to_owned());
     }
 
@@ -42,7 +42,7 @@ impl Findings {
     }
 
     fn note(&self, what: &str, text: &str) {
-        println!("note  {what:<14} {text}");
+        say!("note  {what:<14} {text}");
     }
 }
 
@@ -50,7 +50,7 @@ pub async fn run(args: Args) -> Result<u8> {
     #[cfg(feature = "crashpoints")]
     if args.list_crash_points {
         for point in crate::crash::points() {
-            println!("{point}");
+            say!("{point}");
         }
         return Ok(exit::DONE);
     }
@@ -100,10 +100,10 @@ pub async fn run(args: Args) -> Result<u8> {
     }
     vault(&config, &mut findings).await;
     if findings.complaints.is_empty() {
-        println!("all fine");
+        say!("all fine");
         Ok(exit::DONE)
     } else {
-        println!("{} to mend", findings.complaints.len());
+        say!("{} to mend", findings.complaints.len());
         Ok(exit::FINDINGS)
     }
 }

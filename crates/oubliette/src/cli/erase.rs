@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use oubliette_core::model::Selector;
@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::common::tenant;
 use super::progress::Progress;
 use super::{VaultArgs, exit};
-use crate::control::{Ask, AskOrder, ErasureProgress, PlanView, Target, Told};
+use crate::control::{Ask, AskOrder, ErasureProgress, Failure, PlanView, Target, Told};
 
 /// How often the progress is asked for.
 const POLL: Duration = Duration::from_millis(100);
@@ -79,13 +79,15 @@ pub struct Args {
 
 pub async fn run(args: Args) -> Result<u8> {
     let selector = selector(&args)?;
-    let target = Target::find(&args.vault.load()?.0).await?;
-    let code = erase(&target, &args, selector).await;
+    let config = args.vault.load()?.0;
+    let target = Target::find(&config).await?;
+    let patience = Duration::from_secs(config.erasure.seal_timeout_seconds);
+    let code = erase(&target, &args, selector, patience).await;
     target.close().await;
     code
 }
 
-async fn erase(target: &Target, args: &Args, selector: Selector) -> Result<u8> {
+async fn erase(target: &Target, args: &Args, selector: Selector, patience: Duration) -> Result<u8> {
     let tenant = tenant(target, args.tenant.as_deref()).await?.id;
     let machine = args.json && args.dry_run;
     let shown = if machine { usize::MAX } else { SHOWN };
@@ -93,7 +95,7 @@ async fn erase(target: &Target, args: &Args, selector: Selector) -> Result<u8> {
         bail!("an unexpected answer")
     };
     if machine {
-        println!("{}", serde_json::to_string(&PlanFile { selector: selector.clone(), plan: plan.clone() })?);
+        say!("{}", serde_json::to_string(&PlanFile { selector: selector.clone(), plan: plan.clone() })?);
     } else {
         show(&plan);
     }
@@ -115,37 +117,72 @@ async fn erase(target: &Target, args: &Args, selector: Selector) -> Result<u8> {
         legal_basis: args.legal_basis.clone(),
         plan_hash: plan.hash.clone(),
     };
-    let Told::Ordered { id, .. } = target.ask(Ask::Order(ask)).await? else { bail!("an unexpected answer") };
+    let id = match target.ask(Ask::Order(ask)).await {
+        Ok(Told::Ordered { id, .. }) => id,
+        Ok(_) => bail!("an unexpected answer"),
+        Err(error) if error.downcast_ref::<Failure>().is_some_and(|failure| failure.exit == exit::UNAVAILABLE) => {
+            eprintln!(
+                "the erasure cannot be recorded now ({}). Nothing of it is lost that was accepted; ask again until it is sealed. \
+                 `oubliette status{}` says what is waited for",
+                super::chain(error.as_ref()),
+                args.vault.given()
+            );
+            return Ok(exit::UNAVAILABLE);
+        }
+        Err(error) => return Err(error),
+    };
     let Some(id) = id else {
         eprintln!("meanwhile there is nothing left to erase");
         return Ok(exit::NOT_FOUND);
     };
-    let sealed = follow(target, tenant, id, &plan).await?;
+    let Some(sealed) = follow(target, tenant, id, &plan, patience).await? else {
+        eprintln!(
+            "the erasure {id} is accepted and hidden and not sealed yet: no seals are made now. It is sealed as soon as they are \
+             again; `oubliette status{}` says what they wait for",
+            args.vault.given()
+        );
+        return Ok(exit::UNAVAILABLE);
+    };
     if args.json {
-        println!("{}", json!({ "erasure": sealed, "missing": plan.missing }));
+        say!("{}", json!({ "erasure": sealed, "missing": plan.missing }));
     } else {
-        println!(
+        say!(
             "sealed in epoch {}: {} interactions, {} contents. Nothing opens them any more.",
             sealed.sealed_epoch.unwrap_or_default(),
             sealed.interactions,
             sealed.contents
         );
-        println!("certificate: oubliette certificate {id}{}", args.vault.given());
+        say!("certificate: oubliette certificate {id}{}", args.vault.given());
     }
     Ok(exit::DONE)
 }
 
-/// Waits until the erasure is sealed.
-async fn follow(target: &Target, tenant: u32, id: Uuid, plan: &PlanView) -> Result<ErasureProgress> {
+/// Waits until the erasure is sealed; `None` when no seals are made and `patience` is over. While they are made it may take as
+/// long as it takes.
+async fn follow(
+    target: &Target,
+    tenant: u32,
+    id: Uuid,
+    plan: &PlanView,
+    patience: Duration,
+) -> Result<Option<ErasureProgress>> {
     let progress = Progress::new("hidden; the seal is being made", None);
     let mut state = String::new();
+    let mut asked = Instant::now();
     loop {
         let Told::Erasure(erasure) = target.ask(Ask::Erasure { tenant, id }).await? else {
             bail!("an unexpected answer")
         };
         if erasure.state == "sealed" {
             progress.finish();
-            return Ok(erasure);
+            return Ok(Some(erasure));
+        }
+        if asked.elapsed() >= patience {
+            let Told::Status(status) = target.ask(Ask::Status).await? else { bail!("an unexpected answer") };
+            if !status.sealing {
+                return Ok(None);
+            }
+            asked = Instant::now();
         }
         if erasure.state != state {
             state = erasure.state;
@@ -159,22 +196,22 @@ async fn follow(target: &Target, tenant: u32, id: Uuid, plan: &PlanView) -> Resu
 }
 
 fn show(plan: &PlanView) {
-    println!("This erases {} interactions with {} contents.", plan.interactions, plan.contents);
+    say!("This erases {} interactions with {} contents.", plan.interactions, plan.contents);
     for line in &plan.first {
         let session = line.session.as_deref().map(|session| format!("  session {session}")).unwrap_or_default();
-        println!("  {}{session}", line.id);
+        say!("  {}{session}", line.id);
     }
     let more = plan.interactions.saturating_sub(plan.first.len() as u64);
     if more > 0 {
-        println!("  … and {more} more");
+        say!("  … and {more} more");
     }
     for missing in plan.missing.iter().take(10) {
-        println!("  not there (any more): {missing}");
+        say!("  not there (any more): {missing}");
     }
     if plan.missing.len() > 10 {
-        println!("  … and {} more that are not there", plan.missing.len() - 10);
+        say!("  … and {} more that are not there", plan.missing.len() - 10);
     }
-    println!("plan {}", plan.hash);
+    say!("plan {}", plan.hash);
 }
 
 fn confirmed(plan: &PlanView) -> Result<bool> {

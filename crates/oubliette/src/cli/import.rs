@@ -125,7 +125,7 @@ fn report(name: &str, outcome: &Outcome, as_json: bool, counts: &mut Counts, pro
         }
     };
     if as_json {
-        println!("{}", json!({ "file": name, "outcome": word, "reason": why }));
+        say!("{}", json!({ "file": name, "outcome": word, "reason": why }));
     } else if let Some(why) = why {
         progress.line(&format!("not imported: {name}: {why}"));
     }

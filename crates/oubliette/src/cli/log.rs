@@ -55,29 +55,29 @@ pub async fn run(args: Args) -> Result<u8> {
         Action::Show { vault, json } => {
             let view = ask(&vault, Ask::Log).await?;
             if json {
-                println!("{}", serde_json::to_string(&view)?);
+                say!("{}", serde_json::to_string(&view)?);
                 return Ok(exit::DONE);
             }
-            println!("origin   {}", view.origin);
-            println!("entries  {}", view.size);
-            println!("root     {}", view.root);
+            say!("origin   {}", view.origin);
+            say!("entries  {}", view.size);
+            say!("root     {}", view.root);
             for (number, key) in view.keys.iter().enumerate() {
-                println!("{}  {key}", if number == 0 { "key    " } else { "before " });
+                say!("{}  {key}", if number == 0 { "key    " } else { "before " });
             }
             if let Some(earlier) = &view.earlier {
-                println!("after    {earlier}");
+                say!("after    {earlier}");
             }
-            println!("\n{}", view.checkpoint);
+            say!("\n{}", view.checkpoint);
         }
         Action::Key { vault } => {
             for key in ask(&vault, Ask::Log).await?.keys {
-                println!("{key}");
+                say!("{key}");
             }
         }
         Action::RotateKey { vault } => {
             let view = ask(&vault, Ask::RotateLogKey).await?;
             let Some(key) = view.keys.first() else { bail!("an unexpected answer") };
-            println!("{key}");
+            say!("{key}");
             eprintln!("The log signs with this key now. Give it to your witnesses and to whoever checks certificates.");
         }
         Action::Reopen { vault, reason } => return reopen(&vault, reason).await,
@@ -99,10 +99,10 @@ async fn reopen(vault: &VaultArgs, reason: Token) -> Result<u8> {
     let log = open.vault.log();
     let (origin, key, closing) = (log.origin(), log.key(), log.closing_note());
     open.close().await;
-    println!("origin   {origin}");
-    println!("key      {key}");
+    say!("origin   {origin}");
+    say!("key      {key}");
     if let Some(note) = closing? {
-        println!("\n{note}");
+        say!("\n{note}");
         eprintln!("Publish this note where the log before was read: it says that it has ended, and which one follows.");
     }
     if config.transparency.origin.as_ref().is_some_and(|configured| *configured != origin) {

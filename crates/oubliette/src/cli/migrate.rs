@@ -69,7 +69,7 @@ async fn migrate(args: &Args, target: &Target, to: &Path) -> Result<u8> {
             bail!("an unexpected answer")
         };
         match (args.json, args.dry_run) {
-            (true, true) => println!("{}", json!({ "plan": plan })),
+            (true, true) => say!("{}", json!({ "plan": plan })),
             (true, false) => {}
             (false, _) => show(&plan),
         }
@@ -139,9 +139,9 @@ async fn finish(args: &Args, config: &Config, new: &Config) -> Result<u8> {
     let figures = moving::finish(config, new).await?;
     if figures.epoch == 0 {
         if args.json {
-            println!("{}", json!({ "moved": true, "already": true }));
+            say!("{}", json!({ "moved": true, "already": true }));
         } else {
-            println!("The vault has moved already. Serve it with the configuration of the new place.");
+            say!("The vault has moved already. Serve it with the configuration of the new place.");
         }
         return Ok(exit::DONE);
     }
@@ -156,30 +156,34 @@ async fn progress(target: &Target, ask: Ask) -> Result<MoveView> {
 }
 
 fn show(plan: &MovePlan) {
-    println!("This moves the vault to {}:", plan.to);
-    println!("  {} interactions in {} directory blocks", plan.interactions, plan.directory_blocks);
-    println!("  about {} MB of contents", plan.content_bytes.div_ceil(1_000_000));
-    println!(
+    say!("This moves the vault to {}:", plan.to);
+    say!("  {} interactions in {} directory blocks", plan.interactions, plan.directory_blocks);
+    say!("  about {} MB of contents", plan.content_bytes.div_ceil(1_000_000));
+    say!(
         "  {} tenants, {} credentials, every erasure, the key state under a fresh root",
-        plan.tenants, plan.credentials
+        plan.tenants,
+        plan.credentials
     );
     if plan.goes_on {
-        println!("Part of it is there already: an earlier move is gone on with.");
+        say!("Part of it is there already: an earlier move is gone on with.");
     }
-    println!("In the end the old register is destroyed. Then no copy or backup of the old data folder opens any more.");
+    say!("In the end the old register is destroyed. Then no copy or backup of the old data folder opens any more.");
 }
 
 fn tell(args: &Args, figures: &Figures) -> u8 {
     if args.json {
-        println!("{}", json!({ "moved": true, "figures": figures }));
+        say!("{}", json!({ "moved": true, "figures": figures }));
     } else {
-        println!(
+        say!(
             "Moved: {} interactions. {} contents copied by this run in {:.1} s; changes were held off for {:.2} s.",
-            figures.interactions, figures.copied, figures.copy_seconds, figures.pause_seconds
+            figures.interactions,
+            figures.copied,
+            figures.copy_seconds,
+            figures.pause_seconds
         );
-        println!("The old register is destroyed. Serve the vault with the configuration of the new place.");
+        say!("The old register is destroyed. Serve the vault with the configuration of the new place.");
         if figures.retained > 0 {
-            println!(
+            say!(
                 "{} copies of contents erased meanwhile are kept by the bucket for a time; they have no key.",
                 figures.retained
             );

@@ -1,5 +1,11 @@
 //! The command line.
 
+/// Prints a line on standard output. Whoever reads it may have read enough and gone, which is no reason to end amid the work;
+/// that it cannot be written for another reason ends the program.
+macro_rules! say {
+    ($($words:tt)*) => { $crate::cli::line(format_args!($($words)*)) };
+}
+
 mod agent;
 mod backup;
 mod bench;
@@ -25,6 +31,8 @@ mod status;
 mod tenant;
 mod token;
 
+use std::fmt;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -115,6 +123,18 @@ pub fn main() -> ExitCode {
             eprintln!("error: {}", chain(error.as_ref()));
             ExitCode::from(code_of(&error))
         }
+    }
+}
+
+/// A line of [`say!`].
+fn line(words: fmt::Arguments<'_>) {
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{words}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            eprintln!("error: standard output: {error}");
+            std::process::exit(exit::FAILED.into());
+        }
+        _ => {}
     }
 }
 

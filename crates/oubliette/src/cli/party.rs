@@ -109,22 +109,22 @@ pub async fn run(args: Args) -> Result<u8> {
             };
             json!({ "name": left.name, "entry": left.entry, "lastEpoch": left.last_epoch, "forgot": forgot, "why": why })
         };
-        println!("{}", json!({ "key": public, "dropped": left.iter().map(dropped).collect::<Vec<_>>() }));
+        say!("{}", json!({ "key": public, "dropped": left.iter().map(dropped).collect::<Vec<_>>() }));
         return Ok(exit::DONE);
     }
     for Left { kind, name, entry, last_epoch, forgot, .. } in left {
-        println!("the {} {name} is let go: entry {entry} of the log, signed with {public}", kind.name());
+        say!("the {} {name} is let go: entry {entry} of the log, signed with {public}", kind.name());
         match forgot {
-            Forgot::NotAsked if kind == PartyKind::Agent => println!("it was given nothing"),
-            Forgot::NotAsked => println!("what it holds is of epoch {last_epoch} at most"),
-            Forgot::Confirmed => println!("it was told to forget what it held, and has confirmed it"),
+            Forgot::NotAsked if kind == PartyKind::Agent => say!("it was given nothing"),
+            Forgot::NotAsked => say!("what it holds is of epoch {last_epoch} at most"),
+            Forgot::Confirmed => say!("it was told to forget what it held, and has confirmed it"),
             // It may have been given a later root and not have told.
-            Forgot::Unconfirmed(why) => println!(
+            Forgot::Unconfirmed(why) => say!(
                 "it has NOT confirmed that it forgot: {why}. What it holds is of epoch {last_epoch} at least. It is asked again by every \
                  start until it has; or destroy its register, and say so: `oubliette party forget {entry}`"
             ),
         }
-        println!("take it out of the configuration now");
+        say!("take it out of the configuration now");
     }
     Ok(exit::DONE)
 }
@@ -149,10 +149,10 @@ async fn list(args: ListArgs) -> Result<u8> {
             LiesIn::Register(register) if party.kind == PartyKind::Agent => format!("  register {register}"),
             _ => String::new(),
         };
-        println!("{:<7} {}  since epoch {}{register}", party.kind.name(), party.name, party.joined);
+        say!("{:<7} {}  since epoch {}{register}", party.kind.name(), party.name, party.joined);
     }
     for sentence in owing {
-        println!("{:<7} {sentence}", "left");
+        say!("{:<7} {sentence}", "left");
     }
     Ok(exit::DONE)
 }
@@ -171,7 +171,7 @@ async fn forget(args: ForgetArgs) -> Result<u8> {
     let forgotten = forgotten.await;
     open.close().await;
     match forgotten.context("the work was cut short")?? {
-        Some(agent) => println!("the agent {agent} that entry {entry} let go is not asked any more"),
+        Some(agent) => say!("the agent {agent} that entry {entry} let go is not asked any more"),
         None => {
             eprintln!("error: no agent that entry {entry} of the log let go owes anything");
             return Ok(exit::NOT_FOUND);

@@ -101,7 +101,8 @@ fn create(shares: Option<&str>, file: Option<&Path>) -> Result<u8> {
     if back.public()? != public {
         bail!("the key does not read back");
     }
-    println!("public key, for escrow.recovery_key in the vault's configuration:\n{public}\n");
+    // A public key is not given out before its secret is kept: whoever configured it would be locked out.
+    let told = || say!("public key, for escrow.recovery_key in the vault's configuration:\n{public}\n");
     if let Some(file) = file {
         let mut out = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
         let out = out.as_mut().map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))?;
@@ -109,32 +110,34 @@ fn create(shares: Option<&str>, file: Option<&Path>) -> Result<u8> {
             writeln!(out, "{}", text.as_str())?;
         }
         out.sync_all()?;
-        println!("the secret is in {}", file.display());
+        told();
+        say!("the secret is in {}", file.display());
         return Ok(exit::DONE);
     }
+    told();
     match numbers {
-        None => println!("secret key, shown this once; write it down and keep it off line:"),
+        None => say!("secret key, shown this once; write it down and keep it off line:"),
         Some((needed, count)) => {
-            println!(
+            say!(
                 "secret key in {count} shares, any {needed} of which are needed; shown this once, one for each custodian:"
             );
         }
     }
     for text in &texts {
-        println!("{}", text.as_str());
+        say!("{}", text.as_str());
     }
-    println!("\nread it back from the paper with `oubliette recovery-key check`");
+    say!("\nread it back from the paper with `oubliette recovery-key check`");
     Ok(exit::DONE)
 }
 
 fn check(config: &Config, secret: &Secret) -> Result<u8> {
     let public = secret.read()?.public()?;
-    println!("the key is whole; its public half is\n{public}");
+    say!("the key is whole; its public half is\n{public}");
     match config.escrow_place()? {
-        None => println!("the configuration names no escrow agents to compare it with"),
-        Some(place) if place.key == public => println!("it is the recovery key of the configuration"),
+        None => say!("the configuration names no escrow agents to compare it with"),
+        Some(place) if place.key == public => say!("it is the recovery key of the configuration"),
         Some(_) => {
-            println!("MEND  it is not the recovery key of the configuration");
+            say!("MEND  it is not the recovery key of the configuration");
             return Ok(exit::FINDINGS);
         }
     }
@@ -177,9 +180,9 @@ fn bring_back(config: &Config, secret: &Secret) -> Result<u8> {
     if back != block {
         bail!("the root does not read back");
     }
-    println!("vault           {instance}");
-    println!("root            epoch {}, in the register ({})", root.epoch, opened.assessment.class);
-    println!("next            bring the key pages from a mirror, then start the vault; see docs/operating/escrow.md");
+    say!("vault           {instance}");
+    say!("root            epoch {}, in the register ({})", root.epoch, opened.assessment.class);
+    say!("next            bring the key pages from a mirror, then start the vault; see docs/operating/escrow.md");
     Ok(exit::DONE)
 }
 
@@ -189,24 +192,21 @@ fn fetch(place: &EscrowPlace) -> Vec<Envelope> {
     for (name, url) in &place.agents {
         let envelopes = HttpsAgent::new(url, &place.files).map_err(anyhow::Error::from);
         match envelopes.and_then(|agent| Ok(agent.envelopes()?)) {
-            Ok(envelopes) if envelopes.is_empty() => println!("agent {name}: holds nothing"),
+            Ok(envelopes) if envelopes.is_empty() => say!("agent {name}: holds nothing"),
             Ok(envelopes) => {
                 for envelope in envelopes {
                     let label = envelope.label();
                     if label.agent != *name {
-                        println!(
-                            "warning         agent {name}: it gave an envelope of {}, which is left out",
-                            label.agent
-                        );
+                        say!("warning         agent {name}: it gave an envelope of {}, which is left out", label.agent);
                         continue;
                     }
                     let what =
                         if label.needed == 1 { "the root".to_owned() } else { format!("share {}", label.number) };
-                    println!("agent {name}: {what} of epoch {}", label.root.epoch);
+                    say!("agent {name}: {what} of epoch {}", label.root.epoch);
                     all.push(envelope);
                 }
             }
-            Err(error) => println!("agent {name}: {}", chain(error.as_ref())),
+            Err(error) => say!("agent {name}: {}", chain(error.as_ref())),
         }
     }
     all

@@ -73,9 +73,9 @@ async fn attach(args: Attach) -> Result<u8> {
         Ok(opened) => opened,
         Err(error) if is_current(&error) => {
             if args.json {
-                println!("{}", json!({ "attached": false }));
+                say!("{}", json!({ "attached": false }));
             } else {
-                println!("The database is as new as the key state: there is nothing to attach. Serve it.");
+                say!("The database is as new as the key state: there is nothing to attach. Serve it.");
             }
             return Ok(exit::DONE);
         }
@@ -85,11 +85,11 @@ async fn attach(args: Attach) -> Result<u8> {
     opened.close().await;
     let Some(view) = view? else { bail!("the copy was not attached") };
     if args.json {
-        println!("{}", told(&view, "attached"));
+        say!("{}", told(&view, "attached"));
     } else {
         show(&view);
-        println!("`oubliette serve` serves it for reading. To make it the vault's database, stop the server and say");
-        println!("  oubliette restore commit --confirm {}", view.id);
+        say!("`oubliette serve` serves it for reading. To make it the vault's database, stop the server and say");
+        say!("  oubliette restore commit --confirm {}", view.id);
     }
     Ok(exit::DONE)
 }
@@ -125,9 +125,9 @@ async fn commit_opened(args: &Commit, opened: &OpenVault) -> Result<u8> {
     }
     let view = opened.vault.commit_restore().await?;
     if args.json {
-        println!("{}", told(&view, "committed"));
+        say!("{}", told(&view, "committed"));
     } else {
-        println!("Committed: {} interactions with {} contents. Serve the vault.", view.interactions, view.contents);
+        say!("Committed: {} interactions with {} contents. Serve the vault.", view.interactions, view.contents);
     }
     Ok(exit::DONE)
 }
@@ -145,23 +145,24 @@ fn is_current(error: &OpenError) -> bool {
 }
 
 fn show(view: &RestoreView) {
-    println!("restore         {}", view.id);
-    println!("the copy        stands at commit {}; the key state has seen commit {}", view.found, view.pinned);
-    println!("opens           {} interactions with {} contents", view.interactions, view.contents);
-    println!(
+    say!("restore         {}", view.id);
+    say!("the copy        stands at commit {}; the key state has seen commit {}", view.found, view.pinned);
+    say!("opens           {} interactions with {} contents", view.interactions, view.contents);
+    say!(
         "stays erased    {} interactions and {} contents that the copy holds and that were erased since",
-        view.erased_interactions, view.erased_contents
+        view.erased_interactions,
+        view.erased_contents
     );
     if view.due > 0 {
-        println!("due             {} erasures that were accepted and not sealed: the commit seals them", view.due);
+        say!("due             {} erasures that were accepted and not sealed: the commit seals them", view.due);
     }
     if view.missing_contents > 0 {
-        println!("MISSING         the bytes of {} contents are not among the blobs, of", view.missing_contents);
+        say!("MISSING         the bytes of {} contents are not among the blobs, of", view.missing_contents);
         for (tenant, id) in &view.missing {
-            println!("                  {id} of tenant {}", tenant.0);
+            say!("                  {id} of tenant {}", tenant.0);
         }
     }
-    println!("a commit        destroys {} keys of which the copy knows nothing", view.doomed);
+    say!("a commit        destroys {} keys of which the copy knows nothing", view.doomed);
 }
 
 fn told(view: &RestoreView, state: &'static str) -> Value {

@@ -1,6 +1,7 @@
 //! `oubliette serve`
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::signal::unix::{SignalKind, signal};
@@ -47,7 +48,10 @@ pub async fn run(args: Args) -> Result<u8> {
         Some(listener) => listener,
         None => running::bind(&config).await?,
     };
-    first_tenant(&opened).await?;
+    tokio::select! {
+        made = first_tenant(&opened) => made?,
+        () = stop.wait() => return Ok(exit::DONE),
+    }
     opened.report.disk.iter().for_each(Loss::tell);
     let server = running::start(&config, listener, opened, end_at_once()).await?;
     tracing::info!(url = server.url, file = ?source.file, "serving");
@@ -57,10 +61,21 @@ pub async fn run(args: Args) -> Result<u8> {
     Ok(exit::DONE)
 }
 
+/// After so long it is said what a fresh vault waits for.
+const FIRST_WITHIN: Duration = Duration::from_secs(2);
+
 /// Gives a fresh vault its first tenant.
 pub async fn first_tenant(opened: &OpenVault) -> Result<()> {
     if !opened.vault.attached() && opened.vault.tenants().await?.is_empty() {
-        opened.vault.create_tenant(FIRST_TENANT).await?;
+        let made = opened.vault.create_tenant(FIRST_TENANT);
+        tokio::pin!(made);
+        tokio::select! {
+            made = &mut made => made.map(drop)?,
+            () = tokio::time::sleep(FIRST_WITHIN) => {
+                tracing::warn!("a fresh vault is served as soon as its first seal is made, which waits for every mirror and enough agents");
+                made.await?;
+            }
+        }
         tracing::info!(
             "a fresh vault with the tenant `{FIRST_TENANT}`; make credentials with `oubliette token create`"
         );

@@ -25,35 +25,35 @@ pub async fn run(args: Args) -> Result<u8> {
     target.close().await;
     let code = if status.sealing { exit::DONE } else { exit::FINDINGS };
     if args.json {
-        println!("{}", serde_json::to_string(&status)?);
+        say!("{}", serde_json::to_string(&status)?);
         return Ok(code);
     }
     let place = status.url.as_deref().unwrap_or("not served (opened for this command)");
-    println!("vault           {}", status.instance);
-    println!("served at       {place}");
+    say!("vault           {}", status.instance);
+    say!("served at       {place}");
     if let Some(node) = &status.node {
         let fronts = if status.fronts.is_empty() { "none".to_owned() } else { status.fronts.join(", ") };
-        println!("node            {node}, the holder; fronts: {fronts}");
+        say!("node            {node}, the holder; fronts: {fronts}");
     }
-    println!("interactions    {}", status.interactions);
+    say!("interactions    {}", status.interactions);
     let verified = if status.register_verified { "" } else { ", NOT VERIFIED" };
-    println!("register        class {}{verified}, epoch {}", status.register_class, status.epoch);
-    println!("deletions       {} not sealed yet, lag {} s", status.unsealed, status.deletion_lag_seconds);
-    println!("                {} sealed and not yet swept", status.unswept);
-    println!("log             {} entries, {} sealed erasures not in it yet", status.log_size, status.uncertified);
-    println!("this process    {} seals, {} keys destroyed", status.seals, status.punctured);
-    println!(
+    say!("register        class {}{verified}, epoch {}", status.register_class, status.epoch);
+    say!("deletions       {} not sealed yet, lag {} s", status.unsealed, status.deletion_lag_seconds);
+    say!("                {} sealed and not yet swept", status.unswept);
+    say!("log             {} entries, {} sealed erasures not in it yet", status.log_size, status.uncertified);
+    say!("this process    {} seals, {} keys destroyed", status.seals, status.punctured);
+    say!(
         "look-ups        {}, {} KiB",
         if status.lookups_ready { "ready" } else { "being rebuilt" },
         status.lookup_bytes / 1024
     );
-    println!("sealing         {}", if status.sealing { "working" } else { "STALLED" });
+    say!("sealing         {}", if status.sealing { "working" } else { "STALLED" });
     for mirror in &status.mirrors {
         let standing = match &mirror.cause {
             None => "holds the key state".to_owned(),
             Some(cause) => format!("BEHIND for {} s: {cause}", mirror.behind_seconds),
         };
-        println!("mirror          {} ({}): {standing}", mirror.name, mirror.kind);
+        say!("mirror          {} ({}): {standing}", mirror.name, mirror.kind);
     }
     for agent in &status.agents {
         let standing = match (agent.answers, agent.confirmed) {
@@ -61,13 +61,13 @@ pub async fn run(args: Args) -> Result<u8> {
             (true, None) => "has confirmed nothing yet".to_owned(),
             (false, _) => "AWAY, or it refuses".to_owned(),
         };
-        println!("escrow agent    {}: {standing}", agent.name);
+        say!("escrow agent    {}: {standing}", agent.name);
     }
     for warning in &status.warnings {
-        println!("warning         {warning}");
+        say!("warning         {warning}");
     }
     for note in &status.notes {
-        println!("note            {note}");
+        say!("note            {note}");
     }
     Ok(code)
 }
@@ -76,14 +76,14 @@ pub async fn run(args: Args) -> Result<u8> {
 fn tell_front(front: &FrontView, json: bool) -> Result<u8> {
     let code = if front.leased { exit::DONE } else { exit::FINDINGS };
     if json {
-        println!("{}", serde_json::to_string(front)?);
+        say!("{}", serde_json::to_string(front)?);
         return Ok(code);
     }
-    println!("node            {}, a front", front.node);
-    println!("served at       {}", front.url);
+    say!("node            {}, a front", front.node);
+    say!("served at       {}", front.url);
     match (&front.holder, &front.holder_address) {
-        (Some(name), Some(address)) => println!("held by         {name} at {address}"),
-        _ => println!("held by         nobody that can be reached"),
+        (Some(name), Some(address)) => say!("held by         {name} at {address}"),
+        _ => say!("held by         nobody that can be reached"),
     }
     Ok(code)
 }

@@ -41,14 +41,14 @@ pub async fn run(args: Args) -> Result<u8> {
                 bail!("an unexpected answer")
             };
             target.close().await;
-            println!("{}  {}", tenant.id, tenant.name);
+            say!("{}  {}", tenant.id, tenant.name);
         }
         Action::List { vault } => {
             let target = Target::find(&vault.load()?.0).await?;
             let Told::Tenants { tenants } = target.ask(Ask::Tenants).await? else { bail!("an unexpected answer") };
             target.close().await;
             for tenant in tenants {
-                println!("{}  {}", tenant.id, tenant.name);
+                say!("{}  {}", tenant.id, tenant.name);
             }
         }
     }

@@ -138,20 +138,20 @@ async fn create(args: Create) -> Result<u8> {
     let Told::Credential { credential, secret } = target.ask(ask).await? else { bail!("an unexpected answer") };
     target.close().await;
     if args.json {
-        println!(
+        say!(
             "{}",
             json!({ "id": credential.id, "kind": credential.kind, "secret": secret, "scopes": credential.scopes })
         );
         return Ok(exit::DONE);
     }
     match kind {
-        CredentialKind::Native | CredentialKind::ElevateAi => println!("token:  {secret}"),
+        CredentialKind::Native | CredentialKind::ElevateAi => say!("token:  {secret}"),
         CredentialKind::Vonage | CredentialKind::Creovai => {
-            println!("client id:      {}", credential.id);
-            println!("client secret:  {secret}");
+            say!("client id:      {}", credential.id);
+            say!("client secret:  {secret}");
         }
     }
-    println!("scopes: {}", credential.scopes.join(" "));
+    say!("scopes: {}", credential.scopes.join(" "));
     eprintln!("This is the only time the secret is shown. Credential {} of tenant {}.", credential.id, tenant.name);
     Ok(exit::DONE)
 }
@@ -164,16 +164,16 @@ async fn list(args: List) -> Result<u8> {
     };
     target.close().await;
     if args.json {
-        println!("{}", serde_json::to_string(&credentials)?);
+        say!("{}", serde_json::to_string(&credentials)?);
         return Ok(exit::DONE);
     }
     for credential in &credentials {
         let state = state(credential);
-        println!("{}  {:<9}  {:<8}  {}", credential.id, credential.kind, state, credential.label);
-        println!("    {}", credential.scopes.join(" "));
+        say!("{}  {:<9}  {:<8}  {}", credential.id, credential.kind, state, credential.label);
+        say!("    {}", credential.scopes.join(" "));
     }
     if credentials.is_empty() {
-        println!("no credentials; make one with `oubliette token create`");
+        say!("no credentials; make one with `oubliette token create`");
     }
     Ok(exit::DONE)
 }
@@ -193,6 +193,6 @@ async fn revoke(args: Revoke) -> Result<u8> {
     let tenant = tenant(&target, args.tenant.as_deref()).await?;
     target.ask(Ask::RevokeCredential { tenant: tenant.id, id: args.id }).await?;
     target.close().await;
-    println!("revoked {}", args.id);
+    say!("revoked {}", args.id);
     Ok(exit::DONE)
 }

@@ -193,6 +193,20 @@ fn what_was_erased_leaves_no_remnant_and_a_planted_one_is_found() {
     place.run(&["remnants", "--data", "vault", "--marker", "x"]).with_code(1);
 }
 
+#[test]
+fn a_reader_that_has_read_enough_does_not_end_a_command() {
+    let place = filled();
+    for arguments in [["tenant", "list"], ["status", "--json"], ["token", "list"]] {
+        let mut command = place.command(&arguments);
+        command.args(["--data", "vault"]).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        drop(child.stdout.take());
+        let ended = child.wait_with_output().unwrap();
+        let told = String::from_utf8(ended.stderr).unwrap();
+        assert!(matches!(ended.status.code(), Some(0 | 7)) && !told.contains("panicked"), "{arguments:?}: {told}");
+    }
+}
+
 #[cfg(feature = "crashpoints")]
 #[test]
 fn every_crash_point_is_listed_and_one_kills_the_process() {

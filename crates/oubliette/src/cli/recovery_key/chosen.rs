@@ -44,7 +44,7 @@ fn readable(places: Vec<(String, PathBuf)>) -> Result<Vec<Pages>> {
             Ok(None) => {}
             Err(error) => {
                 let error = anyhow::Error::from(error).context(format!("the key pages of {at}"));
-                println!("warning         {error:#}: they cannot be read");
+                say!("warning         {error:#}: they cannot be read");
                 unread = Some(error);
             }
         }
@@ -74,10 +74,10 @@ fn listed(path: PathBuf) -> io::Result<Option<Arc<dyn Medium>>> {
 pub(super) fn choose(envelopes: &[Envelope], key: &SecretKey, pages: &[Pages], most: usize) -> Result<Candidate> {
     let found = look(envelopes, key);
     for agent in &found.spoilt {
-        println!("warning         agent {agent}: an envelope does not open: it was changed, there or on the way");
+        say!("warning         agent {agent}: an envelope does not open: it was changed, there or on the way");
     }
     for agent in &found.lavish {
-        println!(
+        say!(
             "warning         agent {agent}: it gave more envelopes than an agent can hold: it lies. Two of them count"
         );
     }
@@ -92,7 +92,7 @@ fn checked(found: &Found, pages: &[Pages], most: usize) -> Result<Candidate> {
     let (mut passed, mut failed) = (Vec::new(), BTreeMap::new());
     for candidate in &found.candidates {
         if let Some(at) = opened(candidate, pages, &mut failed) {
-            println!("pages           {at}: they open under the root of epoch {}", candidate.root.epoch);
+            say!("pages           {at}: they open under the root of epoch {}", candidate.root.epoch);
             tell(found, candidate, &passed);
             return Ok(candidate.clone());
         }
@@ -136,7 +136,7 @@ fn unchecked(found: &Found, most: usize) -> Result<Candidate> {
             held.collect::<Vec<_>>().join(", ")
         );
     }
-    println!("pages           none are here: whether the root is the vault's shows when it is started");
+    say!("pages           none are here: whether the root is the vault's shows when it is started");
     tell(found, first, &[]);
     Ok(first.clone())
 }
@@ -150,7 +150,7 @@ fn opened<'a>(candidate: &Candidate, pages: &'a [Pages], failed: &mut BTreeMap<&
             Err(error) => {
                 let why = format!("{:#}", anyhow::Error::from(error));
                 if failed.insert(at, why.clone()).is_none() {
-                    println!("warning         the key pages of {at} cannot be read: {why}");
+                    say!("warning         the key pages of {at} cannot be read: {why}");
                 }
             }
         }
@@ -165,14 +165,14 @@ fn tell(found: &Found, root: &Candidate, passed: &[&Candidate]) {
             if candidate.root == root.root {
                 continue;
             }
-            println!(
+            say!(
                 "warning         agent {agent}: it gave a root of epoch {epoch} that opens no key pages: it was never in force, or \
                  the agent invented it"
             );
         }
     }
     for agent in found.liars(root) {
-        println!(
+        say!(
             "warning         agent {agent}: what it gave under the name of the root of epoch {} is not of it: the agent lies, or its \
              register is damaged",
             root.root.epoch

@@ -182,67 +182,61 @@ impl Sought {
             SubjectKind::Content => "the content",
             SubjectKind::Order => "everything of the order",
         };
-        println!("\n{}: the certificate for {kind} {}", path.display(), subject.id);
-        println!(
-            "  it states     the keys were destroyed, sealed at {}, order {order}",
-            self.certificate.seal.sealed_at
-        );
+        say!("\n{}: the certificate for {kind} {}", path.display(), subject.id);
+        say!("  it states     the keys were destroyed, sealed at {}, order {order}", self.certificate.seal.sealed_at);
         match &self.certificate.removed {
             Some(removed) => {
-                println!(
-                    "                {} sealed objects were removed, stated at {}",
-                    removed.blobs, removed.stated_at
-                );
+                say!("                {} sealed objects were removed, stated at {}", removed.blobs, removed.stated_at);
             }
-            None => println!("                nothing of the removal of sealed objects"),
+            None => say!("                nothing of the removal of sealed objects"),
         }
         let objects = self.references.iter().filter(|(what, _)| matches!(what, What::Object(_))).count();
-        println!(
+        say!(
             "  searched      {} ids and {objects} sealed objects by their commitments",
             self.references.len() - objects
         );
         if self.left_out > 0 {
-            println!("                {} more were NOT searched: too many for one search", self.left_out);
+            say!("                {} more were NOT searched: too many for one search", self.left_out);
         }
         for found in found.iter().take(SHOWN) {
             let place = place(found.finding);
             let what = found.what.name();
             if found.stored {
-                println!("  still stored  {}: {place}: {what}", found.finding.file.display());
+                say!("  still stored  {}: {place}: {what}", found.finding.file.display());
             } else if found.beyond {
-                println!("  lies also in  {}: {place}: {what}, or a record of it", found.finding.file.display());
+                say!("  lies also in  {}: {place}: {what}, or a record of it", found.finding.file.display());
             } else {
-                println!("  referred to   {}: {place}: {what}", found.finding.file.display());
+                say!("  referred to   {}: {place}: {what}", found.finding.file.display());
             }
         }
         if found.len() > SHOWN {
-            println!("  and           {} places more", found.len() - SHOWN);
+            say!("  and           {} places more", found.len() - SHOWN);
         }
         let stored = found.iter().filter(|found| found.stored).count();
         let shared = found.iter().filter(|found| found.shared).count();
         let beyond = found.iter().filter(|found| found.beyond).count();
         let records = found.len() - stored - beyond;
-        println!("  found         {stored} sealed objects in storage, {records} references elsewhere");
+        say!("  found         {stored} sealed objects in storage, {records} references elsewhere");
         if beyond > 0 {
-            println!("                {beyond} sealed objects, or records of them, outside of the data folder");
+            say!("                {beyond} sealed objects, or records of them, outside of the data folder");
         }
         if self.contradicted(found) {
-            println!("  BUT           the certificate states that the sealed objects of the order were removed");
+            say!("  BUT           the certificate states that the sealed objects of the order were removed");
         } else if stored > 0 && self.certificate.removed.is_none() {
-            println!(
+            say!(
                 "  which says    they are not removed yet, as far as the certificate states; without keys they are closed"
             );
         }
         if shared > 0 {
-            println!(
+            say!(
                 "  of these      {shared} in files of small objects, where the space of removed ones is given back later"
             );
         }
         if beyond > 0 {
-            println!("  which says    copies outside are kept as long as you keep them; without keys they are closed");
+            say!("  which says    copies outside are kept as long as you keep them; without keys they are closed");
         }
         if records > 0 {
-            println!(
+            say!(
                 "  which says    records that name what was erased are kept; they hold nothing of it and open nothing"
             );
         }

@@ -96,12 +96,12 @@ pub async fn run(args: Args) -> Result<u8> {
             let list = told.iter().map(|(file, sought, found)| sought.as_json(file, found));
             value["certificates"] = list.collect::<Vec<_>>().into();
         }
-        println!("{value}");
+        say!("{value}");
     } else {
         show(&report, &remnants);
         told.iter().for_each(|(file, sought, found)| sought.show(file, found));
         if !told.is_empty() {
-            println!("\n{NOT_SAID}");
+            say!("\n{NOT_SAID}");
         }
     }
     let clean = remnants.is_empty() && report.unreadable.is_empty() && !contradicted && whole;
@@ -142,12 +142,12 @@ fn scan(folders: &[PathBuf], markers: &[Marker]) -> Result<Report> {
 fn show(report: &Report, remnants: &[&Finding]) {
     for found in remnants {
         let place = certificate::place(found);
-        println!("{}: {place}: marker {} as {:?}", found.file.display(), found.marker + 1, found.encoding);
+        say!("{}: {place}: marker {} as {:?}", found.file.display(), found.marker + 1, found.encoding);
     }
     for path in &report.unreadable {
-        println!("{}: could not be read", path.display());
+        say!("{}: could not be read", path.display());
     }
-    println!("searched {} files, {} bytes: {} remnants", report.files, report.bytes, remnants.len());
+    say!("searched {} files, {} bytes: {} remnants", report.files, report.bytes, remnants.len());
 }
 
 fn as_json(report: &Report, remnants: &[&Finding]) -> serde_json::Value {

@@ -58,6 +58,10 @@ fn of_two_plain_agents_one_is_down_deletions_stall_loudly_and_come_about_when_it
     let warned = rig.run(&["doctor"]).with_code(7);
     assert!(warned.out.contains("escrow agent agent-1"), "{}", warned.out);
     assert_eq!(rig.run(&["status", "--json"]).json()["unsealed"], 1);
+    // Who does not wait for ever is told that it is accepted.
+    let impatient = [("OUBLIETTE__ERASURE__SEAL_TIMEOUT_SECONDS", "1")];
+    let due = rig.place.run_with(&["erase", "--session", "S-1", "--yes"], &impatient).with_code(6);
+    assert!(due.err.contains("accepted and hidden and not sealed yet"), "{}", due.err);
     rig.start(1);
     assert!(erasing.wait().unwrap().success(), "{}", server.log());
     let end = std::time::Instant::now() + std::time::Duration::from_secs(60);

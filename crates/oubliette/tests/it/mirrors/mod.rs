@@ -152,6 +152,41 @@ async fn a_start_without_a_mirror_serves_reads_stalls_loudly_and_heals_by_itself
     assert_eq!(packs(&place.join("vault/packs")), packs(&place.join("attic")));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_of_the_command_line_says_that_it_cannot_be_recorded_while_a_mirror_is_away() {
+    let place = Place::new();
+    configure(&place, &["cellar"]);
+    let mut server = place.serve(&["--config", "oubliette.toml"]);
+    let client = Client::new(&place, &mut server);
+    let one = client.made().await;
+    client.until_ready().await;
+    fs::rename(place.join("cellar"), place.join("cellar-away")).unwrap();
+    let erase = || place.run(&["erase", "--config", "oubliette.toml", "--id", &one, "--yes"]);
+    let refused = erase().with_code(6);
+    assert!(refused.err.contains("ask again") && refused.err.contains("oubliette status"), "{}", refused.err);
+    fs::rename(place.join("cellar-away"), place.join("cellar")).unwrap();
+    client.until_ready().await;
+    let again = erase();
+    assert!(matches!(again.code, 0 | 4), "{}", again.err);
+    assert_eq!(client.certificate(&one).await["seal"]["mirrors"], 1);
+}
+
+#[test]
+fn a_fresh_vault_whose_mirror_is_away_says_what_it_waits_for_and_stops_when_told() {
+    let place = Place::new();
+    configure(&place, &["cellar"]);
+    // Not a folder: whatever is tried with it fails.
+    fs::write(place.join("cellar"), b"").unwrap();
+    let server = place.start(&["serve", "--config", "oubliette.toml", "--listen", "127.0.0.1:0"]);
+    let begun = Instant::now();
+    while !server.log().contains("first seal is made") {
+        assert!(begun.elapsed() < PATIENCE, "{}", server.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    server.stop();
+    assert!(begun.elapsed() < PATIENCE);
+}
+
 #[test]
 fn a_lost_key_state_is_taken_over_from_a_mirror_and_a_register_set_back_is_refused() {
     let place = Place::new();
