@@ -36,17 +36,21 @@ impl Inner {
                     }
                 };
                 tokio::select! {
-                    sealed = sealed.wait_for(|sealed| *sealed) => {
-                        sealed.map_err(|_| VaultError::StillDue)?;
+                    told = sealed.wait_for(|sealed| *sealed) => {
+                        if told.is_err() {
+                            // The vault stops, and the next start seals it.
+                            return Ok(false);
+                        }
                     }
                     _ = poisoned.wait_for(|poisoned| *poisoned) => return Err(VaultError::StillDue),
                 }
             }
-            Ok(())
+            Ok(true)
         };
         match tokio::time::timeout(limit, all).await {
-            Ok(waited) => waited,
-            Err(_) => Err(self.still_due(purges).await),
+            Ok(Ok(true)) => Ok(()),
+            Ok(Ok(false)) | Err(_) => Err(self.still_due(purges).await),
+            Ok(Err(error)) => Err(error),
         }
     }
 
@@ -54,11 +58,11 @@ impl Inner {
     /// so that an older copy of the database does not forget what was promised. Else nothing is promised.
     async fn still_due(&self, purges: &[Uuid]) -> VaultError {
         for purge in purges {
-            if self.shared.awaiting(*purge).is_none() || self.shared.journaled.has(*purge) {
+            if self.shared.journaled.has(*purge) {
                 continue;
             }
             let row = match self.metadata.purge(*purge).await {
-                Ok(Some(row)) if row.kind == PurgeKind::Order => row,
+                Ok(Some(row)) if row.kind == PurgeKind::Order && !self.is_sealed(&row) => row,
                 Ok(_) => continue,
                 Err(error) => return self.port(error),
             };

@@ -4,6 +4,7 @@ use super::over_both;
 
 over_both! {
     a_record_that_is_being_written_outlives_the_seal_of_another_erasure
+    who_waits_when_the_vault_stops_is_told_of_no_delete_that_the_journal_has_not
 }
 
 mod check {
@@ -12,7 +13,7 @@ mod check {
     use std::time::Duration;
 
     use keyforest::{Forest, Probe};
-    use oubliette_core::service::{Vault, VaultError};
+    use oubliette_core::service::{Vault, VaultError, VaultSettings};
 
     use crate::certificates::support::{Base, Open, actor_of};
     use crate::due::{hasty, named};
@@ -80,5 +81,29 @@ mod check {
         open.vault.erase_interaction(&open.actor, &third).await.unwrap();
         assert!(probe.journal().is_empty(), "{:?}", probe.journal());
         open.close().await;
+    }
+
+    pub async fn who_waits_when_the_vault_stops_is_told_of_no_delete_that_the_journal_has_not(base: Base) {
+        let probe = Arc::new(AfterSeals::default());
+        let parts = base.parts(Arc::clone(&probe) as Arc<dyn Probe>, VaultSettings::default()).await;
+        let _ = probe.forest.set(Arc::clone(&parts.forest));
+        let metadata = Arc::clone(&parts.metadata);
+        let vault = Vault::open(parts).await.unwrap();
+        vault.wait_ready().await;
+        let actor = actor_of(vault.create_tenant("first").await.unwrap());
+        let open = Open { vault: vault.clone(), metadata, actor: actor.clone() };
+        let id = named(&open, "first").await.id.to_string();
+
+        base.away.store(true, Ordering::SeqCst);
+        let waits = tokio::spawn(async move { vault.erase_interaction(&actor, &id).await });
+        while open.vault.status().await.unwrap().readiness.sealing {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(probe.journal().is_empty() && !waits.is_finished());
+        open.vault.close().await;
+        let told = waits.await.unwrap();
+        assert!(matches!(told, Err(VaultError::StillDue)), "{told:?}");
+        assert_eq!(probe.journal(), [1], "it is told as due and could be forgotten");
+        open.metadata.close().await;
     }
 }
