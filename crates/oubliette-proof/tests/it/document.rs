@@ -118,17 +118,3 @@ fn after_a_change_of_the_logs_key_each_line_is_checked_by_hand_with_the_key_that
         assert_eq!(follow(&certificate, keys), lines.and_then(told), "{certificate}\n{keys}");
     }
 }
-
-#[test]
-fn exit_codes_and_arguments_are_those_in_the_document() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/proof.md");
-    let document = fs::read_to_string(path).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_oubliette-verify")).arg("--help").output().unwrap();
-    let help = String::from_utf8(output.stdout).unwrap();
-    for line in help.lines().filter_map(|line| line.strip_prefix("  oubliette-verify")) {
-        assert!(document.contains(&format!("oubliette-verify{line}")), "{line}");
-    }
-    for code in 0..=4 {
-        assert!(document.contains(&format!("\n| {code} | ")), "{code}");
-    }
-}

@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod certificates;
-mod command;
 mod document;
 mod entries;
 mod fixture;
