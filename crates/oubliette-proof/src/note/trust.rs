@@ -1,6 +1,7 @@
 //! The keys somebody was given, and what they make of a checkpoint.
 
 use super::{Checkpoint, KeyKind, NoteError, SignedNote, UnknownKeys, VerifiedLine, VerifierKey};
+use crate::entry::KeyRotation;
 
 /// Keys that a reader trusts: keys of one or more logs (more than one of a name, when a log has changed its key), and keys of
 /// witnesses.
@@ -23,6 +24,8 @@ pub struct VerifiedCheckpoint {
     pub checkpoint: Checkpoint,
     /// Which witnesses saw it, in the note's order.
     pub cosignatures: Vec<Cosignature>,
+    /// Keys of the log itself that signed it, in the note's order.
+    pub signed_by: Vec<VerifierKey>,
 }
 
 impl TrustedKeys {
@@ -48,6 +51,21 @@ impl TrustedKeys {
         &self.0
     }
 
+    /// Trusts one more key.
+    pub fn add(&mut self, key: VerifierKey) {
+        if !self.0.contains(&key) {
+            self.0.push(key);
+        }
+    }
+
+    /// Trusts the key that an entry of the log `origin` hands it to, when a trusted key of that log agreed to it; gives that
+    /// key.
+    pub fn learn(&mut self, origin: &str, rotation: &KeyRotation) -> Option<VerifierKey> {
+        let new = self.0.iter().filter(|key| key.name() == origin).find_map(|old| rotation.verify(old).ok())?;
+        self.add(new.clone());
+        Some(new)
+    }
+
     /// Checks a signed checkpoint: at least one key of the log named by its origin signed, and every other line holds as
     /// [`SignedNote::verify`] says.
     pub fn checkpoint(&self, note: &str, unknown: UnknownKeys) -> Result<VerifiedCheckpoint, NoteError> {
@@ -58,7 +76,9 @@ impl TrustedKeys {
             .iter()
             .filter_map(|line| Some(Cosignature { name: line.key.name().to_owned(), time: line.time? }))
             .collect();
-        Ok(VerifiedCheckpoint { checkpoint, cosignatures })
+        let own = lines.iter().filter(|line| is_of_log(line, &checkpoint.origin));
+        let signed_by = own.map(|line| line.key.clone()).collect();
+        Ok(VerifiedCheckpoint { checkpoint, cosignatures, signed_by })
     }
 
     /// Checks a note that a key of the log `origin` must have signed.
@@ -69,7 +89,14 @@ impl TrustedKeys {
         unknown: UnknownKeys,
     ) -> Result<Vec<VerifiedLine<'_>>, NoteError> {
         let lines = note.verify(&self.0, unknown)?;
-        let by_log = |line: &VerifiedLine<'_>| line.key.kind() == KeyKind::Note && line.key.name() == origin;
-        if lines.iter().any(by_log) { Ok(lines) } else { Err(NoteError::NotSigned(origin.to_owned())) }
+        if lines.iter().any(|line| is_of_log(line, origin)) {
+            Ok(lines)
+        } else {
+            Err(NoteError::NotSigned(origin.to_owned()))
+        }
     }
+}
+
+fn is_of_log(line: &VerifiedLine<'_>, origin: &str) -> bool {
+    line.key.kind() == KeyKind::Note && line.key.name() == origin
 }

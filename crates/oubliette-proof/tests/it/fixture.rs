@@ -77,6 +77,16 @@ impl Log {
         head.size - 1
     }
 
+    /// Appends many entries at once.
+    pub fn append_all(&mut self, at: &str, bodies: impl Iterator<Item = Body>) {
+        let entries: Vec<_> = bodies.map(|body| Entry { time: time(at), body }.encode()).collect();
+        let bytes: Vec<_> = entries.iter().map(Vec::as_slice).collect();
+        let Extension { head, files } = extend(&self.files, self.head.size, &bytes).unwrap();
+        self.files.0.extend(files);
+        self.entries.extend(entries);
+        self.head = head;
+    }
+
     pub fn checkpoint(&self, cosigned: Option<u64>) -> String {
         let mut note = Checkpoint::sign(self.head, &log_key()).unwrap();
         if let Some(time) = cosigned {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod certificates;
+mod copies;
 mod document;
 mod entries;
 mod fixture;

@@ -1,5 +1,9 @@
 //! Following a log over time: whether a newer state continues an older one, from the log's files.
 
+mod copy;
+
+pub use copy::{LogCopy, bring_up_to};
+
 use std::collections::BTreeMap;
 
 use crate::entry::Entry;
@@ -29,6 +33,9 @@ pub enum AuditError<E> {
     /// A file cannot be read or is damaged.
     #[error(transparent)]
     Tile(#[from] TileError<E>),
+    /// The copy of the log cannot be read or written.
+    #[error("the copy's file {0} cannot be read or written")]
+    Copy(Tile, #[source] E),
 }
 
 /// What a log holds.
@@ -38,6 +45,15 @@ pub struct AuditReport {
     pub kinds: BTreeMap<&'static str, u64>,
     /// Entries of no kind or version that is known here.
     pub unknown: u64,
+}
+
+impl AuditReport {
+    /// Counts an entry; gives it when it is of a kind that is known here.
+    pub fn count(&mut self, entry: &[u8]) -> Option<Entry> {
+        let entry = Entry::decode(entry).inspect_err(|_| self.unknown += 1).ok()?;
+        *self.kinds.entry(entry.body.name()).or_default() += 1;
+        Some(entry)
+    }
 }
 
 /// Whether `newer` continues `older`, shown by hashes of the tiles alone: enough for two signed states, in a few reads.
@@ -71,10 +87,7 @@ pub fn audit<R: TileReader>(
         let Some(tile) = Tile::at(TileKind::Entries, index, newer.size) else { break };
         let bundle = reader.read(tile).map_err(|error| TileError::Read(tile, error))?;
         for entry in entries_of_bundle(&bundle, tile.width).ok_or(TileError::Damaged(tile))? {
-            match Entry::decode(entry) {
-                Ok(entry) => *report.kinds.entry(entry.body.name()).or_default() += 1,
-                Err(_) => report.unknown += 1,
-            }
+            report.count(entry);
             let hash = leaf_hash(entry);
             levels.push(0, hash)?;
             peaks.push(hash);
