@@ -4,20 +4,28 @@ use std::path::PathBuf;
 
 use oubliette_proof::ItemId;
 
+use crate::log::Place;
+
 /// Shown on request and after a mistake.
 pub const HELP: &str = "\
-Checks what a vault proves about an erasure. Offline: reads the files named and nothing else.
+Checks what a vault proves about an erasure. Reads the files named, and the log at --log, and asks nobody else.
 
   oubliette-verify FILE --log-key KEYS [--log LOG] [--id ID] [--json]
       FILE       a certificate, its page (HTML) as it was served, or a bulk file: an order's certificate and one
                  line for each item
       --log-key  file with the log's public key, and the witnesses' if the certificate is cosigned
-      --log      a folder with a copy of the log, or a checkpoint: compare the certificate with it
+      --log      the log to compare the certificate with: its address (https://…/log/), a folder with a copy of it,
+                 or a checkpoint
       --id       the certificate must be about this item; of a bulk file, look only at this item's line
 
-  oubliette-verify --audit OLD NEW --log FOLDER --log-key KEYS [--json]
+  oubliette-verify --audit OLD NEW --log LOG --log-key KEYS [--json]
       OLD, NEW   two checkpoints of one log: whether it has only grown between them
-      --log      a folder with a copy of the log
+      --log      the log's address, or a folder with a copy of it: all of it is read
+
+  oubliette-verify --follow --log LOG --log-key KEYS --state FOLDER [--json]
+      --log      the log's address, or a folder with a copy of it: what is new since the last time is read
+      --state    what was seen the last time, and a copy of the log that grows; made by the first run. Whether the
+                 log grew, is unchanged, shrank, was forked, or could not be read
 
   --json         the result for programs
   --version, --help
@@ -42,26 +50,33 @@ pub enum Task {
         /// The file.
         file: PathBuf,
         /// Log to compare with.
-        log: Option<PathBuf>,
+        log: Option<Place>,
         /// Item it must be about.
         id: Option<ItemId>,
     },
-    /// Follow a log.
+    /// Whether a log has only grown between two checkpoints.
     Audit {
         /// Older checkpoint.
         old: PathBuf,
         /// Newer checkpoint.
         new: PathBuf,
-        /// Folder of the log.
-        log: PathBuf,
+        /// The log.
+        log: Place,
+    },
+    /// Whether a log has only grown since the last time.
+    Follow {
+        /// The log.
+        log: Place,
+        /// Where the last time is remembered.
+        state: PathBuf,
     },
 }
 
 impl Args {
     /// Reads the arguments; `None` when help was asked for.
     pub fn parse(args: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
-        let (mut files, mut log_key, mut log, mut id) = (Vec::new(), None, None, None);
-        let (mut audit, mut json, mut args) = (false, false, args);
+        let (mut files, mut log_key, mut log, mut id, mut state) = (Vec::new(), None, None, None, None);
+        let (mut audit, mut follow, mut json, mut args) = (false, false, false, args);
         while let Some(arg) = args.next() {
             let mut value = |name: &str| args.next().ok_or(format!("{name} needs a value"));
             match arg.as_str() {
@@ -72,8 +87,10 @@ impl Args {
                 }
                 "--json" => json = true,
                 "--audit" => audit = true,
+                "--follow" => follow = true,
                 "--log-key" => log_key = Some(PathBuf::from(value("--log-key")?)),
-                "--log" => log = Some(PathBuf::from(value("--log")?)),
+                "--log" => log = Some(Place::parse(&value("--log")?)?),
+                "--state" => state = Some(PathBuf::from(value("--state")?)),
                 "--id" => {
                     let text = value("--id")?.to_lowercase();
                     id = Some(ItemId::parse(&text).ok_or("--id needs a UUID")?);
@@ -83,13 +100,17 @@ impl Args {
             }
         }
         let log_key = log_key.ok_or("--log-key is missing")?;
-        let task = match (audit, <[PathBuf; 2]>::try_from(files), log) {
-            (true, Ok([old, new]), Some(log)) if id.is_none() => Task::Audit { old, new, log },
-            (true, ..) => return Err("--audit takes two checkpoints, and --log with a folder".to_owned()),
-            (false, Err(files), log) if files.len() == 1 => {
-                Task::Certificate { file: files.into_iter().collect(), log, id }
+        let task = match (audit, follow, files.as_slice(), log, state) {
+            (true, false, [old, new], Some(log), None) if id.is_none() => {
+                Task::Audit { old: old.clone(), new: new.clone(), log }
             }
-            (false, ..) => return Err("one certificate at a time".to_owned()),
+            (true, false, ..) => return Err("--audit takes two checkpoints, and --log with the log".to_owned()),
+            (false, true, [], Some(log), Some(state)) if id.is_none() => Task::Follow { log, state },
+            (false, true, ..) => return Err("--follow takes --log with the log, and --state with a folder".to_owned()),
+            (true, true, ..) => return Err("either --audit or --follow".to_owned()),
+            (false, false, [file], log, None) => Task::Certificate { file: file.clone(), log, id },
+            (false, false, _, _, Some(_)) => return Err("--state goes with --follow".to_owned()),
+            (false, false, ..) => return Err("one certificate at a time".to_owned()),
         };
         Ok(Some(Self { task, log_key, json }))
     }

@@ -11,14 +11,15 @@ use oubliette_proof::certificate::{
 use oubliette_proof::note::TrustedKeys;
 use serde_json::{Value, json};
 
-use crate::folder;
-use crate::follow;
+use crate::audit;
+use crate::log::{self, Place};
 use crate::report::{Outcome, Verdict};
 
 /// Checks a file.
-pub fn certificate(file: &Path, key: &Path, log: Option<&Path>, id: Option<ItemId>) -> Result<Outcome, Outcome> {
-    let keys = folder::keys(key)?;
-    let mut lines = Lines(BufReader::new(File::open(file).map_err(|error| Outcome::unusable(file, error))?), file);
+pub fn certificate(file: &Path, key: &Path, log: Option<&Place>, id: Option<ItemId>) -> Result<Outcome, Outcome> {
+    let keys = log::keys(key)?;
+    let mut lines =
+        Lines(BufReader::new(File::open(file).map_err(|error| Outcome::unusable(file.display(), error))?), file);
     let first = lines.next()?;
     let outcome = if is_page(&first) {
         page(first, &mut lines, &keys, id)?
@@ -27,7 +28,7 @@ pub fn certificate(file: &Path, key: &Path, log: Option<&Path>, id: Option<ItemI
         if second.is_empty() { single(&first, &keys, id)? } else { bulk(&first, second, &mut lines, &keys, id)? }
     };
     if let Some(log) = log {
-        follow::compare(log, &keys, &outcome.1.checkpoint.checkpoint)?;
+        audit::compare(log, &keys, &outcome.1.checkpoint.checkpoint)?;
     }
     let mut outcome = outcome.0;
     if log.is_some() {
@@ -43,7 +44,7 @@ impl Lines<'_> {
     fn next(&mut self) -> Result<Vec<u8>, Outcome> {
         let mut line = Vec::new();
         let mut limited = (&mut self.0).take(MAX_CERTIFICATE as u64 + 1);
-        limited.read_until(b'\n', &mut line).map_err(|error| Outcome::unusable(self.1, error))?;
+        limited.read_until(b'\n', &mut line).map_err(|error| Outcome::unusable(self.1.display(), error))?;
         Ok(line)
     }
 }
@@ -62,7 +63,7 @@ fn page(
 ) -> Result<(Outcome, Verified), Outcome> {
     let mut page = first;
     let rest = (&mut lines.0).take(MAX_PAGE as u64).read_to_end(&mut page);
-    rest.map_err(|error| Outcome::unusable(lines.1, error))?;
+    rest.map_err(|error| Outcome::unusable(lines.1.display(), error))?;
     let (certificate, verified) = check_page(&page, keys)?;
     Ok((holds("page, and the certificate in it,", &certificate, &verified, id), verified))
 }

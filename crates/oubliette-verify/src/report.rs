@@ -1,6 +1,6 @@
 //! What came of it, for people and for programs.
 
-use std::path::Path;
+use std::fmt::Display;
 
 use oubliette_proof::certificate::{CertificateError, Explanation, Statement};
 use oubliette_proof::note::NoteError;
@@ -15,7 +15,7 @@ pub enum Verdict {
     Invalid,
     /// It holds, and is about something else.
     NotThisItem,
-    /// A file could not be read, or is no key and no checkpoint.
+    /// A file or a log could not be read, or is no key and no checkpoint.
     BadInput,
 }
 
@@ -58,9 +58,9 @@ impl Outcome {
         Self { verdict, summary: summary.into(), explanation: None, facts: Value::Null }
     }
 
-    /// A file that cannot be used.
-    pub fn unusable(file: &Path, why: impl std::fmt::Display) -> Self {
-        Self::new(Verdict::BadInput, format!("{}: {why}", file.display()))
+    /// A file or a log that cannot be used.
+    pub fn unusable(what: impl Display, why: impl Display) -> Self {
+        Self::new(Verdict::BadInput, format!("{what}: {why}"))
     }
 
     /// For programs: one line of JSON.

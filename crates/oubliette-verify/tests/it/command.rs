@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::fixture::*;
 
 /// A folder with certificate, bulk file, keys and a copy of the log.
-fn stranger() -> (TempDir, Scene) {
+pub fn stranger() -> (TempDir, Scene) {
     let (folder, scene) = (tempfile::tempdir().unwrap(), scene());
     let at = |name: &str| folder.path().join(name);
     fs::write(at("item.json"), scene.item.to_json()).unwrap();
@@ -30,7 +30,7 @@ fn stranger() -> (TempDir, Scene) {
     (folder, scene)
 }
 
-fn copy(log: &Log, folder: &Path) {
+pub fn copy(log: &Log, folder: &Path) {
     for (tile, bytes) in &log.files.0 {
         let path = folder.join(tile.to_string());
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -39,9 +39,9 @@ fn copy(log: &Log, folder: &Path) {
     fs::write(folder.join("checkpoint"), log.checkpoint(None)).unwrap();
 }
 
-fn run(folder: &TempDir, args: &str) -> (i32, String) {
+pub fn run(folder: &TempDir, args: &str) -> (i32, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_oubliette-verify"));
-    let output = command.args(args.split_whitespace()).current_dir(folder.path()).output().unwrap();
+    let output = command.args(args.split_whitespace()).env_clear().current_dir(folder.path()).output().unwrap();
     let text = [output.stdout, output.stderr].concat();
     (output.status.code().unwrap(), String::from_utf8(text).unwrap())
 }
@@ -98,6 +98,11 @@ fn exit_codes_tell_what_came_of_it() {
         ("item.json --log-key keys --nonsense".to_owned(), 2),
         ("item.json --log-key".to_owned(), 2),
         ("--audit checkpoint-2 --log log --log-key keys".to_owned(), 2),
+        ("--follow --log log --log-key keys".to_owned(), 2),
+        ("--follow --state state --log-key keys".to_owned(), 2),
+        ("--follow item.json --log log --state state --log-key keys".to_owned(), 2),
+        ("--follow --audit --log log --state state --log-key keys".to_owned(), 2),
+        ("item.json --state state --log-key keys".to_owned(), 2),
         ("--help".to_owned(), 0),
         ("--version".to_owned(), 0),
     ] {
@@ -142,7 +147,7 @@ fn a_certificate_is_compared_with_the_log_as_it_is_later() {
     copy(&scene.log, &later);
     assert_eq!(run(&folder, "item.json --log-key keys --log later").0, 0);
     let (code, told) = run(&folder, "item.json --log-key keys --log later/checkpoint");
-    assert!(code == 4 && told.contains("give the log's folder"), "{told}");
+    assert!(code == 4 && told.contains("give the log's folder or address"), "{told}");
     // An older copy: it may have shrunk.
     let (code, told) = run(&folder, "item.json --log-key keys --log checkpoint-2");
     assert!(code == 1 && told.contains("SHRANK"), "{told}");

@@ -6,3 +6,6 @@ mod document;
 #[allow(dead_code, reason = "the crates use different parts of it")]
 #[path = "../../../oubliette-proof/tests/it/fixture.rs"]
 mod fixture;
+mod follow;
+mod remote;
+mod server;

@@ -4,32 +4,25 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use oubliette_proof::note::{TrustedKeys, UnknownKeys, VerifiedCheckpoint};
+use oubliette_proof::note::TrustedKeys;
 use oubliette_proof::tree::{TILE_WIDTH, Tile, TileKind, TileReader};
 
+use super::{MAX_SMALL, longest};
 use crate::report::Outcome;
-
-/// Longest key file or checkpoint.
-const MAX_SMALL: u64 = 1 << 20;
 
 /// A small text file.
 pub fn text(path: &Path) -> Result<String, Outcome> {
     let read = || -> io::Result<String> {
         let mut text = String::new();
-        File::open(path)?.take(MAX_SMALL).read_to_string(&mut text)?;
+        File::open(path)?.take(MAX_SMALL as u64).read_to_string(&mut text)?;
         Ok(text)
     };
-    read().map_err(|error| Outcome::unusable(path, error))
+    read().map_err(|error| Outcome::unusable(path.display(), error))
 }
 
 /// The keys in a file.
 pub fn keys(path: &Path) -> Result<TrustedKeys, Outcome> {
-    TrustedKeys::parse(&text(path)?).map_err(|error| Outcome::unusable(path, error))
-}
-
-/// A checkpoint as a live log serves it: lines of keys that were not given are ignored.
-pub fn checkpoint(path: &Path, keys: &TrustedKeys) -> Result<VerifiedCheckpoint, Outcome> {
-    keys.checkpoint(&text(path)?, UnknownKeys::Ignore).map_err(|error| Outcome::unusable(path, error))
+    TrustedKeys::parse(&text(path)?).map_err(|error| Outcome::unusable(path.display(), error))
 }
 
 /// A folder with a log's files, as they are served.
@@ -60,12 +53,18 @@ impl TileReader for Folder {
     }
 }
 
+impl Folder {
+    /// The file of exactly this width, if there is one.
+    pub fn exactly(&self, tile: Tile) -> io::Result<Option<Vec<u8>>> {
+        match read(&self.0.join(tile.to_string()), tile.kind) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            other => other.map(Some),
+        }
+    }
+}
+
 fn read(path: &Path, kind: TileKind) -> io::Result<Vec<u8>> {
-    let longest = match kind {
-        TileKind::Hashes(_) => 32 * TILE_WIDTH,
-        TileKind::Entries => (2 + 65_535) * TILE_WIDTH,
-    };
     let mut bytes = Vec::new();
-    File::open(path)?.take(longest).read_to_end(&mut bytes)?;
+    File::open(path)?.take(longest(kind) as u64).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

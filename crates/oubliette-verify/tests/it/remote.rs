@@ -1,0 +1,105 @@
+//! A certificate and an audit beside a log at an address.
+
+use std::fs;
+
+use oubliette_proof::Hash;
+use oubliette_proof::entry::Body;
+use oubliette_proof::tree::{Tile, TileKind, TreeHead};
+
+use crate::command::{run, stranger};
+use crate::fixture::*;
+use crate::server::{Answer, Server, listener};
+
+fn grow(log: &mut Log, count: u64, mark: u8) {
+    let seals = (0..count).map(|epoch| Body::Seal(seal(TreeHead { size: 2, root: Hash([mark; 32]) }, epoch)));
+    log.append_all("2026-04-01T00:00:00Z", seals);
+}
+
+#[test]
+fn a_certificate_is_compared_with_the_log_at_its_address() {
+    let ((folder, mut scene), server) = (stranger(), Server::new());
+    let compare = || run(&folder, &format!("item.json --log-key keys --log {}", server.url));
+    server.show(&scene.log, &scene.log.checkpoint(None));
+    let (code, told) = compare();
+    assert!(code == 0 && told.contains("The log given agrees"), "{told}");
+    assert_eq!(server.asked(), ["/log/checkpoint"], "the same tree needs nothing more");
+
+    grow(&mut scene.log, 70_000, 3);
+    server.show(&scene.log, &scene.log.checkpoint(Some(1_800_000_000)));
+    let (code, told) = compare();
+    assert!(code == 0 && told.contains("The log given agrees"), "{told}");
+    let asked = server.asked();
+    assert!(asked.len() < 10 && asked.iter().all(|path| !path.contains("entries")), "{asked:?}");
+    // An address without its last slash is the same one.
+    let short = server.url.trim_end_matches('/');
+    assert_eq!(run(&folder, &format!("item.json --log-key keys --log {short}")).0, 0);
+
+    let mut fork = Log::new();
+    grow(&mut fork, 300, 4);
+    server.show(&fork, &fork.checkpoint(None));
+    let (code, told) = compare();
+    assert!(code == 1 && told.contains("FORKED"), "{told}");
+    let mut short = Log::new();
+    grow(&mut short, 3, 4);
+    server.show(&short, &short.checkpoint(None));
+    let (code, told) = compare();
+    assert!(code == 1 && told.contains("SHRANK"), "{told}");
+}
+
+#[test]
+fn an_audit_reads_the_log_at_its_address() {
+    let ((folder, mut scene), server) = (stranger(), Server::new());
+    grow(&mut scene.log, 600, 3);
+    server.show(&scene.log, &scene.log.checkpoint(None));
+    fs::write(folder.path().join("now"), scene.log.checkpoint(None)).unwrap();
+    let audit = || run(&folder, &format!("--audit checkpoint-2 now --log {} --log-key keys", server.url));
+    let (code, told) = audit();
+    assert!(code == 0 && told.contains("grew from 2 to 610 entries") && told.contains("607 seal"), "{told}");
+    let tile = Tile { kind: TileKind::Entries, index: 1, width: 256 };
+    let mut changed = scene.log.files.0[&tile].clone();
+    let middle = changed.len() / 2;
+    changed[middle] ^= 1;
+    server.set(&tile.to_string(), Answer::File(changed));
+    assert_eq!(audit().0, 1);
+    server.set(&tile.to_string(), Answer::Status(404));
+    let (code, told) = audit();
+    assert!(code == 4 && told.contains("cannot be read: the server has no such file"), "{told}");
+    // Only the full tile is left of one that was partial.
+    fs::write(folder.path().join("now"), &scene.checkpoints[1].1).unwrap();
+    let (code, told) = audit();
+    assert!(code == 0 && told.contains("grew from 2 to 8"), "{told}");
+}
+
+#[test]
+fn a_server_is_neither_believed_nor_waited_for() {
+    let ((folder, scene), server) = (stranger(), Server::new());
+    let elsewhere = Server::new();
+    elsewhere.show(&scene.log, &scene.log.checkpoint(None));
+    let compare = |url: &str| run(&folder, &format!("item.json --log-key keys --log {url}"));
+    let long = vec![b'x'; 2 << 20];
+    for (answer, words) in [
+        (Answer::Status(404), "the server has no such file"),
+        (Answer::Status(403), "the server answers 403"),
+        (Answer::Status(503), "the server answers 503"),
+        (Answer::Redirect(format!("{}checkpoint", elsewhere.url)), "nothing is followed to another address"),
+        (Answer::Endless, "longer than the 1048576 bytes"),
+        (Answer::File(long), "longer than the 1048576 bytes"),
+        (Answer::CutShort(b"vault.example/log\n".to_vec()), "the answer broke off"),
+        (Answer::File(b"<html>".to_vec()), "malformed signed note"),
+        (Answer::File(vec![0xff; 100]), "it is not text"),
+        (Answer::Silence, "did not answer in time"),
+    ] {
+        server.set("checkpoint", answer);
+        let (code, told) = compare(&server.url);
+        assert!(code == 4 && told.contains(words), "{words}: {told}");
+        assert!(told.contains(&server.url), "{told}");
+    }
+    assert_eq!(elsewhere.asked(), [""; 0]);
+    let away = format!("http://{}/log/", listener().local_addr().unwrap());
+    let (code, told) = compare(&away);
+    assert!(code == 4 && told.contains("the server cannot be reached"), "{told}");
+    for wrong in ["ftp://log.example/", "http://", "https://me:secret@log.example/log/", "https://log.example/?log"] {
+        let (code, told) = compare(wrong);
+        assert!(code == 2 && !told.contains("secret"), "{told}");
+    }
+}
