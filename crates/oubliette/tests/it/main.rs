@@ -22,6 +22,7 @@ mod escrow;
 #[path = "../figures/mod.rs"]
 mod figures;
 mod import;
+mod log;
 mod memory;
 mod mirrors;
 mod moving;
