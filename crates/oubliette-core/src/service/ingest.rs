@@ -309,15 +309,18 @@ impl Inner {
         }
     }
 
-    /// Issues the next leaf of an interaction: of its newest group, else of a fresh extra group.
+    /// Issues the next leaf of an interaction: of its newest group, else of a fresh extra group. Of a group of an earlier run
+    /// none is issued: whether its row tells of all that were, this run cannot know. An older copy may have taken the place of
+    /// the rows without a trace.
     async fn issue_leaf(self: &Arc<Self>, row: &InteractionRow) -> Result<IssuedLeaf, VaultError> {
         let interaction = row.group;
+        let own = self.shared.forest.unclosed().end;
         let take = |fresh: Option<Group>| {
             let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
-            let cursor = cursors.entry(interaction).or_insert_with(|| LeafCursor {
-                newest: row.extra_groups.last().copied().unwrap_or(interaction),
-                next: u64::from(row.next_leaf),
-                uploads: 0,
+            let cursor = cursors.entry(interaction).or_insert_with(|| {
+                let newest = row.extra_groups.last().copied().unwrap_or(interaction);
+                let next = if newest.leaf(0).0 < own { Group::SIZE } else { u64::from(row.next_leaf) };
+                LeafCursor { newest, next, uploads: 0 }
             });
             if cursor.next >= Group::SIZE {
                 let fresh = fresh?;
