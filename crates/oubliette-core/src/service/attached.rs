@@ -1,7 +1,8 @@
 //! Whether the vault stands on an older copy of its database, and what the copy itself says of that (design §6).
 //!
 //! A database behind the key state is refused unless an operator attached it: one that lacks commits which the last seal
-//! pinned, or an erasure of the journal, which it knew before the journal did. Then the copy bears a mark, and until the
+//! pinned, or an erasure of the journal, which it knew before the journal did, or what the log tells of (`certify::behind`),
+//! which it knew before the log did. Then the copy bears a mark, and until the
 //! restore is committed everything that changes is refused: nothing that the copy does not know may be touched, because
 //! another copy may know it. The mark alone decides, not the counters: a marked copy that is copied again is still one.
 //!
@@ -42,7 +43,7 @@ pub struct Attachment {
     pub found: u64,
     /// The key epoch that the copy knew then.
     pub epoch: u64,
-    /// The counter that the key state had pinned.
+    /// The counter that the key state had pinned. Not beyond `found` where the log alone showed that the copy is older.
     pub pinned: u64,
     /// Erasures of the journal that the copy did not know.
     #[serde(default)]
@@ -118,9 +119,11 @@ pub enum Older {
 }
 
 /// Finds out what the database is to the key state; finishes a restore whose seal is in force; marks a copy where that is asked.
+/// `unknown`: entries that the log has and an unmarked database should know of and does not.
 pub async fn standing(
     metadata: &dyn Metadata,
     forest: &Arc<Forest>,
+    unknown: u64,
     older: Older,
     now: Timestamp,
 ) -> Result<Standing, VaultError> {
@@ -146,9 +149,11 @@ pub async fn standing(
         None => {
             let standing = settled_from(metadata, &instance).await?;
             let (found, pinned) = (standing.counter, pins.commit_counter);
-            let behind = match found < pinned {
-                true => Some(Mismatch::DatabaseBehind { found, pinned }),
-                false => unknown_erasure(metadata, forest).await?.map(|erasure| Mismatch::ErasureUnknown { erasure }),
+            let behind = match unknown_erasure(metadata, forest).await? {
+                _ if found < pinned => Some(Mismatch::DatabaseBehind { found, pinned }),
+                Some(erasure) => Some(Mismatch::ErasureUnknown { erasure }),
+                None if unknown > 0 => Some(Mismatch::DatabaseBehindLog { unknown }),
+                None => None,
             };
             match (behind, older) {
                 (None, Older::Refuse) => return Ok(standing),

@@ -45,6 +45,15 @@ pub enum Mismatch {
         /// The erasure.
         erasure: Uuid,
     },
+    /// The log tells of what came in or was removed, and the database knows nothing of it.
+    #[error(
+        "the database is older than the key state: {unknown} entries of the log tell of what it does not know. If an older \
+         copy was put back on purpose, `oubliette restore attach` opens it for reading"
+    )]
+    DatabaseBehindLog {
+        /// Those entries.
+        unknown: u64,
+    },
     /// The register holds an epoch that was left behind: old keys came back.
     #[error("the key state is older than the database: epoch {found}, but epoch {known} was in force")]
     RegisterBehind {

@@ -246,6 +246,11 @@ impl Shared {
         self.seal_micros.fetch_add(u64::try_from(spent.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
+    /// Whether a seal made now would pin more than the last one did.
+    pub fn outpaced(&self) -> bool {
+        self.newest_commit() > self.forest.pins().commit_counter
+    }
+
     fn newest_commit(&self) -> u64 {
         self.commit_counter.load(Ordering::Acquire)
     }
@@ -272,8 +277,17 @@ enum Job {
     Purges(Vec<Pending>),
     Attach(Zeroizing<Vec<u8>>, oneshot::Sender<Result<(), VaultError>>),
     Provision(u64, oneshot::Sender<Result<(), VaultError>>),
-    Upkeep { unused: LeafSet, closed_below: u64, provision: u64, done: oneshot::Sender<Result<(), VaultError>> },
+    Upkeep {
+        unused: LeafSet,
+        closed_below: u64,
+        provision: u64,
+        done: oneshot::Sender<Result<(), VaultError>>,
+    },
     Restore(Restore, oneshot::Sender<Result<(), VaultError>>),
+    /// A seal that adds and erases nothing: it pins what was committed.
+    Pin(oneshot::Sender<Result<(), VaultError>>),
+    /// Nothing to do: answered once everything before it is.
+    Settle(oneshot::Sender<Result<(), VaultError>>),
     Stop(oneshot::Sender<()>),
 }
 
@@ -358,6 +372,21 @@ impl Sealer {
         answer.await.map_err(|_| VaultError::Unavailable(None))?
     }
 
+    /// Seals what is queued. From now on a seal that cannot be made at once is left to the next start.
+    pub async fn settle(&self) -> Result<(), VaultError> {
+        self.shared.stopping.store(true, Ordering::Release);
+        let (done, answer) = oneshot::channel();
+        self.send(Job::Settle(done))?;
+        answer.await.map_err(|_| VaultError::Unavailable(None))?
+    }
+
+    /// Pins what was committed since the last seal.
+    pub async fn pin(&self) -> Result<(), VaultError> {
+        let (done, answer) = oneshot::channel();
+        self.send(Job::Pin(done))?;
+        answer.await.map_err(|_| VaultError::Unavailable(None))?
+    }
+
     /// Seals what is queued and can be sealed now, and ends the thread.
     pub async fn stop(&self) {
         self.shared.stopping.store(true, Ordering::Release);
@@ -385,6 +414,8 @@ struct Batch {
     upkeep: Option<(LeafSet, u64)>,
     /// Further leaves that must open after the seal.
     canaries: LeafSet,
+    /// A seal is wanted for what it pins.
+    pin: bool,
     answers: Vec<oneshot::Sender<Result<(), VaultError>>>,
     stop: Option<oneshot::Sender<()>>,
 }
@@ -412,12 +443,17 @@ impl Batch {
                 self.purges.append(&mut due);
                 self.answers.push(done);
             }
+            Job::Pin(done) => {
+                self.pin = true;
+                self.answers.push(done);
+            }
+            Job::Settle(done) => self.answers.push(done),
             Job::Stop(done) => self.stop = Some(done),
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.purges.is_empty() && self.attach.is_none() && self.provision == 0 && self.upkeep.is_none()
+        self.purges.is_empty() && self.attach.is_none() && self.provision == 0 && self.upkeep.is_none() && !self.pin
     }
 }
 
@@ -447,6 +483,7 @@ fn run(shared: &Shared, queue: &mpsc::Receiver<Message>, rests: &AtomicBool) {
         if !batch.is_empty() && !seal_until_done(shared, &mut batch, Begun::No) {
             return;
         }
+        batch.answers.drain(..).for_each(|answer| drop(answer.send(Ok(()))));
         if let Some(done) = batch.stop {
             let _ = done.send(());
             return;

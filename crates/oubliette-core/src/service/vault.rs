@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::answer::Unanswered;
 use super::attached::{self, Attachment, Older};
 use super::certificates::{BatchTrees, SEARCHES, Trees, bulk_turns};
-use super::certify::Certifier;
+use super::certify::{Certifier, unknown_batches};
 use super::committer::{self, Op};
 use super::credentials::CredentialCache;
 use super::ingest::LeafCursor;
@@ -46,6 +46,9 @@ pub mod lanes {
         Lane(u64::from(tenant.0) << 8)
     }
 }
+
+/// Longest that a stop waits for the log to be told what is left, and for its last seal.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// The vault: cheap to clone, shared by all fronts. Every method checks the actor's scopes itself.
 #[derive(Clone)]
@@ -159,13 +162,15 @@ impl Vault {
     }
 
     async fn begin(parts: VaultParts, older: Older, first: Option<First>) -> Result<Self, VaultError> {
-        let standing = attached::standing(&*parts.metadata, &parts.forest, older, parts.clock.now()).await?;
+        let attachment = parts.forest.attachment();
+        let secrets = Secrets::decode(&attachment).map_err(VaultError::internal)?;
+        let looked = log::look_for(&parts.log, &parts.probe, &secrets, &parts.forest.pins()).await;
+        let (looked, unknown) = unknown_batches(&*parts.metadata, looked).await?;
+        let standing = attached::standing(&*parts.metadata, &parts.forest, unknown, older, parts.clock.now()).await?;
         let mut instance = parts.metadata.instance().await.map_err(open_error)?;
         // Nothing newer is pinned before the copy is the vault's database: another copy may take its place until then.
         let pinned = parts.forest.pins().commit_counter;
         instance.commit_counter = standing.attached.as_ref().map_or(standing.counter, |_| pinned);
-        let attachment = parts.forest.attachment();
-        let secrets = Secrets::decode(&attachment).map_err(VaultError::internal)?;
         let token_key = secrets.key("access tokens").map_err(VaultError::internal)?;
         let salts = Salts::new(&*secrets.key("receipts").map_err(VaultError::internal)?);
         let credentials = parts.metadata.credentials().await.map_err(open_error)?;
@@ -185,6 +190,7 @@ impl Vault {
             medium: parts.log,
             settings: parts.settings.log.clone(),
             announced: standing.attached.as_ref().map_or(Announced::Finish, |_| Announced::Leave),
+            looked,
         };
         let (log, secrets) = log::start(beginning, secrets).await?;
         let (committer, queue) = mpsc::channel(1_024);
@@ -254,22 +260,25 @@ impl Vault {
         Ok(Self { inner })
     }
 
-    /// Stops taking orders, seals what is planned, tells the metadata, ends the workers.
+    /// Stops taking orders, seals what is planned, tells metadata and log, pins what was committed, ends the workers. What
+    /// cannot be done at once (a mirror is away) is left to the next start: a stop waits for nothing without a limit.
     pub async fn close(&self) {
         self.inner.closing.send_replace(true);
-        self.inner.sealer.stop().await;
         if self.inner.attached.is_some() {
             // An older copy is told nothing before it is the vault's database.
+            self.inner.sealer.stop().await;
             return;
         }
-        if let Err(error) = self.inner.mark_unmarked().await {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "the last seals were not noted; the next start will"
-            );
+        let settled = self.inner.sealer.settle().await;
+        self.inner.mark_the_last().await;
+        if self.inner.settings.telling && tokio::time::timeout(LAST_WORDS, self.inner.tell_the_last()).await.is_err() {
+            tracing::warn!("the log was not told everything; the next start will");
         }
-        if self.inner.settings.telling {
-            self.inner.tell_the_last().await;
+        if settled.is_ok() {
+            self.inner.pin_the_last().await;
+        }
+        if tokio::time::timeout(LAST_WORDS, self.inner.sealer.stop()).await.is_ok() {
+            self.inner.mark_the_last().await;
         }
     }
 
@@ -366,6 +375,27 @@ impl Inner {
         let interactions = self.metadata.count_interactions().await.map_err(|error| self.port(error))?;
         *counted = Some(Counted { interactions, at: begun, took: begun.elapsed() });
         Ok(interactions)
+    }
+
+    async fn mark_the_last(&self) {
+        if let Err(error) = self.mark_unmarked().await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "the last seals were not noted; the next start will");
+        }
+    }
+
+    /// A seal that pins what was committed since the last one: after a stop in good order every older copy of the rows is
+    /// known to be one. Not made by who has lost the keys to another process or place, nor while seals are not being made.
+    async fn pin_the_last(&self) {
+        let shared = &self.shared;
+        if shared.is_poisoned() || !shared.lease.holds() || self.log.is_held_off() || !shared.outpaced() {
+            return;
+        }
+        let pinned = shared.sealing.load(Ordering::Acquire)
+            && matches!(tokio::time::timeout(LAST_WORDS, self.sealer.pin()).await, Ok(Ok(())));
+        if !pinned {
+            tracing::warn!("the last commits were not pinned by a seal; an older copy may be taken for this database");
+        }
     }
 
     /// A port's error as a service's. An unknown outcome ends the process' trust in its media.

@@ -119,14 +119,14 @@ async fn a_log_begins_with_its_vault_and_every_seal_pins_its_head() {
     assert_eq!((first.origin(), first.reason.as_str(), first.earlier()), (&*log.origin(), "new", None));
     assert_eq!(append(&vault, 3).await, 1);
     vault.create_tenant("a tenant's making is a seal").await.unwrap();
-    let pin = log.pin();
     append(&vault, 1).await;
+    let pin = log.pin();
     let (head, checkpoint) = (log.head(), log.checkpoint());
     let verified = TrustedKeys::new(log.keys()).checkpoint(&checkpoint, UnknownKeys::Refuse).unwrap();
     assert_eq!(verified.checkpoint.head, head);
     vault.close().await;
     drop((vault, log));
-    assert_eq!(pinned(root.path()), pin, "as it was at the last seal");
+    assert_eq!(pinned(root.path()), pin, "a stop in good order is a seal");
 
     let vault = opened(root.path()).await;
     assert_eq!(vault.log().head(), head, "and nothing that came later is lost");

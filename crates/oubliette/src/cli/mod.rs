@@ -173,7 +173,12 @@ fn code_of(error: &anyhow::Error) -> u8 {
         if let Some(failure) = cause.downcast_ref::<Failure>() {
             return failure.exit;
         }
-        if matches!(cause.downcast_ref(), Some(Mismatch::DatabaseBehind { .. } | Mismatch::ErasureUnknown { .. })) {
+        if matches!(
+            cause.downcast_ref(),
+            Some(
+                Mismatch::DatabaseBehind { .. } | Mismatch::ErasureUnknown { .. } | Mismatch::DatabaseBehindLog { .. }
+            )
+        ) {
             return exit::BEHIND;
         }
         if cause.is::<ConfigError>() {

@@ -146,7 +146,11 @@ fn is_current(error: &OpenError) -> bool {
 
 fn show(view: &RestoreView) {
     say!("restore         {}", view.id);
-    say!("the copy        stands at commit {}; the key state has seen commit {}", view.found, view.pinned);
+    if view.found < view.pinned {
+        say!("the copy        stands at commit {}; the key state has seen commit {}", view.found, view.pinned);
+    } else {
+        say!("the copy        stands at commit {}; log or journal tell of what came after it", view.found);
+    }
     say!("opens           {} interactions with {} contents", view.interactions, view.contents);
     say!(
         "stays erased    {} interactions and {} contents that the copy holds and that were erased since",

@@ -7,7 +7,7 @@ use oubliette_proof::Hash;
 use oubliette_proof::entry::{Body, Entry};
 use serde::{Deserialize, Serialize};
 
-use crate::ports::Write;
+use crate::ports::{Metadata, Write};
 use crate::service::VaultError;
 use crate::service::vault::Inner;
 
@@ -26,6 +26,28 @@ pub struct Told {
     size: u64,
     /// Epoch and state hash that the last seal entry ended with.
     state: Option<(u64, Hash)>,
+    /// After the last entry over arrivals or removals that is noted: nothing before it is news. Seals before it may still be to
+    /// be noted. `None` in rows of before this was kept.
+    #[serde(default)]
+    batches: Option<u64>,
+}
+
+impl Told {
+    /// What these rows know.
+    async fn read(metadata: &dyn Metadata) -> Result<Self, VaultError> {
+        let value = metadata.value(LOG_TOLD).await.map_err(|error| VaultError::Unavailable(Some(error)))?;
+        match value {
+            Some(bytes) => serde_json::from_slice(&bytes).map_err(|_| VaultError::internal(Unreadable)),
+            None => Ok(Self { batches: Some(0), ..Self::default() }),
+        }
+    }
+}
+
+/// Where in the log there is nothing any more over arrivals and removals that these rows noted, as rows number entries. `None`
+/// when they do not say.
+pub async fn batches_noted(metadata: &dyn Metadata) -> Result<Option<u64>, VaultError> {
+    let told = Told::read(metadata).await?;
+    Ok(told.batches.map(|batches| batches.max(told.size)))
 }
 
 /// What an entry is recognised by.
@@ -92,11 +114,7 @@ impl Open {
 impl Ledger {
     /// Reads how far the metadata knows of the log, and the entries beyond that.
     pub async fn read(inner: &Inner) -> Result<Self, VaultError> {
-        let value = inner.metadata.value(LOG_TOLD).await.map_err(|error| inner.port(error))?;
-        let told: Told = match value {
-            Some(bytes) => serde_json::from_slice(&bytes).map_err(|_| VaultError::internal(Unreadable))?,
-            None => Told::default(),
-        };
+        let told = Told::read(&*inner.metadata).await?;
         let log = Arc::clone(&inner.log);
         // Of another log nothing is told yet.
         let from = log.entry_in_rows(told.size).unwrap_or(0);
@@ -160,7 +178,10 @@ impl Ledger {
         let open = self.open.iter().filter(|(mark, _)| !noted.contains(mark) && mark.may_be_noted(state));
         let left = open.map(|(_, open)| open.number).min();
         let last = noted.iter().filter_map(|mark| self.open.get(mark)).map(|open| open.number + 1).max();
-        Told { size: left.or(last).unwrap_or(0).max(self.told.size), state }
+        let batches =
+            noted.iter().filter(|mark| !matches!(mark, Mark::Seal(..))).filter_map(|mark| self.open.get(mark));
+        let batches = batches.map(|open| open.number + 1).chain(self.told.batches).max();
+        Told { size: left.or(last).unwrap_or(0).max(self.told.size), state, batches }
     }
 
     /// What notes these entries.

@@ -12,6 +12,7 @@
 //! - What replaced uploads erase has receipts like any order. Upkeep has none: it is counted among the leaves punctured.
 
 mod batches;
+mod behind;
 mod erasures;
 mod ledger;
 mod restored;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use keyforest::LeafSet;
 
+pub(in crate::service) use behind::unknown_batches;
 pub use erasures::Whole;
 pub use ledger::{LOG_TOLD, Ledger};
 pub use round::{CRASH_POINTS, LOG_PLAN};

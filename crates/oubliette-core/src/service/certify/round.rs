@@ -16,7 +16,7 @@ use super::erasures::{Earlier, Whole};
 use super::ledger::{Ledger, Mark};
 use super::{Certifier, Eagerness};
 use crate::ports::{
-    ArrivalRow, BatchRow, Certified, PurgeRow, ReceiptPlace, RemovalPlace, RemovedPurge, SealRow, Write,
+    ArrivalRow, BatchRow, Certified, Metadata, PurgeRow, ReceiptPlace, RemovalPlace, RemovedPurge, SealRow, Write,
 };
 use crate::proof::{Arrival, SealFacts, batch_places, purge_places, read_notes, write_arrivals};
 use crate::service::VaultError;
@@ -54,6 +54,14 @@ struct Plan {
     arrivals: Vec<u64>,
     /// Erasures whose blobs are gone.
     removals: Vec<Uuid>,
+}
+
+/// Entries over arrivals, and over removals, that the rows say the log may have and they have not noted.
+pub(super) async fn settled(metadata: &dyn Metadata) -> Result<[u64; 2], VaultError> {
+    let bytes = metadata.value(LOG_PLAN).await.map_err(|error| VaultError::Unavailable(Some(error)))?;
+    let Some(bytes) = bytes else { return Ok([0; 2]) };
+    let plan: Plan = serde_json::from_slice(&bytes).map_err(|_| VaultError::internal(Unreadable))?;
+    Ok([!plan.arrivals.is_empty(), !plan.removals.is_empty()].map(u64::from))
 }
 
 /// An entry on its way into the log, and what notes it there.

@@ -5,7 +5,7 @@
 //! was pinned, or another one, is not opened, and so nothing is ever signed that contradicts what was signed before.
 //!
 //! - `frame`, `index`: the files' bytes. `load`: reading them at a start. `files`: writing them. `places`: what is kept in
-//!   memory. `kept`: both together, to be read. `rows`: what the metadata calls its entries.
+//!   memory. `kept`: both together, to be read. `rows`: what the metadata calls its entries. `looked`: before it is opened.
 //! - `signer`: keys and checkpoints. `start`: which log is the vault's, and how one begins.
 //!
 //! Nothing here is on the path of a delete's answer. *Absent:* what entries say (`oubliette-proof`), who appends them.
@@ -18,6 +18,7 @@ mod frame;
 mod index;
 mod kept;
 mod load;
+mod looked;
 mod places;
 mod rows;
 mod signer;
@@ -44,6 +45,7 @@ use tokio::sync::watch;
 pub use self::copy::copy_log;
 use self::files::Writer;
 use self::kept::Kept;
+pub(in crate::service) use self::looked::{Looked, look_for};
 use self::places::SEGMENT;
 use self::signer::Signer;
 pub use self::start::LogSettings;
@@ -164,6 +166,11 @@ impl TransparencyLog {
     pub fn hold_off(&self) {
         let _writing = self.writing();
         self.held_off.store(true, Ordering::Release);
+    }
+
+    /// Whether it is.
+    pub fn is_held_off(&self) -> bool {
+        self.held_off.load(Ordering::Acquire)
     }
 
     /// Appending goes on.

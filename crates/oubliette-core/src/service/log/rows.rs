@@ -1,10 +1,22 @@
 //! What rows of the metadata call an entry. A vault may have had several logs, each of which counts from 0; rows of all of them
 //! lie in the same tables, in the order in which they were told of.
 
+use std::cmp::Ordering;
+
 use super::TransparencyLog;
 
 /// Entries that one log may have.
 const ENTRIES: u64 = 1 << 40;
+
+/// The entry of the log `ordinal` from which on rows know none that they know `number` of, or less: 0 in a log that began
+/// later; `None` in one before it.
+pub(super) fn entry_from(ordinal: u32, number: u64) -> Option<u64> {
+    match (number / ENTRIES).cmp(&u64::from(ordinal)) {
+        Ordering::Less => Some(0),
+        Ordering::Equal => Some(number % ENTRIES),
+        Ordering::Greater => None,
+    }
+}
 
 impl TransparencyLog {
     /// The number that rows know an entry of this log by: greater than that of any entry of the logs before it.

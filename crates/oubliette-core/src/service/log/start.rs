@@ -6,6 +6,7 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use keyforest::Probe;
 use keyforest::media::Medium;
 use oubliette_proof::entry::{Body, Entry, KeyRotation, LogClosed, LogOpened, Token};
 use oubliette_proof::note::{SigningKey, VerifierKey};
@@ -17,7 +18,7 @@ use super::files::{Files, Writer};
 use super::kept::Kept;
 use super::load::load;
 use super::signer::Signer;
-use super::{Ground, LogError, TransparencyLog};
+use super::{Ground, LogError, Looked, TransparencyLog};
 use crate::ports::Clock;
 use crate::secrets::{LogKey, LogKeyState, Secrets};
 use crate::service::recovery::Mismatch;
@@ -48,6 +49,8 @@ pub(in crate::service) struct Beginning<'a> {
     pub medium: Arc<dyn Medium>,
     pub settings: LogSettings,
     pub announced: Announced,
+    /// What there is of it.
+    pub looked: Looked,
 }
 
 /// What to do about a change of the key that was announced and cut short.
@@ -89,7 +92,7 @@ pub(in crate::service) async fn start(
     beginning: Beginning<'_>,
     mut secrets: Secrets,
 ) -> Result<(Arc<TransparencyLog>, Secrets), VaultError> {
-    let Beginning { shared, sealer, medium, settings, announced } = beginning;
+    let Beginning { shared, sealer, medium, settings, announced, looked } = beginning;
     let pin = shared.forest.pins().log_head;
     let ground = Ground { medium, probe: Arc::clone(&shared.probe), poisoned: shared.poisoned.clone() };
     let keys = secrets.log_keys_mut();
@@ -101,9 +104,7 @@ pub(in crate::service) async fn start(
         let origin = settings.origin.clone().unwrap_or_else(|| default_origin(&shared.instance()));
         keys.push(draw(&origin, LogKeyState::InForce, 0)?);
     }
-    // What was pinned is of the log before while another one begins.
-    let own_pin = if begins(keys) { UNPINNED } else { pin };
-    let found = look(&ground, ordinal(keys), own_pin).await;
+    let found = looked.0;
     let reopens = settings.reopen.is_some() && !begins(keys);
     if reopens && announced == Announced::Leave {
         // The old log would end although nothing is committed.
@@ -233,16 +234,43 @@ async fn opening(
 }
 
 /// What there is of a log.
-struct Found {
-    kept: Kept,
+pub(super) struct Found {
+    pub(super) kept: Kept,
     next_file: u32,
     unindexed: Vec<u32>,
     /// Whether it continues what was pinned of it.
-    agrees: Result<(), Mismatch>,
+    pub(super) agrees: Result<(), Mismatch>,
+}
+
+impl Found {
+    /// Which of the vault's logs it is.
+    pub(super) fn ordinal(&self) -> u32 {
+        self.kept.files.ordinal
+    }
+}
+
+/// Looks for the log of the newest of these keys.
+pub(super) async fn look_by_keys(
+    medium: &Arc<dyn Medium>,
+    probe: &Arc<dyn Probe>,
+    keys: &[LogKey],
+    pin: [u8; 32],
+) -> Result<Found, VaultError> {
+    // What was pinned is of the log before while another one begins.
+    let own_pin = if begins(keys) { UNPINNED } else { pin };
+    look_in(Arc::clone(medium), Arc::clone(probe), ordinal(keys), own_pin).await
 }
 
 async fn look(ground: &Ground, ordinal: u32, pin: [u8; 32]) -> Result<Found, VaultError> {
-    let (medium, probe) = (Arc::clone(&ground.medium), Arc::clone(&ground.probe));
+    look_in(Arc::clone(&ground.medium), Arc::clone(&ground.probe), ordinal, pin).await
+}
+
+async fn look_in(
+    medium: Arc<dyn Medium>,
+    probe: Arc<dyn Probe>,
+    ordinal: u32,
+    pin: [u8; 32],
+) -> Result<Found, VaultError> {
     blocking(move || {
         let loaded = load(&*medium, ordinal, pinned_size(&pin))?;
         let kept = Kept::new(Files { medium, probe, ordinal }, loaded.places)?;
@@ -437,7 +465,7 @@ fn seconds(clock: &dyn Clock) -> Result<Seconds, VaultError> {
     seconds.ok_or(VaultError::Internal(None))
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, LogError> + Send + 'static,
 ) -> Result<T, VaultError> {
     Ok(tokio::task::spawn_blocking(work).await.map_err(VaultError::internal)??)

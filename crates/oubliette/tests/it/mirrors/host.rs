@@ -127,8 +127,9 @@ async fn a_vaults_place_at_a_host_is_closed_to_other_certificates_and_to_none() 
     let mut server = place.serve(&["--config", "oubliette.toml"]);
     let client = Client::new(&place, &mut server);
     client.until_ready().await;
-    let before = kept(&far);
+    // It seals what was committed.
     server.stop();
+    let before = kept(&far);
 
     let instance = fs::read_dir(far.join("kept")).unwrap().next().unwrap().unwrap().file_name();
     let other = Place::new();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use keyforest::Probe;
 use oubliette::config::Config;
 use oubliette::opening::{OpenError, OpenVault, Opening, RegisterPolicy};
-use oubliette_core::ports::{NoLenders, PortErrorKind, SystemClock};
+use oubliette_core::ports::{Clock, NoLenders, PortErrorKind, SystemClock};
 use oubliette_store::roots::RegisterError;
 use tempfile::TempDir;
 
@@ -54,6 +54,11 @@ impl House {
     /// Opens it with a probe.
     pub async fn probed(&self, probe: Arc<dyn Probe>) -> Result<OpenVault, OpenError> {
         self.open_with(|opening| opening.probe = probe).await
+    }
+
+    /// Opens it by another clock.
+    pub async fn clocked(&self, clock: Arc<dyn Clock>) -> Result<OpenVault, OpenError> {
+        self.open_with(|opening| opening.clock = clock).await
     }
 
     async fn open_with(&self, change: impl FnOnce(&mut Opening)) -> Result<OpenVault, OpenError> {

@@ -9,3 +9,4 @@ mod load;
 mod program;
 mod proofs;
 pub mod servers;
+mod set_back;
