@@ -9,8 +9,36 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::sealer::{Shared, Unmarked};
-use crate::ports::Write;
+use super::sealer::Shared;
+use crate::ports::{SealRow, Write};
+use crate::proof::SealFacts;
+
+/// A seal that the metadata has not heard of yet.
+pub struct Unmarked {
+    /// The erasures it sealed; none of a seal that only adds keys or secrets.
+    pub ids: Vec<Uuid>,
+    /// Its epoch.
+    pub epoch: u64,
+    /// When.
+    pub at: Timestamp,
+    /// What the log is to tell of it.
+    pub facts: SealFacts,
+}
+
+impl Unmarked {
+    /// What tells the metadata; `told` when the log is to hear of it.
+    pub fn writes(&self, told: bool) -> Vec<Write> {
+        let mut writes = Vec::with_capacity(3);
+        if !self.ids.is_empty() {
+            writes.push(Write::SealPurges(self.ids.clone(), self.epoch, self.at));
+        }
+        if told {
+            writes.push(Write::InsertSeal(SealRow { epoch: self.epoch, at: self.at, facts: self.facts.encode() }));
+        }
+        writes.push(Write::SetEpoch(self.epoch));
+        writes
+    }
+}
 
 /// Seals that the metadata has not heard of yet, oldest first.
 #[derive(Default)]

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, mpsc};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use keyforest::{Change, Forest, Group, Leaf, LeafSet, Pins, Probe, SealError, Sealed};
 use oubliette_proof::{Hash, Token};
 use tokio::sync::{oneshot, watch};
@@ -20,10 +19,10 @@ use super::erasing::ErasingIds;
 use super::hidden::{ActiveKeys, Hidden};
 use super::journal::{Journaled, Record};
 use super::log::TransparencyLog;
-use super::noting::Unnoted;
+use super::noting::{Unmarked, Unnoted};
 use super::restore::Restore;
 use super::{VaultError, VaultSettings};
-use crate::ports::{Clock, InstanceRow, Lease, Lenders, PurgeSet, SealRow, Write};
+use crate::ports::{Clock, InstanceRow, Lease, Lenders, PurgeSet};
 use crate::proof::{SealFacts, token};
 
 /// Named moments of the sealer outside of the forest's own.
@@ -36,33 +35,6 @@ pub struct Pending {
     pub id: Uuid,
     /// What it covers.
     pub set: Arc<PurgeSet>,
-}
-
-/// A seal that the metadata has not heard of yet.
-pub struct Unmarked {
-    /// The erasures it sealed; none of a seal that only adds keys or secrets.
-    pub ids: Vec<Uuid>,
-    /// Its epoch.
-    pub epoch: u64,
-    /// When.
-    pub at: Timestamp,
-    /// What the log is to tell of it.
-    pub facts: SealFacts,
-}
-
-impl Unmarked {
-    /// What tells the metadata; `told` when the log is to hear of it.
-    pub fn writes(&self, told: bool) -> Vec<Write> {
-        let mut writes = Vec::with_capacity(3);
-        if !self.ids.is_empty() {
-            writes.push(Write::SealPurges(self.ids.clone(), self.epoch, self.at));
-        }
-        if told {
-            writes.push(Write::InsertSeal(SealRow { epoch: self.epoch, at: self.at, facts: self.facts.encode() }));
-        }
-        writes.push(Write::SetEpoch(self.epoch));
-        writes
-    }
 }
 
 /// What sealer, committer and services share.
