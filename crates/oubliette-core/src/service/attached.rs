@@ -149,11 +149,12 @@ pub async fn standing(
         None => {
             let standing = settled_from(metadata, &instance).await?;
             let (found, pinned) = (standing.counter, pins.commit_counter);
-            let behind = match unknown_erasure(metadata, forest).await? {
-                _ if found < pinned => Some(Mismatch::DatabaseBehind { found, pinned }),
-                Some(erasure) => Some(Mismatch::ErasureUnknown { erasure }),
-                None if unknown > 0 => Some(Mismatch::DatabaseBehindLog { unknown }),
-                None => None,
+            let behind = if found < pinned {
+                Some(Mismatch::DatabaseBehind { found, pinned })
+            } else if let Some(erasure) = unknown_erasure(metadata, forest).await? {
+                Some(Mismatch::ErasureUnknown { erasure })
+            } else {
+                (unknown > 0).then_some(Mismatch::DatabaseBehindLog { unknown })
             };
             match (behind, older) {
                 (None, Older::Refuse) => return Ok(standing),

@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! segment: header 64 B: "OUBS", version u32, lane u64, zeros, SHA-256 of the first 32 bytes; then entries
-//! entry:   "OUBE", length u32, state u8 (0 = there, 1 = removed), 7 zeros; then the blob
+//! entry:   "OUBE", length u32, state u8 (0 = there, 1 = removed, 2 = moved), 7 zeros; then the blob
 //! ```
-//! Numbers are big-endian. Only a local segment has entries marked removed: an object cannot be changed in place.
+//! Numbers are big-endian. Only a local segment has entries marked removed or moved: an object cannot be changed in place.
+//! Of a moved one there is a copy elsewhere, and its row names that; a row of an older copy may name this one.
 
 use aws_lc_rs::digest::{SHA256, digest};
 
@@ -48,6 +49,16 @@ pub(super) enum Entry {
     There(u64),
     /// A blob of this length that was removed.
     Removed(u64),
+    /// A blob of this length that lies elsewhere, too.
+    Moved(u64),
+}
+
+impl Entry {
+    /// How long its blob is.
+    pub(super) fn length(self) -> u64 {
+        let (Self::There(length) | Self::Removed(length) | Self::Moved(length)) = self;
+        length
+    }
 }
 
 /// Reads an entry's header.
@@ -61,6 +72,7 @@ pub(super) fn parse_entry(header: &[u8]) -> Option<Entry> {
     match rest[0] {
         0 => Some(Entry::There(length)),
         1 => Some(Entry::Removed(length)),
+        2 => Some(Entry::Moved(length)),
         _ => None,
     }
 }
@@ -80,5 +92,10 @@ mod tests {
         assert_eq!(hex::encode(entry_header(300)), "4f5542450000012c0000000000000000");
         assert!(parse_segment_header(&segment_header(7)) == Some(7));
         assert!(parse_entry(&entry_header(300)) == Some(Entry::There(300)));
+        for (state, entry) in [(1, Entry::Removed(300)), (2, Entry::Moved(300))] {
+            let mut header = entry_header(300);
+            header[8] = state;
+            assert!(parse_entry(&header) == Some(entry));
+        }
     }
 }

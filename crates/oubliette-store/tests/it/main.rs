@@ -13,6 +13,7 @@ mod leases;
 mod log;
 mod media;
 mod metadata;
+mod moved;
 mod object;
 mod postgres;
 mod roots;

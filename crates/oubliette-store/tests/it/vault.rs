@@ -23,7 +23,7 @@ pub struct Setup {
     pub vault: Vault,
     pub metadata: Arc<SqliteMetadata>,
     pub actor: Actor,
-    token: String,
+    pub token: String,
 }
 
 pub fn stores(root: &Path) -> Stores {

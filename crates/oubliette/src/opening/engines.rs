@@ -294,7 +294,8 @@ fn twin(first: Arc<dyn Place>, second: Arc<dyn Place>) -> Result<Arc<dyn Place>,
 async fn blobs(config: &Config, probe: &Arc<dyn Probe>) -> Result<(Arc<dyn Blobs>, Option<Capabilities>), OpenError> {
     Ok(match config.blob_place()? {
         BlobPlace::Local => {
-            let options = LocalOptions { probe: Arc::clone(probe), ..LocalOptions::default() };
+            let moved_grace = Duration::from_secs(config.storage.moved_grace_seconds);
+            let options = LocalOptions { probe: Arc::clone(probe), moved_grace, ..LocalOptions::default() };
             (Arc::new(LocalBlobs::open(&config.storage.data.join("blobs"), options)?), None)
         }
         BlobPlace::S3(bucket, limits) => {

@@ -114,7 +114,8 @@ impl Survey {
         let mut found = HashMap::new();
         let mut look = |blob: BlobRef, head: Bytes| {
             if let Some(commitment) = commitment_of(&head).filter(|commitment| wanted.contains(commitment)) {
-                found.insert(commitment, blob);
+                // The first is where it lies; others are where it lay.
+                found.entry(commitment).or_insert(blob);
             }
         };
         inner.blobs.look_through(PREFIX, &mut look).await.map_err(|error| inner.port(error))?;

@@ -46,8 +46,10 @@ pub(super) async fn compact(shared: &Arc<Shared>, live: &dyn LiveBlobs) -> Resul
         }
         let Some(census) = census(shared, segment, live).await? else { continue };
         if census.live.is_empty() {
-            report.segments += 1;
-            report.bytes += drop_segment(shared, segment).await?;
+            if may_go(shared, segment).await? {
+                report.segments += 1;
+                report.bytes += drop_segment(shared, segment).await?;
+            }
         } else if census.worth_it {
             rewritten += 1;
             if let Some(bytes) = rewrite(shared, segment, census, live).await? {
@@ -155,7 +157,8 @@ fn check(
     };
     for at in &referred {
         match segments::entry_at(&file, *at)? {
-            Some(Entry::There(_)) => {}
+            // A row of an older copy may name what was moved since.
+            Some(Entry::There(_) | Entry::Moved(_)) => {}
             // Removed but still referred to: a removal under way. Or no entry at all: damaged. Either way hands off.
             Some(Entry::Removed(_)) | None => return Ok(None),
         }
@@ -170,8 +173,8 @@ fn check(
     Ok(Some((lane, referred)))
 }
 
-/// Copies the live blobs of a segment elsewhere, has their references switched, and drops it. `None` when some reference
-/// could not be settled; the segment stays then.
+/// Copies the live blobs of a segment elsewhere, has their references switched, and drops it. `None` when it stays for now:
+/// some reference could not be settled, or the time is not over for which it is kept.
 async fn rewrite(
     shared: &Arc<Shared>,
     segment: SegmentName,
@@ -198,7 +201,7 @@ async fn rewrite(
             shared.moved.insert(*from, to);
             if live.switch(&old.to_ref(), &new.to_ref()).await? {
                 copied += ENTRY_HEADER + to.length;
-                removal::mark(shared, vec![*from]).await?;
+                removal::mark_moved(shared, *from).await?;
             } else {
                 shared.moved.forget(*from);
                 removal::mark(shared, vec![to]).await?;
@@ -207,7 +210,7 @@ async fn rewrite(
         shared.options.probe.reached("blob.compact_switched");
     }
     // Asked once more: only a segment nobody refers to may go.
-    if !live.with_prefix(&segment.prefix()).await?.is_empty() {
+    if !live.with_prefix(&segment.prefix()).await?.is_empty() || !may_go(shared, segment).await? {
         return Ok(None);
     }
     let bytes = drop_segment(shared, segment).await?;
@@ -231,6 +234,28 @@ async fn read_all(
             stretches.iter().map(one).collect()
         };
         read().map_err(not_done("copy out of a segment"))
+    })
+    .await
+}
+
+/// Whether a segment that no row refers to may be dropped: nothing was moved out of it lately. Somebody may be copying rows and
+/// this folder from outside, file by file: his rows may name what was moved, and he has the file that took it already. When
+/// it was emptied is told by its last change, so that a restart changes nothing; a clock that was set back keeps it longer.
+async fn may_go(shared: &Arc<Shared>, segment: SegmentName) -> Result<bool, PortError> {
+    let (shared, grace) = (Arc::clone(shared), shared.options.moved_grace);
+    if grace.is_zero() {
+        return Ok(true);
+    }
+    blocking("look when a segment was emptied", move || {
+        let look = || -> io::Result<bool> {
+            let file = segments::open(&shared, segment)?;
+            let age = file.metadata()?.modified()?.elapsed();
+            Ok(age.is_ok_and(|age| age >= grace) || !segments::was_moved_from(&file)?)
+        };
+        match look() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+            looked => looked.map_err(not_done("look when a segment was emptied")),
+        }
     })
     .await
 }
@@ -293,7 +318,7 @@ pub(super) async fn sweep_orphans(shared: &Arc<Shared>, live: &dyn LiveBlobs) ->
     let old: Vec<SegmentName> =
         shared.segments.table().keys().copied().filter(|name| name.run() != shared.run).collect();
     for segment in old {
-        if live.with_prefix(&segment.prefix()).await?.is_empty() {
+        if live.with_prefix(&segment.prefix()).await?.is_empty() && may_go(shared, segment).await? {
             report.bytes += drop_segment(shared, segment).await?;
             report.orphans += 1;
         }

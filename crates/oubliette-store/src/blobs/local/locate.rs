@@ -21,20 +21,28 @@ pub(super) async fn look_through(
 ) -> Result<(), PortError> {
     let mut names: Vec<SegmentName> = shared.segments.table().keys().copied().collect();
     names.sort_unstable();
-    for segment in names {
-        let shared = Arc::clone(shared);
-        let entries = blocking("look through a segment", move || {
-            heads(&shared, segment, head).map_err(not_done("look through a segment"))
-        });
-        for (at, bytes) in entries.await? {
-            found(Place::Segment(at).to_ref(), bytes.into());
+    // First where blobs lie, then where they lay: a copy of this folder may have been made between their move and what it took.
+    for wanted in [|entry| matches!(entry, Entry::There(_)), |entry| matches!(entry, Entry::Moved(_))] {
+        for segment in names.iter().copied() {
+            let shared = Arc::clone(shared);
+            let entries = blocking("look through a segment", move || {
+                heads(&shared, segment, head, wanted).map_err(not_done("look through a segment"))
+            });
+            for (at, bytes) in entries.await? {
+                found(Place::Segment(at).to_ref(), bytes.into());
+            }
         }
     }
     Ok(())
 }
 
-/// The entries of a segment that are there, with their first bytes. Ends where the segment does, or where a crash cut it.
-fn heads(shared: &Shared, segment: SegmentName, head: usize) -> io::Result<Vec<(Stretch, Vec<u8>)>> {
+/// The wanted entries of a segment, with their first bytes. Ends where the segment does, or where a crash cut it.
+fn heads(
+    shared: &Shared,
+    segment: SegmentName,
+    head: usize,
+    wanted: fn(Entry) -> bool,
+) -> io::Result<Vec<(Stretch, Vec<u8>)>> {
     let file = match segments::open(shared, segment) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -47,10 +55,10 @@ fn heads(shared: &Shared, segment: SegmentName, head: usize) -> io::Result<Vec<(
         let mut header = [0; ENTRY_HEADER as usize];
         file.read_exact_at(&mut header, at)?;
         let Some(entry) = parse_entry(&header) else { break };
-        let (Entry::There(length) | Entry::Removed(length)) = entry;
+        let length = entry.length();
         let offset = at + ENTRY_HEADER;
         at = offset + length;
-        if matches!(entry, Entry::There(_)) && at <= end {
+        if wanted(entry) && at <= end {
             let mut bytes = vec![0; head.min(usize::try_from(length).unwrap_or(head))];
             file.read_exact_at(&mut bytes, offset)?;
             entries.push((Stretch { segment, offset, length }, bytes));

@@ -30,6 +30,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -69,6 +70,8 @@ pub struct LocalOptions {
     pub segment_bytes: u64,
     /// Files kept open for reading, and as many segments.
     pub handles: usize,
+    /// How long a segment is kept after blobs were moved out of it, for who is copying the folder. Zero: not at all.
+    pub moved_grace: Duration,
     /// Threads that unlink files at once.
     pub parallel: usize,
     /// Told of [`CRASH_POINTS`].
@@ -83,6 +86,7 @@ impl Default for LocalOptions {
             small_bytes: 256 << 10,
             segment_bytes: 64 << 20,
             handles: 256,
+            moved_grace: Duration::ZERO,
             parallel: 16,
             probe: Arc::new(NoProbe),
             flush: Arc::new(SystemFlush),
@@ -248,21 +252,28 @@ fn read_stretch(shared: &Shared, at: Stretch, range: Range<u64>) -> Result<Bytes
     if range.start > range.end || range.end > at.length {
         return Err(PortError::bare(PortErrorKind::Corrupt, "read past the end of a blob"));
     }
-    let read = |at: Stretch| -> io::Result<Option<Bytes>> {
+    let read = |at: Stretch, moved: bool| -> io::Result<Option<Bytes>> {
         let file = segments::open(shared, at.segment)?;
         match segments::entry_at(&file, at)? {
-            Some(Entry::There(_)) => read_at(&file, at.offset + range.start..at.offset + range.end).map(Some),
+            Some(Entry::Moved(_)) if !moved => Ok(None),
+            Some(Entry::There(_) | Entry::Moved(_)) => {
+                read_at(&file, at.offset + range.start..at.offset + range.end).map(Some)
+            }
             Some(Entry::Removed(_)) => Ok(None),
             None => Err(io::ErrorKind::InvalidData.into()),
         }
     };
-    let first = read(at);
+    let first = read(at, false);
     if let Ok(Some(bytes)) = first {
         return Ok(bytes);
     }
-    // Perhaps compaction moved it after its row was read.
-    let moved = shared.moved.follow(at).map_or(first, read).map_err(read_error)?;
-    moved.ok_or_else(|| PortError::bare(PortErrorKind::Refused, "read a removed blob"))
+    // Perhaps compaction moved it after its row was read; or the row is an older copy's, and nobody knows where it went.
+    let bytes = match (shared.moved.follow(at), first) {
+        (Some(to), _) => read(to, false),
+        (None, Ok(_)) => read(at, true),
+        (None, first) => first,
+    };
+    bytes.map_err(read_error)?.ok_or_else(|| PortError::bare(PortErrorKind::Refused, "read a removed blob"))
 }
 
 fn read_error(error: io::Error) -> PortError {

@@ -69,11 +69,33 @@ fn mark_one(shared: &Shared, at: Stretch) -> io::Result<bool> {
     let _marking = shared.marking.lock().unwrap_or_else(PoisonError::into_inner);
     match segments::entry_at(&file, at)? {
         Some(Entry::Removed(_)) => Ok(true),
-        Some(Entry::There(_)) => {
+        Some(Entry::There(_) | Entry::Moved(_)) => {
             segments::mark_removed(&file, at)?;
             shared.segments.note_dead(at.segment, ENTRY_HEADER + at.length);
             Ok(true)
         }
         None => Ok(false),
     }
+}
+
+/// Marks an entry moved, once its row names the copy.
+pub(super) async fn mark_moved(shared: &Arc<Shared>, at: Stretch) -> Result<(), PortError> {
+    let shared = Arc::clone(shared);
+    blocking("mark what was moved", move || {
+        let mark = || -> io::Result<()> {
+            let file = segments::open(&shared, at.segment)?;
+            let _marking = shared.marking.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(Entry::There(_)) = segments::entry_at(&file, at)? {
+                segments::mark_moved(&file, at)?;
+                shared.segments.note_dead(at.segment, ENTRY_HEADER + at.length);
+            }
+            Ok(())
+        };
+        // Not marked, it is left alone by the next compaction as if it were to be referred to yet.
+        if let Err(error) = mark() {
+            tracing::warn!(error = &error as &dyn std::error::Error, "what was moved could not be marked");
+        }
+        Ok(())
+    })
+    .await
 }

@@ -321,12 +321,33 @@ pub(super) fn entry_at(file: &File, at: Stretch) -> io::Result<Option<Entry>> {
     let Some(header_at) = at.offset.checked_sub(ENTRY_HEADER) else { return Ok(None) };
     let mut header = [0; ENTRY_HEADER as usize];
     file.read_exact_at(&mut header, header_at)?;
-    Ok(parse_entry(&header).filter(|entry| matches!(entry, Entry::There(n) | Entry::Removed(n) if *n == at.length)))
+    Ok(parse_entry(&header).filter(|entry| entry.length() == at.length))
 }
 
 /// Marks an entry removed. The caller read it as there.
 pub(super) fn mark_removed(file: &File, at: Stretch) -> io::Result<()> {
     file.write_all_at(&[1], at.offset - ENTRY_HEADER + 8)
+}
+
+/// Marks an entry moved: its copy is durable elsewhere. The caller read it as there.
+pub(super) fn mark_moved(file: &File, at: Stretch) -> io::Result<()> {
+    file.write_all_at(&[2], at.offset - ENTRY_HEADER + 8)
+}
+
+/// Whether something was moved out of a segment. Ends where its entries do, or where a crash cut it.
+pub(super) fn was_moved_from(file: &File) -> io::Result<bool> {
+    let end = file.metadata()?.len();
+    let mut at = SEGMENT_HEADER;
+    while at + ENTRY_HEADER <= end {
+        let mut header = [0; ENTRY_HEADER as usize];
+        file.read_exact_at(&mut header, at)?;
+        match parse_entry(&header) {
+            Some(Entry::Moved(_)) => return Ok(true),
+            Some(entry) => at += ENTRY_HEADER + entry.length(),
+            None => break,
+        }
+    }
+    Ok(false)
 }
 
 /// All entries of a segment up to `end`.
@@ -337,7 +358,7 @@ pub(super) fn entries(file: &File, segment: SegmentName, end: u64) -> io::Result
         let mut header = [0; ENTRY_HEADER as usize];
         file.read_exact_at(&mut header, at)?;
         let entry = parse_entry(&header).ok_or(io::ErrorKind::InvalidData)?;
-        let (Entry::There(length) | Entry::Removed(length)) = entry;
+        let length = entry.length();
         let offset = at + ENTRY_HEADER;
         found.push((Stretch { segment, offset, length }, entry));
         at = offset + length;

@@ -42,7 +42,7 @@ fn entries(whole: &Bytes) -> Vec<(u64, u64)> {
     let mut found = Vec::new();
     let mut at = SEGMENT_HEADER;
     while let Some(header) = whole.get(at as usize..(at + ENTRY_HEADER) as usize) {
-        let Some(Entry::There(length) | Entry::Removed(length)) = parse_entry(header) else { break };
+        let Some(length) = parse_entry(header).map(Entry::length) else { break };
         let offset = at + ENTRY_HEADER;
         at = offset + length;
         if at > whole.len() as u64 {
