@@ -1,6 +1,7 @@
 //! How the vault talks with one agent: a thread of its own for each, so that requests to one agent keep their order and a slow
 //! one holds up nobody.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -247,7 +248,8 @@ struct Talk {
 
 impl Talk {
     fn run(&mut self, queue: &Receiver<Job>) {
-        while let Ok(Job { goal, answer }) = queue.recv() {
+        let mut next = VecDeque::new();
+        while let Some(Job { goal, answer }) = self.next(queue, &mut next) {
             let done = self.perform(&goal).map_err(|error| self.heed(error));
             let mut state = lock(&self.state);
             state.pending -= 1;
@@ -280,6 +282,23 @@ impl Talk {
                 Err(_) => Answer::Not,
             });
         }
+    }
+
+    /// What is to be done next. A seal goes on without an agent that is slower than seals are made: what it was told for seals
+    /// of which nobody waits for its word any more is passed over, so that it is never behind by more than one. It does the
+    /// last that puts something to it, and what comes after that.
+    fn next(&self, queue: &Receiver<Job>, next: &mut VecDeque<Job>) -> Option<Job> {
+        if next.is_empty() {
+            next.push_back(queue.recv().ok()?);
+        }
+        next.extend(queue.try_iter());
+        let puts = |job: &Job| !matches!(job.goal, Goal::Keep(_));
+        let from = next.iter().rposition(puts).unwrap_or(next.len() - 1);
+        for Job { answer, .. } in next.drain(..from) {
+            lock(&self.state).pending -= 1;
+            let _ = answer.send(Answer::Not);
+        }
+        next.pop_front()
     }
 
     /// An agent that says that a later process was here may lie, and ends this process only if whoever counts the claims says so

@@ -3,9 +3,10 @@
 mod claims;
 mod dismissed;
 mod settled;
+mod slow;
 mod upgrade;
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,8 @@ struct TestAgent {
     full: Arc<AtomicBool>,
     /// So many times it was asked to take one then.
     refused: Arc<AtomicUsize>,
+    /// So many milliseconds it takes for whatever it is asked.
+    takes: Arc<AtomicU64>,
 }
 
 /// Slots whose bytes a test can copy and bring back.
@@ -58,7 +61,8 @@ impl TestAgent {
         let slots = Arc::new(Mutex::new([[0; SLOT_BYTES]; 2]));
         let depot = Arc::new(Depot::open(Arc::new(Bytes(Arc::clone(&slots))), None).unwrap());
         let depot = Arc::new(Mutex::new(depot));
-        Self { name, slots, depot, away: Arc::default(), full: Arc::default(), refused: Arc::default() }
+        let (away, full, refused, takes) = (Arc::default(), Arc::default(), Arc::default(), Arc::default());
+        Self { name, slots, depot, away, full, refused, takes }
     }
 
     fn depot(&self) -> Arc<Depot> {
@@ -80,6 +84,7 @@ impl TestAgent {
     }
 
     fn reach(&self) -> Result<Arc<Depot>, LinkError> {
+        std::thread::sleep(Duration::from_millis(self.takes.load(Ordering::SeqCst)));
         if self.away.load(Ordering::SeqCst) {
             return Err(LinkError::Away(std::io::ErrorKind::ConnectionRefused.into()));
         }
