@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use oubliette_proof::ItemId;
@@ -72,19 +73,26 @@ pub enum Task {
     },
 }
 
+/// What the arguments ask for.
+pub enum Asked {
+    /// To check something.
+    Check(Args),
+    /// To be told these words.
+    Words(&'static str),
+}
+
 impl Args {
-    /// Reads the arguments; `None` when help was asked for.
-    pub fn parse(args: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
+    /// Reads the arguments. The error says what is wrong with them.
+    pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Asked, String> {
+        let args: Result<Vec<String>, _> = args.map(OsString::into_string).collect();
+        let args = args.map_err(|other| format!("{} is not UTF-8", other.display()))?;
         let (mut files, mut log_key, mut log, mut id, mut state) = (Vec::new(), None, None, None, None);
-        let (mut audit, mut follow, mut json, mut args) = (false, false, false, args);
+        let (mut audit, mut follow, mut json, mut args) = (false, false, false, args.into_iter());
         while let Some(arg) = args.next() {
             let mut value = |name: &str| args.next().ok_or(format!("{name} needs a value"));
             match arg.as_str() {
-                "--help" | "-h" => return Ok(None),
-                "--version" | "-V" => {
-                    println!("oubliette-verify {}", env!("CARGO_PKG_VERSION"));
-                    std::process::exit(0);
-                }
+                "--help" | "-h" => return Ok(Asked::Words(HELP.trim_ascii_end())),
+                "--version" | "-V" => return Ok(Asked::Words(concat!("oubliette-verify ", env!("CARGO_PKG_VERSION")))),
                 "--json" => json = true,
                 "--audit" => audit = true,
                 "--follow" => follow = true,
@@ -112,6 +120,6 @@ impl Args {
             (false, false, _, _, Some(_)) => return Err("--state goes with --follow".to_owned()),
             (false, false, ..) => return Err("one certificate at a time".to_owned()),
         };
-        Ok(Some(Self { task, log_key, json }))
+        Ok(Asked::Check(Self { task, log_key, json }))
     }
 }

@@ -10,18 +10,16 @@ mod log;
 mod report;
 mod trust;
 
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-use args::{Args, Task};
+use args::{Args, Asked, Task};
 use report::Outcome;
 
 fn main() -> ExitCode {
-    let args = match Args::parse(std::env::args().skip(1)) {
-        Ok(Some(args)) => args,
-        Ok(None) => {
-            print!("{}", args::HELP);
-            return ExitCode::SUCCESS;
-        }
+    let args = match Args::parse(std::env::args_os().skip(1)) {
+        Ok(Asked::Check(args)) => args,
+        Ok(Asked::Words(words)) => return tell(words, 0),
         Err(wrong) => {
             eprintln!("oubliette-verify: {wrong}\n\n{}", args::HELP);
             return ExitCode::from(2);
@@ -33,6 +31,17 @@ fn main() -> ExitCode {
         Task::Follow { log, state } => Ok(follow::run(log, &args.log_key, state)),
     };
     let outcome = outcome.unwrap_or_else(Outcome::from);
-    println!("{}", if args.json { outcome.to_json() } else { outcome.to_text() });
-    ExitCode::from(outcome.verdict.code())
+    tell(&if args.json { outcome.to_json() } else { outcome.to_text() }, outcome.verdict.code())
+}
+
+/// Writes `words` and a newline to standard output, and ends with `code`. Who reads may stop reading (`| head`): the code is
+/// the verdict even so. What cannot be written for another reason ends as what cannot be read does.
+fn tell(words: &str, code: u8) -> ExitCode {
+    match writeln!(std::io::stdout(), "{words}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            eprintln!("oubliette-verify: standard output: {error}");
+            ExitCode::from(report::Verdict::BadInput.code())
+        }
+        _ => ExitCode::from(code),
+    }
 }

@@ -99,7 +99,10 @@ impl From<CertificateError> for Outcome {
     fn from(error: CertificateError) -> Self {
         let mut summary = error.to_string();
         if let CertificateError::Note(NoteError::UnknownKey(name)) = &error {
-            summary.push_str(&format!(". If {name} is a witness you know, add its key to the key file"));
+            summary.push_str(&format!(
+                ". If {name} is a witness you know, add its key to the key file. If it is the name of \
+                 the log, that may have changed its key: get its keys the way you got these"
+            ));
         }
         Self::new(Verdict::Invalid, summary)
     }

@@ -111,6 +111,24 @@ fn exit_codes_tell_what_came_of_it() {
     }
     let (_, told) = run(&folder, "item.json --log-key log-only");
     assert!(told.contains("If witness.example/w1 is a witness you know"), "{told}");
+    assert!(told.contains("If it is the name of the log, that may have changed its key"), "{told}");
+}
+
+#[test]
+fn who_stops_reading_gets_the_verdict_even_so() {
+    let (folder, _scene) = stranger();
+    let mut changed = fs::read(folder.path().join("item.json")).unwrap();
+    changed[200] ^= 1;
+    fs::write(folder.path().join("changed.json"), changed).unwrap();
+    for (args, code) in [("--help", 0), ("item.json --log-key keys", 0), ("changed.json --log-key keys", 1)] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_oubliette-verify"));
+        command.args(args.split_whitespace()).env_clear().current_dir(folder.path()).stdout(writer);
+        let output = command.output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), told.as_str()), (Some(code), ""), "{args}");
+    }
 }
 
 #[test]

@@ -41,7 +41,7 @@ pub struct Args {
     /// With --item: of this one content of it, which was erased by itself
     #[arg(long, value_name = "ID", requires = "item")]
     content: Option<Uuid>,
-    /// What the order was called when it was made, to be told in the certificate
+    /// What the order was called when it was made, to be told in the certificate of a whole order
     #[arg(long, value_name = "TEXT", conflicts_with = "item")]
     reference: Option<String>,
     /// Write the certificate here [default: standard output, unless another file is asked for]
@@ -87,7 +87,9 @@ async fn give(target: &Target, args: &Args) -> Result<()> {
     }
     match &args.out {
         Some(file) => write(file, json.as_bytes())?,
-        None if args.html.is_none() && args.receipts.is_none() => std::io::stdout().write_all(json.as_bytes())?,
+        None if args.html.is_none() && args.receipts.is_none() => {
+            super::to_standard_output(|out| out.write_all(json.as_bytes()))
+        }
         None => {}
     }
     Ok(())
@@ -110,7 +112,7 @@ async fn certificate(target: &Target, args: &Args, tenant: u32) -> Result<(Strin
             Err(error) => {
                 let later = error.downcast_ref::<Failure>().is_some_and(|failure| failure.exit == exit::UNAVAILABLE);
                 if !later || begun.elapsed() >= Duration::from_secs(args.wait) {
-                    return Err(error);
+                    return Err(error.context(format!("the certificate of erasure {}", args.erasure)));
                 }
             }
         }

@@ -1,9 +1,11 @@
 //! `oubliette config`
 
+use std::io::Write as _;
+
 use anyhow::Result;
 use clap::Subcommand;
 
-use super::{VaultArgs, exit};
+use super::{VaultArgs, exit, to_standard_output};
 use crate::config::{example, reference};
 
 /// The configuration: one TOML file, environment overrides, defaults for everything.
@@ -52,10 +54,11 @@ pub fn run(args: Args) -> Result<u8> {
         }
         Action::Show { vault } => {
             let (config, _) = vault.load()?;
-            print!("{}", toml::to_string(&config.values())?);
+            let text = toml::to_string(&config.values())?;
+            to_standard_output(|out| out.write_all(text.as_bytes()));
         }
-        Action::Example => print!("{}", example()),
-        Action::Reference => print!("{}", reference()),
+        Action::Example => to_standard_output(|out| out.write_all(example().as_bytes())),
+        Action::Reference => to_standard_output(|out| out.write_all(reference().as_bytes())),
     }
     Ok(exit::DONE)
 }

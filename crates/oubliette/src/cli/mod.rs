@@ -128,8 +128,13 @@ pub fn main() -> ExitCode {
 
 /// A line of [`say!`].
 fn line(words: fmt::Arguments<'_>) {
+    to_standard_output(|out| writeln!(out, "{words}"));
+}
+
+/// Writes to standard output. Who reads may stop reading (`| head`); anything else that goes wrong ends the program.
+pub(crate) fn to_standard_output(write: impl FnOnce(&mut io::StdoutLock<'static>) -> io::Result<()>) {
     let mut out = io::stdout().lock();
-    match writeln!(out, "{words}") {
+    match write(&mut out).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             eprintln!("error: standard output: {error}");
             std::process::exit(exit::FAILED.into());
@@ -161,7 +166,7 @@ async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Bench(args) => bench::run(args).await,
         Command::Completions(args) => completions::run(args),
         Command::Reference => {
-            print!("{}", reference());
+            to_standard_output(|out| out.write_all(reference().as_bytes()));
             Ok(exit::DONE)
         }
     }
