@@ -11,6 +11,9 @@ use crate::rig::{Process, Workspace, run};
 
 const START_LIMIT: Duration = Duration::from_secs(60);
 
+/// How long OpenBao may take for an answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 async fn until(what: &str, mut ready: impl AsyncFnMut() -> bool) {
     let begun = Instant::now();
     while !ready().await {
@@ -144,16 +147,20 @@ impl<'w> Bao<'w> {
         std::fs::write(path("bao.hcl"), config).unwrap();
         let trusted = reqwest::Certificate::from_pem(certificate.pem().as_bytes()).unwrap();
         let client = reqwest::Client::builder().no_proxy().tls_certs_only([trusted]);
-        let client = client.timeout(Duration::from_secs(10)).build().unwrap();
+        let client = client.timeout(PATIENCE).build().unwrap();
         let (unseal, token) = Default::default();
         let mut bao = Self { workspace, address, process: None, client, unseal, token };
         bao.run().await;
-        let made = bao.put("/v1/sys/init", json!({ "secret_shares": 1, "secret_threshold": 1 })).await.unwrap();
+        // Not to be asked twice: the keys are told once. It flushes much, on a disk that other tests hold busy.
+        let shares = json!({ "secret_shares": 1, "secret_threshold": 1 });
+        let made = bao.put("/v1/sys/init", shares, START_LIMIT).await.unwrap();
         bao.unseal = made["keys"][0].as_str().unwrap().to_owned();
         bao.token = made["root_token"].as_str().unwrap().to_owned();
         bao.open().await;
-        until("transit", async || bao.put("/v1/sys/mounts/transit", json!({ "type": "transit" })).await.is_some())
-            .await;
+        until("transit", async || {
+            bao.put("/v1/sys/mounts/transit", json!({ "type": "transit" }), PATIENCE).await.is_ok()
+        })
+        .await;
         bao
     }
 
@@ -189,18 +196,22 @@ impl<'w> Bao<'w> {
     async fn open(&self) {
         let key = json!({ "key": self.unseal });
         until("OpenBao unsealed", async || {
-            let told = self.put("/v1/sys/unseal", key.clone()).await;
-            told.is_some_and(|told| told["sealed"] == false)
+            let told = self.put("/v1/sys/unseal", key.clone(), PATIENCE).await;
+            told.is_ok_and(|told| told["sealed"] == false)
         })
         .await;
         let url = format!("{}/v1/sys/health", self.url());
         until("OpenBao", async || self.client.get(&url).send().await.is_ok_and(|answer| answer.status() == 200)).await;
     }
 
-    async fn put(&self, path: &str, body: Value) -> Option<Value> {
-        let request = self.client.put(format!("{}{path}", self.url())).header("x-vault-token", &self.token).json(&body);
-        let answer = request.send().await.ok().filter(|answer| answer.status().is_success())?;
-        let text = answer.text().await.ok()?;
-        Some(serde_json::from_str(&text).unwrap_or(Value::Null))
+    async fn put(&self, path: &str, body: Value, patience: Duration) -> Result<Value, String> {
+        let request = self.client.put(format!("{}{path}", self.url())).header("x-vault-token", &self.token);
+        let answer = request.timeout(patience).json(&body).send().await.map_err(|error| error.to_string())?;
+        let status = answer.status();
+        let text = answer.text().await.map_err(|error| error.to_string())?;
+        if !status.is_success() {
+            return Err(format!("{status} {text}"));
+        }
+        Ok(serde_json::from_str(&text).unwrap_or(Value::Null))
     }
 }
