@@ -46,7 +46,7 @@ impl Base {
         Self { database: Some(Database::fresh().await), ..Self::sqlite() }
     }
 
-    async fn stores(&self) -> Stores {
+    async fn stores(&self, probe: Arc<dyn Probe>) -> Stores {
         let data = self.root.path().join("data");
         std::fs::create_dir_all(data.join("packs")).unwrap();
         // Who was dropped at a crash lets go a little later.
@@ -54,7 +54,7 @@ impl Base {
         let packs = Folder::open(data.join("packs")).unwrap();
         let packs = Arc::new(Pageless { inner: packs, full: Arc::clone(&self.full) });
         let register = Moody::switched(Arc::new(register), Arc::clone(&self.away));
-        Stores { packs, register, probe: Arc::new(NoProbe) }
+        Stores { packs, register, probe }
     }
 
     async fn metadata(&self) -> Arc<dyn Metadata> {
@@ -113,7 +113,7 @@ impl Base {
     pub async fn parts(&self, probe: Arc<dyn Probe>, settings: VaultSettings) -> VaultParts {
         let fresh = self.is_fresh();
         let away = self.away.swap(false, Ordering::SeqCst);
-        let stores = self.stores().await;
+        let stores = self.stores(Arc::clone(&probe)).await;
         let inner = self.metadata().await;
         let metadata: Arc<dyn Metadata> = Arc::new(Arranged { inner, faults: Arc::clone(&self.faults) });
         let log = Arc::clone(&stores.packs);

@@ -18,12 +18,14 @@ mod check {
     use crate::certificates::support::{Base, Open, actor_of};
     use crate::due::{hasty, named};
 
-    /// Notes which records the journal has after each seal.
+    /// Notes which records the journal has after each seal, and can hold one that is being written.
     #[derive(Default)]
     struct AfterSeals {
         forest: OnceLock<Arc<Forest>>,
         looks: AtomicBool,
         seen: Mutex<Vec<Vec<u64>>>,
+        holds: AtomicBool,
+        held: AtomicBool,
     }
 
     impl AfterSeals {
@@ -36,6 +38,10 @@ mod check {
         fn reached(&self, point: &'static str) {
             if point == "sealer.after_seal" && self.looks.load(Ordering::SeqCst) {
                 self.seen.lock().unwrap().push(self.journal());
+            }
+            while point == "keyforest.journal.durable" && self.holds.load(Ordering::SeqCst) {
+                self.held.store(true, Ordering::SeqCst);
+                std::thread::sleep(Duration::from_millis(5));
             }
         }
     }
@@ -56,11 +62,16 @@ mod check {
         let short = Duration::from_millis(100);
         let gone = tokio::time::timeout(short, open.vault.erase_interaction(&open.actor, &first)).await;
         assert!(gone.is_err(), "nothing can be sealed");
-        // The second waits behind it. Whoever waits for it stops when its record was written, and goes on later.
+        // The second waits behind it. Whoever waits for it stops while its record is written, and goes on later.
+        probe.holds.store(true, Ordering::SeqCst);
         let mut second = Box::pin(open.vault.erase_interaction(&open.actor, &second));
-        while probe.journal().is_empty() {
+        while !probe.held.load(Ordering::SeqCst) {
             let once = tokio::time::timeout(Duration::ZERO, &mut second).await;
             assert!(once.is_err(), "{once:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        probe.holds.store(false, Ordering::SeqCst);
+        while probe.journal().is_empty() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let told = open.vault.erase_interaction(&open.actor, &first).await;
