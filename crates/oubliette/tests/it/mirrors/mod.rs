@@ -54,6 +54,21 @@ impl Client {
         self.http.get(item).bearer_auth(&self.token).send().await.unwrap().status().as_u16()
     }
 
+    fn recording(&self, id: &str) -> String {
+        format!("{}/api/v1/interactions/{id}/contents/callRecording", self.url)
+    }
+
+    pub async fn put(&self, id: &str, recording: &[u8]) -> reqwest::StatusCode {
+        let sent = self.http.put(self.recording(id)).bearer_auth(&self.token).body(recording.to_vec());
+        sent.send().await.unwrap().status()
+    }
+
+    /// The recording of an interaction, when it is served.
+    pub async fn content(&self, id: &str) -> Option<Vec<u8>> {
+        let answer = self.http.get(self.recording(id)).bearer_auth(&self.token).send().await.unwrap();
+        if answer.status() == 200 { Some(answer.bytes().await.unwrap().to_vec()) } else { None }
+    }
+
     pub async fn delete(&self, id: &str) -> reqwest::Response {
         let item = format!("{}/api/v1/interactions/{id}", self.url);
         self.http.delete(item).bearer_auth(&self.token).send().await.unwrap()

@@ -106,6 +106,50 @@ async fn with_a_copy_and_a_mirror_nothing_that_the_copy_held_is_lost_with_the_di
     refused("key state");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn where_rows_and_contents_outlive_the_keys_disk_a_mirror_and_two_agents_bring_every_item_back() {
+    let mut rig = Rig::with_mirrors(3, Some("2/3"), vec!["cellar"]);
+    let mut server = rig.place.serve(&["--config", "oubliette.toml"]);
+    let client = Client::new(&rig.place, &mut server);
+    client.until_ready().await;
+    let mut items = Vec::new();
+    for number in 0_u8..24 {
+        let id = client.made().await;
+        // Small ones share a segment, large ones are files of their own.
+        let content: Vec<u8> = (0..if number % 6 == 0 { 1_500_000_u32 } else { 900 })
+            .map(|place| u8::try_from((place * 7 + u32::from(number)) % 251).unwrap())
+            .collect();
+        assert!(client.put(&id, &content).await.is_success());
+        items.push((id, content));
+        if number % 4 == 3 {
+            assert!(client.delete(&items[usize::from(number) - 2].0).await.status().is_success());
+        }
+    }
+    server.kill();
+    rig.kill(1);
+    fs::remove_dir_all(rig.place.data().join("packs")).unwrap();
+    fs::remove_dir_all(rig.place.join("vault.register")).unwrap();
+    rig.run(&["serve", "--listen", "127.0.0.1:0"]).with_code(1);
+    for agent in ["agent-0.toml", "agent-2.toml"] {
+        rig.run(&["agent", "release", "--config", agent]).with_code(0);
+    }
+    rig.run(&["recovery-key", "restore", "--key-file", "secret"]).with_code(0);
+
+    let mut server = rig.place.serve(&["--config", "oubliette.toml"]);
+    let client = Client { url: server.wait_for_endpoint(), ..client };
+    client.until_ready().await;
+    for (number, (id, content)) in items.iter().enumerate() {
+        if number % 4 == 1 {
+            assert_eq!(client.get(id).await, 410, "{number}");
+        } else {
+            assert_eq!(client.content(id).await.as_deref(), Some(&content[..]), "{number}");
+        }
+    }
+    assert!(client.delete(&items[0].0).await.status().is_success());
+    assert_eq!((client.get(&items[0].0).await, client.get(&items[2].0).await), (410, 200));
+    server.stop();
+}
+
 #[test]
 fn all_is_lost_but_a_copy_a_mirror_two_agents_and_the_recovery_key() {
     let mut rig = Rig::with_mirrors(3, Some("2/3"), vec!["cellar"]);
