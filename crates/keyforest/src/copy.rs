@@ -9,7 +9,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::build::{Frontiers, Plan, build};
-use crate::media::{SlotDevice, SlotError};
+use crate::media::{Medium, SlotDevice, SlotError};
 use crate::open::{CREATING, cause, read_slot, slot_error};
 use crate::packs::{self, Packs, io as failed};
 use crate::page::PageRef;
@@ -31,6 +31,14 @@ pub fn holds_root(register: &dyn SlotDevice) -> Result<bool, ForestError> {
         }
     }
     Ok(false)
+}
+
+/// Whether there is any pack of key pages. Reads names only.
+///
+/// # Errors
+/// What the medium says when it cannot be listed.
+pub fn holds_pages(pages: &dyn Medium) -> io::Result<bool> {
+    Ok(pages.list()?.iter().any(|(name, _)| packs::number(name).is_some()))
 }
 
 /// The highest epoch of which a register holds a root; `None` where it holds none. Reads only. For who has to know, before a

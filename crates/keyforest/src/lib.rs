@@ -37,7 +37,7 @@ mod vouch;
 #[cfg(test)]
 mod golden_tests;
 
-pub use copy::{destroy_roots, hand_root_over, holds_root, newest_epoch};
+pub use copy::{destroy_roots, hand_root_over, holds_pages, holds_root, newest_epoch};
 pub use error::{ForestError, KeyError, SealError};
 pub use forest::Forest;
 pub use journal::{LONGEST_JOURNAL_FILE, whole_journal};

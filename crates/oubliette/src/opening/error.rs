@@ -75,6 +75,12 @@ pub enum OpenError {
     /// A mirror of the key state.
     #[error("the key state's mirrors cannot be used")]
     Mirror(#[from] MirrorError),
+    /// A root without pages. Whoever is told so has lost nothing by the start.
+    #[error(
+        "the register holds a root, and the key state has no page, neither in its own place nor at a mirror that answers: \
+         start again when they are back. Nothing was written"
+    )]
+    NoPages,
     /// The key state's own place, while its mirrors were joined to it.
     #[error("the key state cannot be read or written")]
     KeyPages(#[source] std::io::Error),

@@ -63,6 +63,12 @@ pub(super) fn attach(
         }
         Some(Arc::new(mirrored))
     };
+    // Before anybody is noted there: a list of parties without pages is another vault's to the mirrors that have them.
+    if keyforest::newest_epoch(register)?.is_some()
+        && !keyforest::holds_pages(&*primary).map_err(OpenError::KeyPages)?
+    {
+        return Err(OpenError::NoPages);
+    }
     let configured = config.parties()?;
     let known = Parties::read_whole(&*primary).map_err(OpenError::KeyPages)?;
     for (kind, name) in leaving.iter().flat_map(|leaving| &leaving.parties) {

@@ -151,6 +151,24 @@ async fn where_rows_and_contents_outlive_the_keys_disk_a_mirror_and_two_agents_b
 }
 
 #[test]
+fn a_start_without_key_pages_while_the_mirror_is_away_writes_nothing_and_the_next_one_takes_them_over() {
+    let rig = Rig::with_mirrors(1, None, vec!["cellar"]);
+    rig.fill(2);
+    let (cellar, away, packs) = (rig.place.join("cellar"), rig.place.join("away"), rig.place.data().join("packs"));
+    fs::rename(&cellar, &away).unwrap();
+    fs::remove_dir_all(&packs).unwrap();
+    let refused = rig.run(&["serve", "--listen", "127.0.0.1:0"]).with_code(1);
+    assert!(refused.err.contains("the key state has no page, neither in its own place"), "{}", refused.err);
+    let left = |folder: &Path| -> Vec<_> {
+        fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().file_name()).collect()
+    };
+    assert_eq!((left(&packs), left(&cellar)), (Vec::new(), Vec::new()));
+    fs::rename(&away, &cellar).unwrap();
+    assert_eq!((rig.found("oubliette.toml", "S-0"), rig.found("oubliette.toml", "S-1")), (1, 1));
+    rig.run(&["erase", "--session", "S-0", "--yes"]).with_code(0);
+}
+
+#[test]
 fn all_is_lost_but_a_copy_a_mirror_two_agents_and_the_recovery_key() {
     let mut rig = Rig::with_mirrors(3, Some("2/3"), vec!["cellar"]);
     rig.fill(3);
