@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use serde_json::Value;
 
 use crate::engines::{self, engine};
+use crate::mirrors::Client;
 use crate::program::Place;
 
 /// A vault with small and large contents in it.
@@ -70,10 +72,8 @@ fn a_copy_is_whole_and_a_later_one_brings_only_what_is_new() {
     }
 }
 
-#[test]
-fn copies_in_a_bucket_are_made_checked_fetched_and_removed_as_in_a_folder() {
-    let place = Place::new();
-    filled(&place, 10);
+/// Configures a vault with access to a fresh bucket; where copies go.
+fn in_a_bucket(place: &Place) -> String {
     let bucket = format!("b{}", uuid::Uuid::new_v4().simple());
     engines::bucket(&engine("OUBLIETTE_TEST_S3"), &bucket);
     let (key, secret) = engines::s3_keys();
@@ -85,7 +85,14 @@ fn copies_in_a_bucket_are_made_checked_fetched_and_removed_as_in_a_folder() {
         engine("OUBLIETTE_TEST_S3")
     );
     fs::write(place.join("oubliette.toml"), config).unwrap();
-    let to = format!("s3://{bucket}/copies");
+    format!("s3://{bucket}/copies")
+}
+
+#[test]
+fn copies_in_a_bucket_are_made_checked_fetched_and_removed_as_in_a_folder() {
+    let place = Place::new();
+    filled(&place, 10);
+    let to = in_a_bucket(&place);
     let run = |arguments: &[&str]| {
         let mut all = vec!["backup"];
         all.extend(arguments);
@@ -111,6 +118,60 @@ fn copies_in_a_bucket_are_made_checked_fetched_and_removed_as_in_a_folder() {
     assert_eq!(list.as_array().unwrap().len(), 1, "{list}");
     assert_eq!(list[0]["id"], again["manifest"]["id"]);
     assert_eq!(run(&["verify", &to])["whole"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_went_to_a_bucket_while_recordings_came_in_is_restored() {
+    let place = Place::new();
+    let to = in_a_bucket(&place);
+    let mut server = place.serve(&["--config", "oubliette.toml"]);
+    let client = Client::new(&place, &mut server);
+    client.until_ready().await;
+    let recording = |number: u32| -> Vec<u8> {
+        // Every fourth is too large for a segment.
+        let length = if number.is_multiple_of(4) { 2_000_000 } else { 2_000 };
+        (0..length).map(|byte: u32| u8::try_from((byte + number) % 251).unwrap()).collect()
+    };
+    let mut items: Vec<(String, Vec<u8>)> = Vec::new();
+    let backup = ["backup", "--to", &to, "--config", "oubliette.toml", "--json"];
+    let (mut made, mut before) = (None, 0);
+    for number in 0..24 {
+        if number == 12 {
+            made = Some(place.command(&backup).stdout(Stdio::piped()).spawn().unwrap());
+            before = items.len();
+        }
+        let (id, bytes) = (client.made().await, recording(number));
+        assert!(client.put(&id, &bytes).await.is_success());
+        items.push((id, bytes));
+    }
+    let done = made.unwrap().wait_with_output().unwrap();
+    assert!(done.status.success());
+    let made: Value = serde_json::from_slice(&done.stdout).unwrap();
+    let copy = made["manifest"]["id"].as_str().unwrap();
+    let doomed = &items[5].0;
+    assert!(client.delete(doomed).await.status().is_success());
+    server.stop();
+
+    for part in ["db", "blobs"] {
+        fs::remove_dir_all(place.data().join(part)).unwrap();
+    }
+    let run = |arguments: &[&str]| place.run(&[arguments, &["--config", "oubliette.toml"]].concat());
+    run(&["backup", "fetch", &to, copy, "--into", "vault"]).with_code(0);
+    let attached = run(&["restore", "attach", "--json"]).with_code(0).json();
+    assert_eq!((&attached["missingContents"], &attached["erasedInteractions"]), (&0.into(), &1.into()), "{attached}");
+    run(&["restore", "commit", "--confirm", attached["restore"].as_str().unwrap()]).with_code(0);
+    let mut server = place.serve(&["--config", "oubliette.toml"]);
+    let client = Client { url: server.wait_for_endpoint(), ..client };
+    client.until_ready().await;
+    for (number, (id, bytes)) in items.iter().enumerate() {
+        let found = client.content(id).await;
+        if id == doomed {
+            assert_eq!((found, client.get(id).await), (None, 410));
+        } else if number < before || found.is_some() {
+            assert_eq!(found.as_ref(), Some(bytes), "{number}");
+        }
+    }
+    server.stop();
 }
 
 #[test]
