@@ -57,6 +57,10 @@ impl AuditReport {
 }
 
 /// Whether `newer` continues `older`, shown by hashes of the tiles alone: enough for two signed states, in a few reads.
+///
+/// # Errors
+/// [`AuditError::Forked`] only when the tiles prove it: they lead to the newer root, and from another older one. Damaged tiles
+/// prove nothing.
 pub fn continues<R: TileReader>(reader: &R, older: &TreeHead, newer: &TreeHead) -> Result<(), AuditError<R::Error>> {
     compare(older, newer)?;
     let tree = TileTree::new(reader, newer.size);
@@ -64,19 +68,68 @@ pub fn continues<R: TileReader>(reader: &R, older: &TreeHead, newer: &TreeHead) 
     if verify_consistency(older, newer, &proof) {
         return Ok(());
     }
-    if tree.root()? == newer.root {
+    let then = TreeHead { size: older.size, root: tree.root_at(older.size)? };
+    if then != *older && verify_consistency(&then, newer, &proof) {
         Err(AuditError::Forked(older.size))
     } else {
         Err(AuditError::NotTheRoot(newer.size))
     }
 }
 
+/// Reads what `newer` has from the last entry of `older` on, and shows each entry with its number: with those before, whose
+/// hashes the tiles have, they lead to both roots.
+///
+/// # Errors
+/// Nothing that was shown is to be believed, but after [`AuditError::Forked`]: then it is all of `newer`.
+pub fn read_on<R: TileReader>(
+    reader: &R,
+    older: &TreeHead,
+    newer: &TreeHead,
+    mut seen: impl FnMut(u64, &[u8]),
+) -> Result<(), AuditError<R::Error>> {
+    compare(older, newer)?;
+    let first = older.size.saturating_sub(1);
+    let mut peaks = Peaks::before(first / TILE_WIDTH * TILE_WIDTH, &TileTree::new(reader, newer.size))?;
+    let mut then = empty_root();
+    for index in first / TILE_WIDTH..newer.size.div_ceil(TILE_WIDTH) {
+        let Some(tile) = Tile::at(TileKind::Entries, index, newer.size) else { break };
+        let bundle = reader.read(tile).map_err(|error| TileError::Read(tile, error))?;
+        for entry in entries_of_bundle(&bundle, tile.width).ok_or(TileError::Damaged(tile))? {
+            if peaks.size >= first {
+                seen(peaks.size, entry);
+            }
+            peaks.push(leaf_hash(entry));
+            if peaks.size == older.size {
+                then = peaks.root();
+            }
+        }
+    }
+    if peaks.root() != newer.root {
+        return Err(AuditError::NotTheRoot(newer.size));
+    }
+    if then == older.root { Ok(()) } else { Err(AuditError::Forked(older.size)) }
+}
+
 /// Reads the whole log once: every entry hashes to its tile, every tile to the one above, the first `older.size` entries to
 /// the older root, all of them to the newer one. Keeps a few kilobytes in memory.
+///
+/// # Errors
+/// [`AuditError::Forked`] only when the files are those of `newer`, and another tree's than `older`.
 pub fn audit<R: TileReader>(
     reader: &R,
     older: &TreeHead,
     newer: &TreeHead,
+) -> Result<AuditReport, AuditError<R::Error>> {
+    audit_with(reader, older, newer, |_, _| {})
+}
+
+/// As [`audit`], and shows each entry that is of a kind known here, with its number. They are the log's when the audit ends
+/// well, or with [`AuditError::Forked`].
+pub fn audit_with<R: TileReader>(
+    reader: &R,
+    older: &TreeHead,
+    newer: &TreeHead,
+    mut seen: impl FnMut(u64, &Entry),
 ) -> Result<AuditReport, AuditError<R::Error>> {
     compare(older, newer)?;
     let mut report = AuditReport::default();
@@ -87,7 +140,9 @@ pub fn audit<R: TileReader>(
         let Some(tile) = Tile::at(TileKind::Entries, index, newer.size) else { break };
         let bundle = reader.read(tile).map_err(|error| TileError::Read(tile, error))?;
         for entry in entries_of_bundle(&bundle, tile.width).ok_or(TileError::Damaged(tile))? {
-            report.count(entry);
+            if let Some(entry) = report.count(entry) {
+                seen(peaks.size, &entry);
+            }
             let hash = leaf_hash(entry);
             levels.push(0, hash)?;
             peaks.push(hash);
@@ -95,14 +150,11 @@ pub fn audit<R: TileReader>(
         }
     }
     levels.finish()?;
-    // Whoever changes an early entry has changed both roots: what was signed first decides the name.
-    if forked {
-        return Err(AuditError::Forked(older.size));
-    }
+    // Files that are not those of the newer root show nothing about the older one.
     if peaks.root() != newer.root {
         return Err(AuditError::NotTheRoot(newer.size));
     }
-    Ok(report)
+    if forked { Err(AuditError::Forked(older.size)) } else { Ok(report) }
 }
 
 /// What needs no files.
@@ -163,6 +215,16 @@ struct Peaks {
 }
 
 impl Peaks {
+    /// Those of the tree of `size` entries, a multiple of a tile's width, by the hashes of another tree's tiles.
+    fn before<R: TileReader>(size: u64, tree: &TileTree<R>) -> Result<Self, TileError<R::Error>> {
+        let mut peaks = Self::default();
+        for level in (0..64_u8).rev().filter(|level| size >> level & 1 == 1) {
+            peaks.hashes.push(tree.subtree(level, peaks.size >> level)?);
+            peaks.size += 1 << level;
+        }
+        Ok(peaks)
+    }
+
     fn push(&mut self, mut hash: Hash) {
         // As many merges as the number of leaves has ones at its end.
         for _ in 0..self.size.trailing_ones() {

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use oubliette_proof::audit::{AuditError, LogCopy, audit, bring_up_to};
+use oubliette_proof::audit::{AuditError, LogCopy, audit, bring_up_to, continues, read_on};
 use oubliette_proof::entry::{Body, LogOpened};
 use oubliette_proof::tree::{Tile, TileError, TileKind, TileReader, TreeHead};
 
@@ -124,5 +124,70 @@ fn what_is_damaged_in_a_copy_that_was_broken_off_is_fetched_again() {
         copy.files.borrow_mut().get_mut(&tile).unwrap().pop();
         follow(&log, &copy, 0).unwrap();
         audit(&copy, &TreeHead::empty(), &log.head).unwrap();
+    }
+}
+
+#[test]
+fn damaged_tiles_of_an_honest_log_are_no_fork() {
+    let mut log = Log::new();
+    let mut heads = Vec::new();
+    for size in [256, 300, 512, 1_000] {
+        grow(&mut log, size);
+        heads.push(log.head);
+    }
+    for older in &heads[..3] {
+        continues(&log.files, older, &log.head).unwrap();
+        read_on(&log.files, older, &log.head, |_, _| {}).unwrap();
+        let mut noticed = 0;
+        let whole: Vec<_> = log.files.0.keys().copied().collect();
+        for tile in whole {
+            let good = log.files.0[&tile].clone();
+            for place in [20, good.len() / 2, good.len() - 1] {
+                let mut changed = good.clone();
+                changed[place] ^= 1;
+                log.files.0.insert(tile, changed);
+                let shown = continues(&log.files, older, &log.head);
+                noticed += usize::from(shown.is_err());
+                let read = read_on(&log.files, older, &log.head, |_, _| {});
+                let all = audit(&log.files, older, &log.head).map(|_| ());
+                for found in [shown, read, all] {
+                    assert!(!matches!(found, Err(AuditError::Forked(_))), "{tile} from {}: {found:?}", older.size);
+                }
+            }
+            log.files.0.insert(tile, good);
+        }
+        assert!(noticed >= 3, "from {}: {noticed}", older.size);
+        // Another root that was signed for those entries is one.
+        let other = TreeHead { root: oubliette_proof::Hash([7; 32]), ..*older };
+        let forked = |found| matches!(found, Err(AuditError::Forked(size)) if size == older.size);
+        assert!(forked(continues(&log.files, &other, &log.head)));
+        assert!(forked(read_on(&log.files, &other, &log.head, |_, _| {})));
+        assert!(forked(audit(&log.files, &other, &log.head).map(|_| ())));
+    }
+}
+
+#[test]
+fn what_follows_a_head_is_read_and_belongs_to_the_newer_one_or_nothing_does() {
+    let mut log = Log::new();
+    grow(&mut log, 700);
+    let older = log.head;
+    grow(&mut log, 1_500);
+    let mut seen = Vec::new();
+    read_on(&log.files, &older, &log.head, |number, entry| {
+        assert_eq!(log.entries[number as usize], entry);
+        seen.push(number);
+    })
+    .unwrap();
+    assert!(seen.into_iter().eq(699..1_500), "with the last entry that the older one has");
+    read_on(&log.files, &log.head, &log.head, |number, _| assert_eq!(number, 1_499)).unwrap();
+    read_on(&log.files, &TreeHead::empty(), &TreeHead::empty(), |_, _| panic!("there is none")).unwrap();
+    // Another entry in any bundle that is read is noticed.
+    for index in 2..6 {
+        let tile = Tile::at(TileKind::Entries, index, 1_500).unwrap();
+        let good = log.files.0[&tile].clone();
+        log.files.0.get_mut(&tile).unwrap()[20] ^= 1;
+        let found = read_on(&log.files, &older, &log.head, |_, _| {});
+        assert!(matches!(found, Err(AuditError::NotTheRoot(1_500))), "{tile}: {found:?}");
+        log.files.0.insert(tile, good);
     }
 }
