@@ -9,7 +9,8 @@ use crate::log::Place;
 
 /// Shown on request and after a mistake.
 pub const HELP: &str = "\
-Checks what a vault proves about an erasure. Reads the files named, and the log at --log, and asks nobody else.
+Checks what a vault proves about an erasure. Reads the files named, and the log at --log (by the proxy that the
+environment names, if it names one), and asks nobody else.
 
   oubliette-verify FILE --log-key KEYS [--log LOG] [--id ID] [--json]
       FILE       a certificate, its page (HTML) as it was served, or a bulk file: an order's certificate and one
@@ -31,7 +32,7 @@ Checks what a vault proves about an erasure. Reads the files named, and the log 
   --json         the result for programs
   --version, --help
 
-Ends with 0 valid, 1 invalid, 2 wrong use, 3 valid but not about this item, 4 a file could not be read.
+Ends with 0 valid, 1 invalid, 2 wrong use, 3 valid but not about this item, 4 a file or the log could not be read.
 ";
 
 /// What was asked for.

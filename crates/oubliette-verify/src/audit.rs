@@ -3,23 +3,29 @@
 use std::io;
 use std::path::Path;
 
-use oubliette_proof::audit::{self, AuditError, AuditReport};
-use oubliette_proof::note::{Checkpoint, TrustedKeys};
-use oubliette_proof::tree::TileError;
+use oubliette_proof::audit::{self, AuditError, AuditReport, Succession};
+use oubliette_proof::entry::{Body, Entry};
+use oubliette_proof::note::{Checkpoint, TrustedKeys, VerifiedCheckpoint, VerifierKey};
+use oubliette_proof::tree::{TileError, TreeHead};
 use serde_json::json;
 
 use crate::log::{self, Log, Place};
 use crate::report::{Outcome, Verdict};
-use crate::trust;
+use crate::trust::{self, Known};
 
 /// Whether a log has only grown between two checkpoints.
 pub fn audit(old: &Path, new: &Path, place: &Place, key: &Path) -> Result<Outcome, Outcome> {
-    let mut keys = log::keys(key)?;
+    let mut known = Known::given(log::keys(key)?);
     let log = Log::open(place)?;
-    let old = trust::checkpoint(&log::text(old)?, old.display(), &keys)?.checkpoint;
-    let new = trust::newest(&log::text(new)?, new.display(), &log, &mut keys, old.head.size)?.checkpoint;
-    same_origin(&old, &new)?;
-    let report = audit::audit(&log, &old.head, &new.head).map_err(refused)?;
+    let texts = [log::text(old)?, log::text(new)?];
+    let before = known.checkpoint(&texts[0], old.display())?;
+    let (lines, size) = (known.lines(), before.checkpoint.head.size);
+    let now = trust::newest(&texts[1], new.display(), &log, &mut known, lines, size)?;
+    same_origin(&before.checkpoint, &now.checkpoint)?;
+    let name = "the older checkpoint";
+    let two = Two { log: &log, known: &known, before: (&before, Some(&texts[0])), name, now: (&now, &texts[1]) };
+    let report = two.read()?;
+    let (old, new) = (before.checkpoint, now.checkpoint);
     let summary = format!(
         "the log {} grew from {} to {} entries and changed none of them. It holds: {}",
         new.origin,
@@ -49,30 +55,156 @@ pub fn holdings(report: &AuditReport) -> String {
 }
 
 /// Whether a log, or a checkpoint of it, agrees with the checkpoint of a certificate.
-pub fn compare(place: &Place, keys: &TrustedKeys, certificate: &Checkpoint) -> Result<(), Outcome> {
-    let (log, mut keys) = (Log::open(place)?, keys.clone());
-    let now = trust::newest(&log.checkpoint()?, &log, &log, &mut keys, certificate.head.size)?.checkpoint;
-    same_origin(certificate, &now)?;
-    if certificate.head == now.head {
+pub fn compare(place: &Place, keys: &TrustedKeys, certificate: &VerifiedCheckpoint) -> Result<(), Outcome> {
+    let (log, mut known) = (Log::open(place)?, Known::given(keys.clone()));
+    let (text, before, lines) = (log.checkpoint()?, &certificate.checkpoint, known.lines());
+    let now = trust::newest(&text, &log, &log, &mut known, lines, before.head.size)?;
+    same_origin(before, &now.checkpoint)?;
+    let (old, new) = (before.head, now.checkpoint.head);
+    if old == new && certificate.signed_by.len() == 1 && certificate.signed_by == now.signed_by {
         return Ok(());
     }
-    if now.head.size < certificate.head.size {
+    if new.size < old.size {
         let why = format!(
             "the certificate is of a log of {} entries, the log given has {}: it is an older copy, or the log SHRANK",
-            certificate.head.size, now.head.size
+            old.size, new.size
         );
         return Err(Outcome::new(Verdict::Invalid, why));
     }
-    if !log.has_tiles() && now.head.size != certificate.head.size {
-        return Err(Outcome::unusable(
+    let name = "the certificate";
+    let two = Two { log: &log, known: &known, before: (certificate, None), name, now: (&now, &text) };
+    if log.has_tiles() {
+        // As a rule a look at what came after the certificate is enough.
+        if two.continues() { Ok(()) } else { two.read().map(|_| ()) }
+    } else if new.size != old.size {
+        Err(Outcome::unusable(
             place,
             format!(
                 "a checkpoint of {} entries alone cannot be compared with one of {}: give the log's folder or address",
-                now.head.size, certificate.head.size
+                new.size, old.size
             ),
-        ));
+        ))
+    } else if new == old {
+        let why = "the checkpoint is signed with other keys than the certificate: give the log's folder or address";
+        Err(Outcome::unusable(place, why))
+    } else {
+        two.read().map(|_| ())
     }
-    audit::continues(&log, &certificate.head, &now.head).map_err(refused)
+}
+
+/// Two checkpoints of one log, and its files.
+struct Two<'a> {
+    log: &'a Log,
+    known: &'a Known,
+    /// The older one; and word for word where it may bear lines of keys that were not given.
+    before: (&'a VerifiedCheckpoint, Option<&'a str>),
+    /// What the older one is called.
+    name: &'a str,
+    /// The newer one, and word for word.
+    now: (&'a VerifiedCheckpoint, &'a str),
+}
+
+impl Two<'_> {
+    fn heads(&self) -> (TreeHead, TreeHead) {
+        (self.before.0.checkpoint.head, self.now.0.checkpoint.head)
+    }
+
+    /// Whether the newer checkpoint continues the older one and is signed with the key that the older one's has become, by the
+    /// entries between them. When not, or when that cannot be read, [`Two::read`] tells why.
+    fn continues(&self) -> bool {
+        let (old, new) = self.heads();
+        let before = &self.before.0.signed_by;
+        let mut lines: Vec<_> = before.iter().cloned().map(Succession::since).collect();
+        let read = audit::read_on(self.log, &old, &new, |number, entry| {
+            if let Ok(Entry { body: Body::KeyRotation(rotation), .. }) = Entry::decode(entry) {
+                lines.iter_mut().for_each(|line| _ = line.add(number, &rotation));
+            }
+        });
+        let Some(line) = lines.first().filter(|_| read.is_ok()) else { return false };
+        // Both keys sign over the entry that hands the log over, and then there is but one that it can have been handed to.
+        let one = line
+            .at(old.size)
+            .is_some_and(|key| before.contains(key) && lines.iter().all(|line| line.at(old.size) == Some(key)));
+        one && line.in_force().is_some_and(|key| self.signed_now(line).contains(key))
+    }
+
+    /// Reads all of the log: whether the newer checkpoint continues the older one, and whether each is signed with the key that
+    /// the log had at its size. A log of which that is not so is not called forked.
+    fn read(&self) -> Result<AuditReport, Outcome> {
+        let (old, new) = self.heads();
+        let origin = &self.now.0.checkpoint.origin;
+        let mut keys = Succession::new(origin);
+        let read = self.entries(&old, &mut keys);
+        match &read {
+            Err(AuditError::Forked(_)) if old.size == new.size => {
+                // Told by the heads alone. When the entries cannot be had the signatures have to do.
+                keys = Succession::new(origin);
+                if self.entries(&TreeHead::empty(), &mut keys).is_err() {
+                    keys = Succession::new(origin);
+                }
+            }
+            Err(AuditError::Forked(_)) | Ok(_) => {}
+            Err(AuditError::Shrunk { .. }) if !self.one_key(&keys) => {
+                let more = "; it is signed with another key, which may be one that it has given up";
+                return read.map_err(refused).map_err(|shrunk| shrunk.and(more));
+            }
+            Err(_) => return read.map_err(refused),
+        }
+        self.signed(&keys)?;
+        let since = keys.in_force().is_some_and(|key| !self.signed_before(&keys).contains(key));
+        let more = "is signed with a key that the log has given up since: whoever has that key can have made it";
+        let more = if since { format!(". But {} {more}", self.name) } else { String::new() };
+        read.map_err(refused).map_err(|forked| forked.and(&more))
+    }
+
+    /// Reads all of the log's entries once.
+    fn entries(&self, old: &TreeHead, keys: &mut Succession) -> Result<AuditReport, AuditError<io::Error>> {
+        audit::audit_with(self.log, old, &self.now.0.checkpoint.head, |number, entry| {
+            if let Body::KeyRotation(rotation) = &entry.body {
+                keys.add(number, rotation);
+            }
+        })
+    }
+
+    /// Whether the keys that signed are those that the entries tell of.
+    fn signed(&self, keys: &Succession) -> Result<(), Outcome> {
+        let (origin, size) = (&self.now.0.checkpoint.origin, self.heads().0.size);
+        let (before, now) = (self.signed_before(keys), self.signed_now(keys));
+        if keys.in_force().is_some_and(|key| !now.contains(key)) {
+            return Err(Outcome::new(Verdict::Invalid, trust::not_in_force(origin, &now, keys, self.known)));
+        }
+        let words = match keys.at(size) {
+            Some(key) if before.contains(key) => return Ok(()),
+            None if self.one_key(keys) => return Ok(()),
+            None => format!(
+                "{} is signed with another key than the log {origin}, and no entry says that one was handed over to the other",
+                self.name
+            ),
+            Some(_) if before.iter().any(|key| keys.had_before(key, size)) => format!(
+                "{} is signed with a key of the log {origin} which the log had given up before it had {size} entries",
+                self.name
+            ),
+            Some(_) => format!(
+                "{} is signed with a key that was not that of the log {origin} when it had {size} entries",
+                self.name
+            ),
+        };
+        Err(Outcome::new(Verdict::Invalid, words))
+    }
+
+    fn signed_before(&self, keys: &Succession) -> Vec<VerifierKey> {
+        let (before, text) = self.before;
+        text.map_or_else(|| before.signed_by.clone(), |text| self.known.signers(text, keys))
+    }
+
+    fn signed_now(&self, keys: &Succession) -> Vec<VerifierKey> {
+        self.known.signers(self.now.1, keys)
+    }
+
+    fn one_key(&self, keys: &Succession) -> bool {
+        let now = self.signed_now(keys);
+        self.signed_before(keys).iter().any(|key| now.contains(key))
+    }
 }
 
 fn same_origin(one: &Checkpoint, other: &Checkpoint) -> Result<(), Outcome> {

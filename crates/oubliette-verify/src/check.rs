@@ -28,7 +28,7 @@ pub fn certificate(file: &Path, key: &Path, log: Option<&Place>, id: Option<Item
         if second.is_empty() { single(&first, &keys, id)? } else { bulk(&first, second, &mut lines, &keys, id)? }
     };
     if let Some(log) = log {
-        audit::compare(log, &keys, &outcome.1.checkpoint.checkpoint)?;
+        audit::compare(log, &keys, &outcome.1.checkpoint)?;
     }
     let mut outcome = outcome.0;
     if log.is_some() {

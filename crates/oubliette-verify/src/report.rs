@@ -40,6 +40,28 @@ impl Verdict {
     }
 }
 
+/// A text from elsewhere, to be told: what steers a terminal or the order of letters is spelled out, and what is longer than
+/// a name can be is cut.
+pub fn plain(text: &str) -> String {
+    let mut shown: String = text.chars().take(MAX_SHOWN).flat_map(spelled).collect();
+    if text.chars().nth(MAX_SHOWN).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// Longest text from elsewhere that is told.
+const MAX_SHOWN: usize = 255;
+
+fn spelled(c: char) -> Vec<char> {
+    if steers(c) { c.escape_unicode().collect() } else { vec![c] }
+}
+
+/// Control characters, and those that turn the direction of what follows.
+fn steers(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Verdict and words.
 pub struct Outcome {
     /// The verdict.
@@ -58,6 +80,12 @@ impl Outcome {
         Self { verdict, summary: summary.into(), explanation: None, facts: Value::Null }
     }
 
+    /// With more words.
+    pub fn and(mut self, more: &str) -> Self {
+        self.summary.push_str(more);
+        self
+    }
+
     /// A file or a log that cannot be used.
     pub fn unusable(what: impl Display, why: impl Display) -> Self {
         Self::new(Verdict::BadInput, format!("{what}: {why}"))
@@ -74,7 +102,9 @@ impl Outcome {
             value["stated"] = list(&explanation.stated).into();
             value["not_proven"] = list(&explanation.not_proven).into();
         }
-        value.to_string()
+        // Such characters stand in strings only, where JSON has this spelling for them.
+        let spelled = |c: char| if steers(c) { format!("\\u{:04x}", c as u32) } else { c.to_string() };
+        value.to_string().chars().map(spelled).collect()
     }
 
     /// For people.
@@ -91,7 +121,7 @@ impl Outcome {
                 statements.iter().for_each(|said| text.push_str(&format!("\n  - {}", said.text)));
             }
         }
-        text
+        text.chars().flat_map(|c| if c == '\n' { vec![c] } else { spelled(c) }).collect()
     }
 }
 

@@ -1,8 +1,10 @@
 //! Following a log over time: whether a newer state continues an older one, from the log's files.
 
 mod copy;
+mod succession;
 
 pub use copy::{LogCopy, bring_up_to};
+pub use succession::Succession;
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,6 @@
 //! The keys somebody was given, and what they make of a checkpoint.
 
 use super::{Checkpoint, KeyKind, NoteError, SignedNote, UnknownKeys, VerifiedLine, VerifierKey};
-use crate::entry::KeyRotation;
 
 /// Keys that a reader trusts: keys of one or more logs (more than one of a name, when a log has changed its key), and keys of
 /// witnesses.
@@ -56,14 +55,6 @@ impl TrustedKeys {
         if !self.0.contains(&key) {
             self.0.push(key);
         }
-    }
-
-    /// Trusts the key that an entry of the log `origin` hands it to, when a trusted key of that log agreed to it; gives that
-    /// key.
-    pub fn learn(&mut self, origin: &str, rotation: &KeyRotation) -> Option<VerifierKey> {
-        let new = self.0.iter().filter(|key| key.name() == origin).find_map(|old| rotation.verify(old).ok())?;
-        self.add(new.clone());
-        Some(new)
     }
 
     /// Checks a signed checkpoint: at least one key of the log named by its origin signed, and every other line holds as

@@ -10,4 +10,5 @@ mod golden;
 mod notes;
 mod page;
 mod python;
+mod succession;
 mod trees;

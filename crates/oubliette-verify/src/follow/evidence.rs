@@ -1,11 +1,12 @@
-//! What is kept when a log does not continue what was seen: two signed checkpoints that contradict each other, and the files
-//! that show it.
+//! What is kept when a log does not continue what was seen: the signed checkpoints that contradict each other, and the files
+//! that were served with the later one.
 //!
 //! ```text
-//! evidence/<what>-<entries>-<hash>/remembered   the checkpoint of before, as it was served
-//!                                  checkpoint   the one that does not continue it, as it was served
-//!                                  tile/…       the files that were served with it
+//! evidence/<what>-<entries>-<hash>/remembered   the checkpoint of before, as it was served; not at a first look
+//!                                  checkpoint   what was served as the newer one
+//!                                  tile/…       the files that show it, as far as any were read
 //! ```
+//! Files stand there as they were served, but for a shorter log: what it should be is shown by files of the state's own copy.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -17,22 +18,30 @@ use oubliette_proof::sha256;
 use oubliette_proof::tree::{Tile, TileReader};
 
 use super::state::write_whole;
-use crate::log::Log;
+use crate::report::Outcome;
+
+/// Files of a log, as they were read.
+pub type Files = BTreeMap<Tile, Vec<u8>>;
 
 /// A log whose files are kept in memory as they are read: some, for a proof.
-pub struct Recorded<'a> {
-    log: &'a Log,
-    read: RefCell<BTreeMap<Tile, Vec<u8>>>,
+pub struct Recorded<'a, R> {
+    log: &'a R,
+    read: RefCell<Files>,
 }
 
-impl<'a> Recorded<'a> {
+impl<'a, R> Recorded<'a, R> {
     /// Nothing was read yet.
-    pub fn new(log: &'a Log) -> Self {
+    pub fn new(log: &'a R) -> Self {
         Self { log, read: RefCell::default() }
+    }
+
+    /// What was read.
+    pub fn files(self) -> Files {
+        self.read.into_inner()
     }
 }
 
-impl TileReader for Recorded<'_> {
+impl<R: TileReader<Error = io::Error>> TileReader for Recorded<'_, R> {
     type Error = io::Error;
 
     fn read(&self, tile: Tile) -> io::Result<Vec<u8>> {
@@ -42,49 +51,108 @@ impl TileReader for Recorded<'_> {
     }
 }
 
+/// A log of which the file that was read last is kept in memory: which is the one that is damaged, if one is.
+pub struct Last<'a, R> {
+    log: &'a R,
+    read: RefCell<Option<(Tile, Vec<u8>)>>,
+}
+
+impl<'a, R> Last<'a, R> {
+    /// Nothing was read yet.
+    pub fn new(log: &'a R) -> Self {
+        Self { log, read: RefCell::default() }
+    }
+
+    /// What was read last.
+    pub fn files(self) -> Files {
+        self.read.into_inner().into_iter().collect()
+    }
+}
+
+impl<R: TileReader<Error = io::Error>> TileReader for Last<'_, R> {
+    type Error = io::Error;
+
+    fn read(&self, tile: Tile) -> io::Result<Vec<u8>> {
+        let bytes = self.log.read(tile)?;
+        *self.read.borrow_mut() = Some((tile, bytes.clone()));
+        Ok(bytes)
+    }
+}
+
 /// What contradicts what.
 pub struct Contradiction<'a> {
     /// What it is called.
     pub what: &'a str,
-    /// Entries in the checkpoint served.
+    /// Entries in the checkpoint served; 0 when its signatures do not hold.
     pub size: u64,
     /// The checkpoint of before.
-    pub remembered: &'a str,
+    pub remembered: Option<&'a str>,
     /// The checkpoint served.
     pub served: &'a str,
     /// What was read with it.
-    pub recorded: &'a Recorded<'a>,
+    pub files: &'a Files,
 }
 
-/// Keeps it below a state's folder; where. The same one is kept once.
-pub fn keep(state: &Path, found: &Contradiction<'_>) -> io::Result<PathBuf> {
-    // Witnesses may have signed meanwhile: it is the text that contradicts.
-    let text = found.served.split("\n\n").next().unwrap_or_default();
-    let hash = hex(&sha256(&[found.remembered.as_bytes(), text.as_bytes()]).0[..6]);
-    let folder = state.join("evidence").join(format!("{}-{}-{hash}", found.what, found.size));
-    if folder.exists() {
-        return Ok(folder);
+impl Contradiction<'_> {
+    /// Keeps it below a state's folder, and says so.
+    pub fn kept(&self, state: &Path, outcome: Outcome) -> Outcome {
+        let end = if outcome.summary.ends_with('.') { "" } else { "." };
+        match self.keep(state) {
+            Ok(folder) => {
+                let what = if self.remembered.is_some() { "Both checkpoints are" } else { "What was served is" };
+                let mut outcome = outcome.and(&format!("{end} {what} kept in {}.", folder.display()));
+                outcome.facts["evidence"] = folder.display().to_string().into();
+                outcome
+            }
+            Err(error) => outcome.and(&format!("{end} The evidence could not be kept: {error}.")),
+        }
     }
-    let new = folder.with_extension("new");
-    fs::create_dir_all(&new)?;
-    write_whole(&new.join("remembered"), found.remembered.as_bytes())?;
-    write_whole(&new.join("checkpoint"), found.served.as_bytes())?;
-    for (tile, bytes) in found.recorded.read.borrow().iter() {
-        let path = new.join(tile.to_string());
-        path.parent().map_or(Ok(()), fs::create_dir_all)?;
-        write_whole(&path, bytes)?;
+
+    /// Where it is kept. The same one is kept once.
+    fn keep(&self, state: &Path) -> io::Result<PathBuf> {
+        // Witnesses may have signed meanwhile: it is the text that contradicts, unless it is a line that is wrong.
+        let text = self.served.split("\n\n").next().filter(|_| self.size > 0).unwrap_or(self.served);
+        let parts = [self.remembered.unwrap_or_default(), text].map(str::as_bytes);
+        let files = self.files.values().map(Vec::as_slice);
+        let hash = short_hash(&parts.into_iter().chain(files).collect::<Vec<_>>());
+        let folder = state.join("evidence").join(format!("{}-{}-{hash}", self.what, self.size));
+        if folder.exists() {
+            return Ok(folder);
+        }
+        let new = folder.with_extension("new");
+        fs::create_dir_all(&new)?;
+        if let Some(remembered) = self.remembered {
+            write_whole(&new.join("remembered"), remembered.as_bytes())?;
+        }
+        write_whole(&new.join("checkpoint"), self.served.as_bytes())?;
+        for (tile, bytes) in self.files {
+            let path = new.join(tile.to_string());
+            path.parent().map_or(Ok(()), fs::create_dir_all)?;
+            write_whole(&path, bytes)?;
+        }
+        fs::rename(&new, &folder)?;
+        fs::File::open(state.join("evidence"))?.sync_all()?;
+        Ok(folder)
     }
-    fs::rename(&new, &folder)?;
-    fs::File::open(state.join("evidence"))?.sync_all()?;
-    Ok(folder)
+}
+
+/// What was kept.
+fn all(state: &Path) -> impl Iterator<Item = PathBuf> {
+    let found = fs::read_dir(state.join("evidence")).into_iter().flatten().flatten();
+    found.map(|entry| entry.path()).filter(|path| path.extension().is_none())
 }
 
 /// How often something was kept.
 pub fn count(state: &Path) -> usize {
-    let whole = |entry: &fs::DirEntry| entry.path().extension().is_none();
-    fs::read_dir(state.join("evidence")).map_or(0, |found| found.flatten().filter(whole).count())
+    all(state).count()
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// Whether something was kept that contradicts a remembered checkpoint.
+pub fn tells_of_a_state(state: &Path) -> bool {
+    all(state).any(|folder| folder.join("remembered").exists())
+}
+
+/// A short name for a text.
+pub fn short_hash(parts: &[&[u8]]) -> String {
+    sha256(parts).0[..6].iter().map(|byte| format!("{byte:02x}")).collect()
 }

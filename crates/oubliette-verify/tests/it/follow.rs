@@ -4,83 +4,14 @@ use std::fs;
 use std::path::Path;
 
 use oubliette_proof::Hash;
-use oubliette_proof::entry::{Body, KeyRotation};
-use oubliette_proof::note::{Checkpoint, KeyKind, SigningKey};
+use oubliette_proof::note::{Checkpoint, KeyKind};
 use oubliette_proof::tree::{Tile, TileKind, TreeHead};
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use serde_json::json;
 
+use crate::auditor::{Auditor, fork, grow, signed};
 use crate::command::{copy, run};
 use crate::fixture::*;
-use crate::server::{Answer, Server, listener};
-
-/// An auditor's folder with the keys, a log, and a server of it.
-struct Auditor {
-    folder: TempDir,
-    log: Log,
-    server: Server,
-}
-
-impl Auditor {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("keys"), key_file()).unwrap();
-        Self { folder, log: Log::new(), server: Server::new() }
-    }
-
-    fn at(&self, name: &str) -> std::path::PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// Serves the log with so many entries more.
-    fn serve(&mut self, more: u64) {
-        grow(&mut self.log, more, 3);
-        self.server.show(&self.log, &self.log.checkpoint(None));
-    }
-
-    /// One look, for programs: the exit code, the state found, and everything told.
-    fn look(&self) -> (i32, String, Value) {
-        let (code, told) = run(&self.folder, &format!("{} --json", self.args(&self.server.url)));
-        let told: Value = serde_json::from_str(&told).unwrap_or_else(|error| panic!("{error}: {told}"));
-        (code, told["facts"]["state"].as_str().unwrap().to_owned(), told)
-    }
-
-    fn args(&self, log: &str) -> String {
-        format!("--follow --log {log} --log-key keys --state state")
-    }
-
-    /// A look that must come to this.
-    #[track_caller]
-    fn found(&self, code: i32, state: &str) -> Value {
-        let (is, found, told) = self.look();
-        assert_eq!((is, found.as_str()), (code, state), "{told}");
-        told
-    }
-
-    fn remembered(&self) -> String {
-        fs::read_to_string(self.at("state/checkpoint")).unwrap_or_default()
-    }
-}
-
-fn grow(log: &mut Log, count: u64, mark: u8) {
-    let seals = (0..count).map(|epoch| Body::Seal(seal(TreeHead { size: 2, root: Hash([mark; 32]) }, epoch)));
-    log.append_all("2026-04-01T00:00:00Z", seals);
-}
-
-/// A log of the same key with the first `same` entries of this one, and others after them.
-fn fork(log: &Log, same: usize, size: u64) -> Log {
-    let mut other = Log::new();
-    let (time, at) = ("2026-04-01T00:00:00Z", |entry: &Vec<u8>| oubliette_proof::entry::Entry::decode(entry).unwrap());
-    other.append_all(time, log.entries[..same].iter().map(|entry| at(entry).body));
-    grow(&mut other, size - same as u64, 4);
-    other
-}
-
-fn signed(log: &Log, keys: &[&SigningKey]) -> String {
-    let mut note = Checkpoint::sign(log.head, keys[0]).unwrap();
-    keys[1..].iter().for_each(|key| note.sign(key).unwrap());
-    note.to_string()
-}
+use crate::server::{Answer, listener};
 
 #[test]
 fn a_log_that_grows_is_followed_and_the_state_is_a_copy_of_it() {
@@ -151,7 +82,7 @@ fn a_fork_is_told_and_its_evidence_kept() {
     auditor.serve(50);
     let told = auditor.found(0, "grown");
     assert_eq!(told["facts"]["earlier_evidence"], 3);
-    assert!(told["summary"].as_str().unwrap().contains("Evidence of 3 earlier contradictions"), "{told}");
+    assert!(told["summary"].as_str().unwrap().contains("Evidence of 3 earlier findings"), "{told}");
 }
 
 #[test]
@@ -181,13 +112,17 @@ fn files_that_do_not_lead_to_the_signed_root_are_told_and_not_taken_over() {
     auditor.found(0, "begun");
     let remembered = auditor.remembered();
     auditor.serve(700);
-    // A tile of the proof, a bundle; both with a bit changed.
-    for tile in [Tile::at(TileKind::Hashes(0), 3, 1_000), Tile::at(TileKind::Entries, 1, 1_000)] {
-        let tile = tile.unwrap();
+    // Tiles of the proof, at the edge and full, and a bundle; all with a bit changed.
+    let full = Tile { kind: TileKind::Hashes(0), index: 1, width: 256 };
+    let edges = [(TileKind::Hashes(0), 3), (TileKind::Hashes(1), 0)].map(|(kind, at)| Tile::at(kind, at, 1_000));
+    for tile in [full, Tile { kind: TileKind::Entries, ..full }].into_iter().chain(edges.into_iter().flatten()) {
         let mut changed = auditor.log.files.0[&tile].clone();
         changed[40] ^= 1;
-        auditor.server.set(&tile.to_string(), Answer::File(changed));
-        auditor.found(1, "damaged");
+        auditor.server.set(&tile.to_string(), Answer::File(changed.clone()));
+        let told = auditor.found(1, "damaged");
+        assert!(!told["summary"].as_str().unwrap().contains("FORKED"), "{told}");
+        let evidence = auditor.at(told["facts"]["evidence"].as_str().unwrap());
+        assert_eq!(fs::read(evidence.join(tile.to_string())).unwrap(), changed, "the file that was served is kept");
         assert_eq!(auditor.remembered(), remembered);
         auditor.serve(0);
     }
@@ -254,70 +189,6 @@ fn a_first_look_that_was_cut_short_goes_on_where_it_was() {
     auditor.found(0, "begun");
     let second = auditor.server.asked().len();
     assert!(first > 90 && first + second < 2 * 20_000 / 256 + 20, "{first} and {second} files");
-}
-
-#[test]
-fn a_key_that_the_log_announced_is_followed_and_no_other() {
-    let mut auditor = Auditor::new();
-    let (old, new) = (log_key(), key(ORIGIN, KeyKind::Note, 5));
-    fs::write(auditor.at("keys"), format!("{}\n", old.verifier())).unwrap();
-    auditor.serve(300);
-    auditor.found(0, "begun");
-    let remembered = auditor.remembered();
-
-    // A key that nobody agreed to; one that another key agreed to.
-    auditor.serve(1);
-    auditor.server.show(&auditor.log, &signed(&auditor.log, &[&new]));
-    let told = auditor.found(4, "unreadable");
-    assert!(told["summary"].as_str().unwrap().contains("not signed by a key of the log"), "{told}");
-    let mut stolen = fork(&auditor.log, 301, 301);
-    let stranger = key(ORIGIN, KeyKind::Note, 6);
-    stolen.append("2026-04-02T00:00:00Z", Body::KeyRotation(KeyRotation::sign(&stranger, &new).unwrap()));
-    auditor.server.show(&stolen, &signed(&stolen, &[&new]));
-    auditor.found(4, "unreadable");
-    assert_eq!(auditor.remembered(), remembered);
-
-    // The old key hands over; the new one signs alone from the next entry on.
-    let handed = KeyRotation::sign(&old, &new).unwrap();
-    auditor.log.append("2026-04-02T00:00:00Z", Body::KeyRotation(handed));
-    let both = signed(&auditor.log, &[&new, &old]);
-    let first = Auditor::new();
-    first.server.show(&auditor.log, &both);
-    fs::write(first.at("keys"), format!("{}\n", old.verifier())).unwrap();
-    first.found(0, "begun");
-    grow(&mut auditor.log, 300, 3);
-    let alone = signed(&auditor.log, &[&new]);
-    for follower in [&auditor, &first] {
-        follower.server.show(&auditor.log, &alone);
-        follower.found(0, "grown");
-        let keys = fs::read_to_string(follower.at("state/keys")).unwrap();
-        assert_eq!(keys, format!("{}\n{}\n", new.verifier(), old.verifier()));
-        follower.found(0, "unchanged");
-    }
-
-    // From then on the old key is nobody's: also a tree that continues is refused.
-    grow(&mut auditor.log, 1, 3);
-    auditor.server.show(&auditor.log, &signed(&auditor.log, &[&old]));
-    let told = auditor.found(1, "retired-key");
-    assert!(told["summary"].as_str().unwrap().contains("a key that it has given up"), "{told}");
-    assert_eq!(auditor.remembered(), alone);
-    auditor.server.show(&auditor.log, &signed(&auditor.log, &[&new]));
-    auditor.found(0, "grown");
-
-    // Who begins later, with either key or with all as the vault serves them, comes to the same.
-    for (keys, again) in
-        [(&[&old][..], (0, "unchanged")), (&[&new], (4, "unreadable")), (&[&new, &old], (0, "unchanged"))]
-    {
-        let late = Auditor::new();
-        let lines: String = keys.iter().map(|key| format!("{}\n", key.verifier())).collect();
-        fs::write(late.at("keys"), lines).unwrap();
-        late.server.show(&auditor.log, &signed(&auditor.log, &[&new]));
-        late.found(0, "begun");
-        let known = fs::read_to_string(late.at("state/keys")).unwrap();
-        assert!(known.starts_with(&new.verifier().to_string()), "{known}");
-        late.server.show(&auditor.log, &signed(&auditor.log, &[&old]));
-        late.found(again.0, again.1);
-    }
 }
 
 #[test]

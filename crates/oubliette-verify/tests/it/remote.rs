@@ -1,14 +1,19 @@
 //! A certificate and an audit beside a log at an address.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use oubliette_proof::Hash;
 use oubliette_proof::entry::Body;
+use oubliette_proof::note::{Checkpoint, KeyKind, SignedNote};
 use oubliette_proof::tree::{Tile, TileKind, TreeHead};
 
 use crate::command::{run, stranger};
 use crate::fixture::*;
 use crate::server::{Answer, Server, listener};
+
+/// More than the program waits for a byte of an answer, three times over in all.
+const PATIENCE: Duration = Duration::from_secs(40);
 
 fn grow(log: &mut Log, count: u64, mark: u8) {
     let seals = (0..count).map(|epoch| Body::Seal(seal(TreeHead { size: 2, root: Hash([mark; 32]) }, epoch)));
@@ -28,8 +33,13 @@ fn a_certificate_is_compared_with_the_log_at_its_address() {
     server.show(&scene.log, &scene.log.checkpoint(Some(1_800_000_000)));
     let (code, told) = compare();
     assert!(code == 0 && told.contains("The log given agrees"), "{told}");
-    let asked = server.asked();
-    assert!(asked.len() < 10 && asked.iter().all(|path| !path.contains("entries")), "{asked:?}");
+    // What came after the certificate, which may be a change of the key, and nothing twice.
+    let (mut asked, entries) = (server.asked(), 70_000 / 256 + 1);
+    assert_eq!(asked.iter().filter(|path| path.contains("entries")).count(), entries, "{asked:?}");
+    assert!(asked.len() < entries + 5, "{asked:?}");
+    asked.sort();
+    asked.dedup();
+    assert!(asked.len() > entries);
     // An address without its last slash is the same one.
     let short = server.url.trim_end_matches('/');
     assert_eq!(run(&folder, &format!("item.json --log-key keys --log {short}")).0, 0);
@@ -72,7 +82,7 @@ fn an_audit_reads_the_log_at_its_address() {
 
 #[test]
 fn a_server_is_neither_believed_nor_waited_for() {
-    let ((folder, scene), server) = (stranger(), Server::new());
+    let ((folder, mut scene), server) = (stranger(), Server::new());
     let elsewhere = Server::new();
     elsewhere.show(&scene.log, &scene.log.checkpoint(None));
     let compare = |url: &str| run(&folder, &format!("item.json --log-key keys --log {url}"));
@@ -90,11 +100,37 @@ fn a_server_is_neither_believed_nor_waited_for() {
         (Answer::Silence, "did not answer in time"),
     ] {
         server.set("checkpoint", answer);
+        let begun = Instant::now();
         let (code, told) = compare(&server.url);
         assert!(code == 4 && told.contains(words), "{words}: {told}");
+        assert!(begun.elapsed() < PATIENCE, "{words}: {:?}", begun.elapsed());
         assert!(told.contains(&server.url), "{told}");
     }
     assert_eq!(elsewhere.asked(), [""; 0]);
+    // Nor is it at a later file.
+    grow(&mut scene.log, 600, 3);
+    let bundle = Tile { kind: TileKind::Entries, index: 1, width: 256 }.to_string();
+    for (answer, words) in
+        [(Answer::Endless, "longer than the 16777472 bytes"), (Answer::Silence, "did not answer in time")]
+    {
+        server.show(&scene.log, &scene.log.checkpoint(None));
+        server.set(&bundle, answer);
+        let begun = Instant::now();
+        let (code, told) = compare(&server.url);
+        assert!(code == 4 && told.contains(words) && told.contains(&bundle), "{words}: {told}");
+        // It is asked for twice: for what is new, and to say what is wrong.
+        assert!(begun.elapsed() < 2 * PATIENCE, "{words}: {:?}", begun.elapsed());
+    }
+    // A tree beyond all measure that nobody signed who might have needs no look at any file.
+    let head = TreeHead { size: 1 << 63, root: Hash([9; 32]) };
+    let text = Checkpoint { origin: ORIGIN.to_owned(), head, extensions: Vec::new() }.to_text();
+    let mut note = SignedNote::new(text).unwrap();
+    note.sign(&key("stranger.example", KeyKind::Note, 9)).unwrap();
+    server.set("checkpoint", Answer::File(note.to_string().into_bytes()));
+    server.asked();
+    let (code, told) = compare(&server.url);
+    assert!(code == 4 && told.contains("not signed by a key of the log"), "{told}");
+    assert_eq!(server.asked(), ["/log/checkpoint"]);
     let away = format!("http://{}/log/", listener().local_addr().unwrap());
     let (code, told) = compare(&away);
     assert!(code == 4 && told.contains("the server cannot be reached"), "{told}");

@@ -1,0 +1,272 @@
+//! One look at a log, once its checkpoint is known to be signed.
+
+use std::io;
+
+use oubliette_proof::audit::{self, AuditError, AuditReport, Succession};
+use oubliette_proof::entry::Body;
+use oubliette_proof::note::{Checkpoint, VerifiedCheckpoint, VerifierKey};
+use oubliette_proof::tree::{TileError, TreeHead};
+use serde_json::{Value, json};
+
+use super::evidence::{self, Contradiction, Files, Last, Recorded};
+use super::state::{Remembered, State, TakenBack};
+use super::unchecked;
+use crate::audit::{holdings, refused};
+use crate::log::Log;
+use crate::report::{Outcome, Verdict};
+use crate::trust::{Known, agreed_to, not_in_force};
+
+/// Most entries that one look goes on by.
+const MOST_ENTRIES: u64 = 1 << 26;
+
+/// One look at a log.
+pub struct Look<'a> {
+    /// Where what was seen is remembered.
+    pub state: State,
+    /// The log.
+    pub log: &'a Log,
+    /// Keys that were given, those that the log was handed to since, and which of them it has given up.
+    pub known: Known,
+    /// What was seen the last time.
+    pub remembered: Option<Remembered>,
+    /// The checkpoint served, word for word.
+    pub text: String,
+    /// What it says.
+    pub served: VerifiedCheckpoint,
+}
+
+impl Look<'_> {
+    /// The log has the head that it had.
+    pub fn unchanged(&self) -> Result<Outcome, Outcome> {
+        let Checkpoint { origin, head, .. } = &self.served.checkpoint;
+        let Some(before) = &self.remembered else { return Err(self.retired(None, head, &Files::new())) };
+        if !self.served.signed_by.contains(&before.keys[0]) {
+            return Err(self.retired(None, head, &Files::new()));
+        }
+        let pending = self.checked(&self.succession(origin), head)?;
+        if self.served.cosignatures.len() > before.verified.cosignatures.len() {
+            // More witnesses have signed the same tree.
+            self.state.advance(&self.text, &before.keys)?;
+        }
+        let words = format!("the log {origin} is UNCHANGED: it has {} entries, as the last time.", head.size);
+        Ok(self.valid("unchanged", words, head, pending))
+    }
+
+    /// The log has more entries than it had, or another root.
+    pub fn grown(&mut self, old: &TreeHead) -> Result<Outcome, Outcome> {
+        let Checkpoint { origin, head: new, .. } = self.served.checkpoint.clone();
+        if self.remembered.is_some() && !self.known.counts(&self.served.signed_by) {
+            return Err(self.retired(None, old, &Files::new()));
+        }
+        if new.size - old.size > MOST_ENTRIES {
+            let why = format!(
+                "it has {} entries more than were seen, and one look goes on by {MOST_ENTRIES}",
+                new.size - old.size
+            );
+            return Err(self.unread(Outcome::unusable(self.log, why)));
+        }
+        let recorded = Recorded::new(self.log);
+        if let Err(error) = audit::continues(&recorded, old, &new) {
+            return Err(self.contradicted(old, error, recorded.files()));
+        }
+        let (mut report, mut keys) = (AuditReport::default(), self.succession(&origin));
+        let last = Last::new(self.log);
+        let copied = audit::bring_up_to(&last, &self.state, old.size, &new, |number, entry| {
+            if let Some(Body::KeyRotation(rotation)) = report.count(entry).map(|entry| entry.body) {
+                keys.add(number, &rotation);
+            }
+        });
+        if let Err(error) = copied {
+            self.state.take_back(TakenBack::Partial);
+            return Err(self.contradicted(old, error, last.files()));
+        }
+        let handed = agreed_to(&keys, &self.known.trusted);
+        handed.iter().for_each(|key| self.known.trusted.add(key.clone()));
+        // Also by keys that were learned just now.
+        self.served = self.known.checkpoint(&self.text, format!("the checkpoint of {}", self.log))?;
+        if keys.in_force().is_some_and(|key| !self.served.signed_by.contains(key)) {
+            self.state.take_back(TakenBack::All);
+            return Err(self.retired(Some(&keys), old, &Files::new()));
+        }
+        let pending = self.checked(&keys, old).inspect_err(|_| self.state.take_back(TakenBack::Partial))?;
+        // At the first look, and without a change of the key, who signed is all there is to know.
+        let own = if handed.is_empty() { self.served.signed_by[..1].to_vec() } else { handed };
+        self.state.advance(&self.text, &own)?;
+        self.state.tidy(old, &new);
+        let words = self.growth(old, &own, &report);
+        let mut outcome = self.valid(if self.remembered.is_none() { "begun" } else { "grown" }, words, old, pending);
+        outcome.facts["kinds"] = json!(report.kinds);
+        outcome.facts["unknown"] = json!(report.unknown);
+        outcome.facts["keys"] = own.iter().map(|key| Value::from(key.to_string())).collect();
+        Ok(outcome)
+    }
+
+    fn growth(&self, old: &TreeHead, own: &[VerifierKey], report: &AuditReport) -> String {
+        let Checkpoint { origin, head: new, .. } = &self.served.checkpoint;
+        let Some(before) = &self.remembered else {
+            let holds = holdings(report);
+            return format!(
+                "the log {origin} is followed from now on. Its {} entries lead to the signed root. It holds: {holds}",
+                new.size
+            );
+        };
+        let new_ones = holdings(report);
+        let mut words = format!(
+            "the log {origin} GREW from {} to {} entries and changed none of them. New: {new_ones}",
+            old.size, new.size
+        );
+        if let Some(key) = own.first().filter(|key| **key != before.keys[0]) {
+            words.push_str(&format!(" It was handed to another key, as the one before agreed: {key}."));
+        }
+        words
+    }
+
+    /// The log has fewer entries than it had.
+    pub fn shrunk(&self, old: &TreeHead) -> Outcome {
+        let Checkpoint { origin, head: new, .. } = &self.served.checkpoint;
+        // How it was when it had so many entries the copy knows, if it is whole.
+        let recorded = Recorded::new(self.state.copy());
+        let same = match audit::continues(&recorded, new, old) {
+            Ok(()) => Some(true),
+            Err(AuditError::Forked(_)) => Some(false),
+            Err(_) => None,
+        };
+        let files = if same == Some(false) { recorded.files() } else { Files::new() };
+        if !self.known.counts(&self.served.signed_by) {
+            // It may have been the log's key at that time, and this be a copy of then.
+            let keys = self.state.succession(origin, old).ok().filter(|_| same == Some(true));
+            let then = keys.as_ref().and_then(|keys| keys.at(new.size));
+            if then.is_none_or(|key| !self.served.signed_by.contains(key)) {
+                return self.retired(None, old, &files);
+            }
+        }
+        let (what, more) = match same {
+            Some(false) => ("forked", "It was FORKED as well: these are not its first entries."),
+            Some(true) => ("shrunk", "It was set back, or an older copy of it is served."),
+            None => {
+                ("shrunk", "Whether these are its first entries is not known: the copy in the state folder is damaged.")
+            }
+        };
+        let words = format!(
+            "the log {origin} SHRANK: it had {} entries, and {} shows {}. {more}",
+            old.size, self.log, new.size
+        );
+        self.kept(what, Outcome::new(Verdict::Invalid, words), old, &files)
+    }
+
+    /// The log was not shown to continue what was seen. A file that could not be read shows nothing.
+    fn contradicted(&self, old: &TreeHead, error: AuditError<io::Error>, files: Files) -> Outcome {
+        let what = match &error {
+            AuditError::Tile(TileError::Read(..)) | AuditError::Copy(..) => return self.unread(refused(error)),
+            AuditError::Forked(_) => "forked",
+            _ => "damaged",
+        };
+        self.kept(what, refused(error), old, &files)
+    }
+
+    /// The log is signed with keys of which none is in force.
+    fn retired(&self, keys: Option<&Succession>, old: &TreeHead, files: &Files) -> Outcome {
+        let Checkpoint { origin, .. } = &self.served.checkpoint;
+        let remembered = self.succession(origin);
+        let words = not_in_force(origin, &self.served.signed_by, keys.unwrap_or(&remembered), &self.known);
+        self.kept("retired-key", Outcome::new(Verdict::Invalid, words), old, files)
+    }
+
+    /// What is known of the log's keys before its entries are read.
+    fn succession(&self, origin: &str) -> Succession {
+        let followed = self.remembered.as_ref().and_then(|before| Succession::after(&before.keys));
+        followed.unwrap_or_else(|| Succession::new(origin))
+    }
+
+    /// Compares earlier checkpoints that could not be checked with the copy, which has the log as it is served now; how many
+    /// of them have more entries than that.
+    fn checked(&self, keys: &Succession, old: &TreeHead) -> Result<usize, Outcome> {
+        let Checkpoint { origin, head: new, .. } = &self.served.checkpoint;
+        let mut pending = 0;
+        for earlier in unchecked::all(self.state.path(), &self.known.trusted) {
+            let before = &earlier.verified.checkpoint;
+            if before.origin != *origin || before.head.size > new.size {
+                pending += 1;
+                continue;
+            }
+            let recorded = Recorded::new(self.state.copy());
+            match audit::continues(&recorded, &before.head, new) {
+                Ok(()) => earlier.remove(),
+                Err(AuditError::Forked(_)) => {
+                    let given_up = keys.in_force().is_some_and(|key| !earlier.verified.signed_by.contains(key));
+                    let (what, signed) = match given_up {
+                        true => ("retired-key", "a key that it has given up since signed another story"),
+                        false => ("forked", "it was FORKED"),
+                    };
+                    let words = format!(
+                        "of the log {origin} {signed}: a checkpoint of {} entries, which was served earlier and could not be \
+                         checked, is not of the log that is served now",
+                        before.head.size
+                    );
+                    let mut outcome = Outcome::new(Verdict::Invalid, words);
+                    outcome.facts = self.facts(what, old);
+                    let (served, files) = (self.text.as_str(), &recorded.files());
+                    let found = Contradiction { what, size: new.size, remembered: Some(&earlier.text), served, files };
+                    let outcome = found.kept(self.state.path(), outcome);
+                    if outcome.facts["evidence"].is_string() {
+                        earlier.remove();
+                    }
+                    return Err(outcome);
+                }
+                Err(_) => pending += 1,
+            }
+        }
+        Ok(pending)
+    }
+
+    /// Files of the log could not be read. What is signed is kept until it can be checked.
+    fn unread(&self, outcome: Outcome) -> Outcome {
+        match unchecked::keep(self.state.path(), &self.text, self.served.checkpoint.head.size) {
+            Ok(path) => {
+                outcome.and(&format!(". Its signed checkpoint is kept in {} until it can be checked", path.display()))
+            }
+            Err(error) => outcome.and(&format!(". Its signed checkpoint could not be kept: {error}")),
+        }
+    }
+
+    /// Keeps what contradicts what.
+    fn kept(&self, what: &str, mut outcome: Outcome, old: &TreeHead, files: &Files) -> Outcome {
+        outcome.facts = self.facts(what, old);
+        let remembered = self.remembered.as_ref().map(|before| before.text.as_str());
+        let size = self.served.checkpoint.head.size;
+        Contradiction { what, size, remembered, served: &self.text, files }.kept(self.state.path(), outcome)
+    }
+
+    fn valid(&self, what: &str, mut words: String, old: &TreeHead, pending: usize) -> Outcome {
+        let names: Vec<_> = self.served.cosignatures.iter().map(|seen| seen.name.as_str()).collect();
+        if !names.is_empty() {
+            words.push_str(&format!(" Witnesses who saw it: {}.", names.join(", ")));
+        }
+        if pending > 0 {
+            let folder = self.state.path().join("unchecked");
+            let more = "checkpoints that were served earlier could not be compared with it yet";
+            words.push_str(&format!(" {pending} signed {more}: they lie in {}.", folder.display()));
+        }
+        let earlier = evidence::count(self.state.path());
+        if earlier > 0 {
+            let folder = self.state.path().join("evidence");
+            words.push_str(&format!(" Evidence of {earlier} earlier findings lies in {}.", folder.display()));
+        }
+        let mut outcome = Outcome::new(Verdict::Valid, words);
+        outcome.facts = self.facts(what, old);
+        outcome.facts["earlier_evidence"] = earlier.into();
+        outcome
+    }
+
+    fn facts(&self, what: &str, old: &TreeHead) -> Value {
+        let Checkpoint { origin, head: new, .. } = &self.served.checkpoint;
+        let seen = self.served.cosignatures.iter().map(|seen| json!({"name": seen.name, "time": seen.time}));
+        json!({
+            "state": what,
+            "origin": origin,
+            "old": {"size": old.size, "root": old.root},
+            "new": {"size": new.size, "root": new.root},
+            "cosignatures": seen.collect::<Vec<_>>(),
+        })
+    }
+}
