@@ -13,7 +13,17 @@ fn exit_codes_and_arguments_are_those_in_the_document() {
     for line in help.lines().filter_map(|line| line.strip_prefix("  oubliette-verify")) {
         assert!(document.contains(&format!("oubliette-verify{line}")), "{line}");
     }
-    for code in 0..=4 {
-        assert!(document.contains(&format!("\n| {code} | ")), "{code}");
+    // The table of exit codes has those of the program, and begins each meaning with its words.
+    let (_, table) = document.split_once("\n| Exit code | Means |\n| --- | --- |\n").unwrap();
+    let rows: Vec<_> = table.lines().map_while(|line| line.strip_prefix("| ")?.strip_suffix(" |")).collect();
+    let ends = help.lines().find_map(|line| line.strip_prefix("Ends with ")?.strip_suffix('.')).unwrap();
+    let told: Vec<_> = ends.split(", ").collect();
+    assert_eq!((rows.len(), told.len()), (5, 5), "{rows:?} {told:?}");
+    for (code, (row, told)) in (0..).zip(rows.iter().zip(&told)) {
+        let words = |text: &str| text.replace([',', ';'], "").split(' ').take(3).collect::<Vec<_>>().join(" ");
+        let (number, meaning) = row.split_once(" | ").unwrap();
+        let (same, told) = told.split_once(' ').unwrap();
+        assert_eq!((number, same), (code.to_string().as_str(), code.to_string().as_str()));
+        assert!(words(&format!("{meaning} ")).starts_with(&words(told)), "{code}: {meaning}, {told}");
     }
 }
