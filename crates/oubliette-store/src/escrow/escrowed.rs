@@ -11,7 +11,7 @@
 
 use std::borrow::Cow;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -22,9 +22,9 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::depot::Keep;
-use super::envelope::{self, Envelope, Label, is_name};
+use super::envelope::{self, Envelope, EnvelopeError, Label, is_name};
+use super::ledger::Ledger;
 use super::link::{Agent, AgentLink, AgentState, Answer, AskClaim, Dealings, Goal, Raise};
-use super::recovery_key::KeyId;
 use super::{Note, Noted, PublicKey, Quorum, Root, Settle};
 
 /// How often agents are looked after that are not as they should be.
@@ -115,14 +115,17 @@ struct Inner {
     register: Arc<dyn SlotDevice>,
     instance: [u8; 16],
     key: PublicKey,
-    key_id: KeyId,
     quorum: Quorum,
     agents: Vec<Agent>,
+    /// What they are known to hold.
+    ledger: Arc<Ledger>,
     patience: Duration,
     probe: Arc<dyn Probe>,
     turn: Mutex<Turn>,
     /// The slot in force, while no change is under way. Changed only by who has the turn.
     settled: Mutex<Option<(usize, Root)>>,
+    /// The epoch of the last one that was in force then; 0 before the first.
+    in_force: AtomicU64,
     /// Agents may hold what was dealt in another way.
     mixed: AtomicBool,
     closed: AtomicBool,
@@ -152,26 +155,35 @@ impl Escrowed {
         if agents.len() != quorum.agents() {
             return Err(EscrowError::Quorum);
         }
+        let of = |(at, (name, _)): (usize, &(String, Box<dyn AgentLink>))| Label {
+            instance,
+            root: Root { epoch: 0, state: [0; 32] },
+            needed: quorum.restore() as u8,
+            number: at as u8 + 1,
+            key: key.id(),
+            agent: name.clone(),
+        };
+        let ledger = Arc::new(Ledger::new(agents.iter().enumerate().map(of).collect(), quorum.put()));
         let start = |(at, (name, link)): (usize, (String, Box<dyn AgentLink>))| {
             let noted = noted.iter().find(|(known, _)| *known == name).map(|(_, noted)| *noted).unwrap_or_default();
             let (raise, claim, note) = (Arc::clone(&raise), claim.clone(), Arc::clone(&note));
-            let settle = Arc::clone(&settle);
-            let of = Dealings { number: at as u8 + 1, instance, fence, raise, claim, noted, note, settle };
+            let (settle, ledger) = (Arc::clone(&settle), Arc::clone(&ledger));
+            let of = Dealings { at, ledger, instance, fence, raise, claim, noted, note, settle };
             Agent::start(name, of, link).map_err(EscrowError::Thread)
         };
         let agents = agents.into_iter().enumerate().map(start).collect::<Result<_, _>>()?;
-        let key_id = key.id();
         let inner = Arc::new(Inner {
             register,
             instance,
             key,
-            key_id,
             quorum,
             agents,
+            ledger,
             patience,
             probe,
             turn: Mutex::default(),
             settled: Mutex::default(),
+            in_force: AtomicU64::new(0),
             mixed: AtomicBool::new(before == Before::Other),
             closed: AtomicBool::new(false),
             wake: Condvar::new(),
@@ -197,7 +209,7 @@ impl Escrowed {
         let in_force = self.inner.settled().map(|(_, root)| root);
         let report = |agent: &Agent| {
             let state = agent.state().clone();
-            let confirmed = in_force.map(|root| state.confirmed == Some(self.inner.label(agent, root)));
+            let confirmed = in_force.map(|root| state.confirmed == Some(self.inner.ledger.label(agent.at, root)));
             let (current, lags) = (confirmed == Some(true), confirmed == Some(false));
             AgentReport { name: agent.name.clone(), current, lags, state }
         };
@@ -209,6 +221,13 @@ impl Escrowed {
     /// Whether some agent is not given what it is to have before every mirror of the key state has the note of it.
     pub fn withholds(&self) -> bool {
         self.inner.agents.iter().any(|agent| agent.state().withheld)
+    }
+
+    /// Whether as many agents as a new root needs are known to hold the one in force or a later one, in the way that it is dealt now.
+    /// Then others that hold it need not.
+    pub fn has_root(&self) -> bool {
+        let in_force = self.inner.in_force.load(Ordering::Acquire);
+        in_force > 0 && self.inner.ledger.is_dealt(in_force)
     }
 
     /// Gives the agents that something is withheld from the root in force now, and waits for them as long as for a seal. What
@@ -275,9 +294,10 @@ impl SlotDevice for Escrowed {
         };
         inner.register.destroy_slot(slot)?;
         inner.probe.reached(REGISTER_DESTROYED);
-        let only = |agent: &Agent| Goal::Keep(Keep::Only(inner.label(agent, successor)));
+        let only = |agent: &Agent| Goal::Keep(Keep::Only(inner.ledger.label(agent.at, successor)));
         inner.ask(inner.destroy(), "confirmed the old root destroyed", false, only)?;
         *inner.settled() = Some((1 - slot, successor));
+        inner.in_force.store(successor.epoch, Ordering::Release);
         // Whoever was let go may have a part of the root that the start found, but of no later one.
         if *turn.found.get_or_insert(successor.epoch) < successor.epoch {
             inner.mixed.store(false, Ordering::Release);
@@ -305,22 +325,13 @@ impl Inner {
         if self.mixed.load(Ordering::Acquire) { self.agents.len() } else { self.quorum.destroy() }
     }
 
-    fn label(&self, agent: &Agent, root: Root) -> Label {
-        Label {
-            instance: self.instance,
-            root,
-            needed: self.quorum.restore() as u8,
-            number: agent.number,
-            key: self.key_id,
-            agent: agent.name.clone(),
-        }
+    fn envelopes(&self, block: &[u8; SLOT_BYTES]) -> Result<Vec<Envelope>, SlotError> {
+        let sealed: Result<_, _> = self.agents.iter().map(|agent| self.envelope(agent, block)).collect();
+        sealed.map_err(|error| SlotError::Again(io::Error::other(error)))
     }
 
-    fn envelopes(&self, block: &[u8; SLOT_BYTES]) -> Result<Vec<Envelope>, SlotError> {
-        let seal =
-            |agent: &Agent| envelope::seal(block, self.instance, self.quorum, agent.number, &agent.name, &self.key);
-        let sealed: Result<_, _> = self.agents.iter().map(seal).collect();
-        sealed.map_err(|error| SlotError::Again(io::Error::other(error)))
+    fn envelope(&self, agent: &Agent, block: &[u8; SLOT_BYTES]) -> Result<Envelope, EnvelopeError> {
+        envelope::seal(block, self.instance, self.quorum, agent.at as u8 + 1, &agent.name, &self.key)
     }
 
     fn put(
@@ -336,7 +347,7 @@ impl Inner {
         }
         let made = turn.made.as_ref().map(|(_, made)| &made[..]).unwrap_or_default();
         self.ask(self.quorum.put(), "hold the new root", withheld, |agent| {
-            let envelope = made[usize::from(agent.number) - 1].clone();
+            let envelope = made[agent.at].clone();
             Goal::Put { envelope, in_force }
         })
     }
@@ -388,7 +399,7 @@ impl Inner {
         let lagging = |agent: &&Agent| {
             let lags = {
                 let state = agent.state();
-                state.pending == 0 && state.confirmed != Some(self.label(agent, root))
+                state.pending == 0 && state.confirmed != Some(self.ledger.label(agent.at, root))
             };
             lags && which(agent)
         };
@@ -401,8 +412,7 @@ impl Inner {
             return answers;
         }
         for agent in lagging {
-            let sealed = envelope::seal(&block, self.instance, self.quorum, agent.number, &agent.name, &self.key);
-            let Ok(envelope) = sealed else { continue };
+            let Ok(envelope) = self.envelope(agent, &block) else { continue };
             agent.ask(Goal::Only(envelope), answer.clone());
         }
         answers

@@ -5,13 +5,18 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::depot::{Keep, Kept, Opened, Refused, Session, Stamp};
 use super::envelope::Label;
+use super::ledger::{At, Ledger};
 use super::register::{Meeting, meet};
 use super::{Envelope, LiesIn, Note, Noted, RegisterId, Root, Settle};
 use crate::lease::Confirmed;
 use crate::media::postgres::{is_superseded, is_unbelievable};
+
+/// How long an agent waits for what others hold before it says that it has no room: they are asked at the same time.
+const HEARD_WITHIN: Duration = Duration::from_millis(500);
 
 /// The way to an agent. Every call blocks, with a time limit of its own.
 pub trait AgentLink: Send + Sync {
@@ -78,6 +83,12 @@ pub enum LinkError {
     /// Where its envelopes are to lie is noted here, and not wherever the key state lies.
     #[error("nothing is put to it before every mirror of the key state has the note of where that lies, and of how")]
     Unsettled(#[source] io::Error),
+    /// It holds the root in force in two ways.
+    #[error(
+        "it holds the root in force in two ways, and either may be needed to bring it back: nothing is put to it before enough of \
+         the others are known to hold it in one of them"
+    )]
+    NoRoom,
 }
 
 impl LinkError {
@@ -137,7 +148,7 @@ struct Job {
 /// An agent as the vault sees it.
 pub(super) struct Agent {
     pub(super) name: String,
-    pub(super) number: u8,
+    pub(super) at: At,
     state: Arc<Mutex<AgentState>>,
     jobs: Sender<Job>,
 }
@@ -150,7 +161,9 @@ pub type AskClaim = Arc<dyn Fn() -> io::Result<Confirmed> + Send + Sync>;
 
 /// What an agent is to this vault.
 pub(super) struct Dealings {
-    pub(super) number: u8,
+    pub(super) at: At,
+    /// What all of them are known to hold.
+    pub(super) ledger: Arc<Ledger>,
     pub(super) instance: [u8; 16],
     pub(super) fence: u64,
     pub(super) raise: Raise,
@@ -166,11 +179,13 @@ pub(super) struct Dealings {
 
 impl Agent {
     pub(super) fn start(name: String, of: Dealings, link: Box<dyn AgentLink>) -> io::Result<Self> {
-        let Dealings { number, instance, fence, raise, claim, noted, note, settle } = of;
+        let Dealings { at, ledger, instance, fence, raise, claim, noted, note, settle } = of;
         let state = Arc::new(Mutex::new(AgentState { withheld: noted.due, ..AgentState::default() }));
         let (jobs, queue) = channel();
         let mut talk = Talk {
             name: name.clone(),
+            at,
+            ledger,
             instance,
             fence,
             raise: Some(raise),
@@ -183,7 +198,7 @@ impl Agent {
             state: Arc::clone(&state),
         };
         std::thread::Builder::new().name(format!("agent {name}")).spawn(move || talk.run(&queue))?;
-        Ok(Self { name, number, state, jobs })
+        Ok(Self { name, at, state, jobs })
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, AgentState> {
@@ -233,6 +248,8 @@ fn raised(raise: &Raise, fence: u64) -> Result<u64, LinkError> {
 /// The thread's side.
 struct Talk {
     name: String,
+    at: At,
+    ledger: Arc<Ledger>,
     instance: [u8; 16],
     fence: u64,
     /// Until the first session: a process that was heard and is passed over then has to end.
@@ -264,6 +281,9 @@ impl Talk {
                 }
                 Err(error) => {
                     let text = chain(error);
+                    if error.is_another() {
+                        self.ledger.learn(self.at, &[]);
+                    }
                     if was.as_ref() != Some(&text) && error.is_another() {
                         tracing::error!(agent = self.name, error = text, "an escrow agent is not who it was");
                     } else if was.as_ref() != Some(&text) && matches!(error, LinkError::Unsettled(_)) {
@@ -340,41 +360,76 @@ impl Talk {
         }
     }
 
-    /// The next request of the session, which is opened where there is none.
+    /// The session and its last request; it is opened where there is none.
+    fn in_session(&mut self) -> Result<(Session, u64), LinkError> {
+        if let Some(open) = self.session {
+            return Ok(open);
+        }
+        let opened = self.open()?;
+        self.meet(&opened)?;
+        self.look(&opened.holds);
+        Ok(*self.session.insert((opened.session, 0)))
+    }
+
+    /// The next request of the session.
     fn stamp(&mut self) -> Result<Stamp, LinkError> {
-        let (session, number) = match self.session {
-            Some(open) => open,
-            None => {
-                let opened = self.open()?;
-                self.meet(&opened)?;
-                self.look(&opened.holds);
-                (opened.session, 0)
-            }
-        };
+        let (session, number) = self.in_session()?;
         let stamp = Stamp { session, number: number + 1 };
         self.session = Some((session, stamp.number));
         Ok(stamp)
     }
 
     fn put(&mut self, envelope: &Envelope, in_force: Option<Root>) -> Result<(), LinkError> {
-        let stamp = self.stamp()?;
+        self.in_session()?;
         if self.noted.due {
             (self.settle)().map_err(LinkError::Unsettled)?;
-            self.noted.due = false;
         }
-        let holds = self.link.put(stamp, envelope, in_force)?;
+        if let Some(root) = in_force {
+            self.make_room(envelope.label(), root)?;
+        }
+        let stamp = self.stamp()?;
+        let holds = self.link.put(stamp, envelope, in_force);
+        let holds = self.answered(holds)?;
         if !holds.contains(envelope.label()) {
             return Err(unexpected("it does not hold what it said to have put"));
         }
-        lock(&self.state).holds = holds;
+        self.noted.due = false;
+        self.holds(holds);
         Ok(())
     }
 
+    /// Where both places hold the root in force, in two ways, what is put would go over one of them: over the one that can be spared.
+    fn make_room(&mut self, new: &Label, in_force: Root) -> Result<(), LinkError> {
+        let held = lock(&self.state).holds.clone();
+        let until = Instant::now() + HEARD_WITHIN;
+        let stays = loop {
+            match self.ledger.makes_room(self.at, &held, new, in_force) {
+                Ok(stays) => break stays,
+                Err(()) if Instant::now() >= until => return Err(LinkError::NoRoom),
+                Err(()) => std::thread::sleep(Duration::from_millis(10)),
+            }
+        };
+        stays.map_or(Ok(()), |stays| self.tell(&Keep::Only(stays)).map(drop))
+    }
+
     fn keep(&mut self, keep: &Keep) -> Result<(), LinkError> {
+        self.in_session()?;
+        let Keep::Only(only) = keep else { return self.tell(keep).map(drop) };
+        let held = lock(&self.state).holds.clone();
+        let instead = self.ledger.keeps(self.at, &held, only);
+        let holds = self.tell(instead.as_ref().unwrap_or(keep))?;
+        self.noted.epoch = self.noted.epoch.max(only.root.epoch);
+        self.noted.confirmed = true;
+        // What it has of the root in another way as well counts as that.
+        lock(&self.state).confirmed = holds.iter().find(|held| *held != only).or(holds.first()).cloned();
+        Ok(())
+    }
+
+    /// Tells the agent what to keep; what it holds then.
+    fn tell(&mut self, keep: &Keep) -> Result<Vec<Label>, LinkError> {
         let stamp = self.stamp()?;
-        let instead = self.instead(keep);
-        let keep = instead.as_ref().unwrap_or(keep);
-        let Kept { holds, register } = self.link.keep(stamp, keep)?;
+        let kept = self.link.keep(stamp, keep);
+        let Kept { holds, register } = self.answered(kept)?;
         let gone = |label: &Label| match keep {
             Keep::Only(only) => label == only,
             Keep::NothingUpTo(epoch) => label.root.epoch > *epoch,
@@ -383,23 +438,24 @@ impl Talk {
             return Err(unexpected("it still holds what it said to have destroyed"));
         }
         self.learn(register)?;
-        if let Keep::Only(only) = keep {
-            self.noted.epoch = self.noted.epoch.max(only.root.epoch);
-            self.noted.confirmed = true;
-            lock(&self.state).confirmed = holds.contains(only).then(|| only.clone());
-        }
-        lock(&self.state).holds = holds;
-        Ok(())
+        self.holds(holds.clone());
+        Ok(holds)
     }
 
-    /// While nothing may be put to the agent it keeps what it holds of a root, even if that was dealt in another way: it would
-    /// be left without.
-    fn instead(&self, keep: &Keep) -> Option<Keep> {
-        let Keep::Only(only) = keep else { return None };
-        let state = lock(&self.state);
-        let held = state.holds.iter().filter(|held| held.root == only.root && held.instance == only.instance);
-        let held = held.max_by_key(|held| *held == only).filter(|_| self.noted.due)?;
-        Some(Keep::Only(held.clone()))
+    /// Who was told something and has not said that it was done may have done it all the same: what it holds is not known before
+    /// it says so at the start of another session, which nothing that is still under way outlasts. But for a register that is known
+    /// by what it holds: it may hold that no more.
+    fn answered<T>(&mut self, answer: Result<T, LinkError>) -> Result<T, LinkError> {
+        if answer.is_err() && matches!(self.noted.lies_in, LiesIn::Register(_)) {
+            self.session = None;
+        }
+        answer
+    }
+
+    /// It has said what it holds.
+    fn holds(&self, holds: Vec<Label>) {
+        self.ledger.learn(self.at, &holds);
+        lock(&self.state).holds = holds;
     }
 
     /// The number of a register that had none to tell when the session was opened, told within that session: it is the same
@@ -465,7 +521,8 @@ impl Talk {
             );
         }
         state.confirmed = None;
-        state.holds = holds.to_vec();
+        drop(state);
+        self.holds(holds.to_vec());
     }
 }
 

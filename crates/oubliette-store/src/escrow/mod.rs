@@ -9,6 +9,7 @@ pub mod client;
 pub mod depot;
 pub mod envelope;
 pub mod escrowed;
+mod ledger;
 pub mod link;
 pub mod printable;
 pub mod quorum;

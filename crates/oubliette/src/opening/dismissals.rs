@@ -128,8 +128,8 @@ impl Asking {
 
     fn dismiss(&self, owed: &Owed) -> Result<(), String> {
         let escrow = self.escrow.as_ref().map(|escrow| escrow.upgrade().ok_or("the vault is closed")).transpose()?;
-        if escrow.is_some_and(|escrow| escrow.withholds()) {
-            return Err("it is asked once every mirror is back and the other agents were given the root".to_owned());
+        if escrow.is_some_and(|escrow| !escrow.has_root()) {
+            return Err("it is asked once enough of the agents that take part are known to hold the root".to_owned());
         }
         let url = owed.url.as_deref().ok_or("where it is was not in the configuration")?;
         // It may be the same register, or the one that has its place: neither is to forget what it was given since.

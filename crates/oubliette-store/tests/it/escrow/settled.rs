@@ -84,3 +84,64 @@ fn an_agent_that_is_given_nothing_yet_destroys_an_old_root_all_the_same() {
     let (_forest, _register) = keys.open().unwrap();
     assert_eq!((keys.agents[0].epochs(), keys.agents[1].epochs()), (vec![3], vec![]));
 }
+
+/// Three agents of two shares who are to hold three, and two of two in another order.
+fn dealt_anew() -> [(Quorum, Quorum); 2] {
+    let two = Quorum::shares(2, 2).unwrap();
+    [(shared(), Quorum::shares(3, 3).unwrap()), (two, two)]
+}
+
+#[test]
+fn what_agents_hold_in_the_old_dealing_stays_until_enough_hold_it_in_the_new_one() {
+    for (before, after) in dealt_anew() {
+        let (mut keys, secret) = Keys::new(before);
+        let (forest, register) = keys.create();
+        seal(&forest).unwrap();
+        soon("one root everywhere", || keys.agents.iter().all(|agent| agent.epochs() == [2]));
+        drop((forest, register));
+        keys.agents.swap(0, 1);
+        (keys.quorum, keys.before) = (after, Before::Other);
+        keys.noted.lock().unwrap().iter_mut().for_each(|(_, noted)| noted.due = true);
+        away(&keys, true);
+        let (forest, register) = keys.open().unwrap();
+        keys.agents[1].cut_off(true);
+        away(&keys, false);
+        std::thread::sleep(Duration::from_millis(2500));
+        assert_eq!(restore(&keys.envelopes(), &secret).map(|(root, _)| root.epoch), Ok(2), "{after:?}");
+        assert!(!register.has_root());
+        // Nor does the next root, which those get that are there, take the place of what it takes to bring this one back.
+        let stalled = seal(&forest);
+        assert!(matches!(stalled, Err(SealError::Stalled(_))), "{stalled:?}");
+        assert!(keys.agents[0].epochs().contains(&3));
+        assert_eq!(restore(&keys.envelopes(), &secret).map(|(root, _)| root.epoch), Ok(2), "{after:?}");
+        keys.agents[1].cut_off(false);
+        assert_eq!(forest.finish_seal().unwrap().epoch, 3);
+        soon("they have it in the new one", || register.agents().iter().all(|agent| agent.current));
+        assert_eq!(restore(&keys.envelopes(), &secret).map(|(root, _)| root.epoch), Ok(3), "{after:?}");
+        assert!(register.has_root());
+    }
+}
+
+#[test]
+fn agents_are_known_to_hold_the_root_when_they_were_given_it_and_not_when_they_may_be() {
+    let (mut keys, _) = Keys::new(Quorum::plain(1).unwrap());
+    let (forest, register) = keys.create();
+    seal(&forest).unwrap();
+    assert!(register.has_root());
+    drop((forest, register));
+    // Another one in its place.
+    keys.agents = vec![TestAgent::new(7)];
+    keys.before = Before::Other;
+    away(&keys, true);
+    let (_forest, register) = keys.open().unwrap();
+    assert!(register.withholds() && !register.has_root());
+    keys.agents[0].cut_off(true);
+    away(&keys, false);
+    std::thread::sleep(Duration::from_millis(1500));
+    register.give();
+    assert!(keys.agents[0].epochs().is_empty());
+    assert!(register.withholds() && !register.has_root(), "it was out of reach");
+    keys.agents[0].cut_off(false);
+    soon("it has the root", || register.has_root());
+    assert!(!register.withholds() && keys.agents[0].epochs() == [2]);
+}

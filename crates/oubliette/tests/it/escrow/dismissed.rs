@@ -90,3 +90,28 @@ fn whose_register_is_destroyed_is_not_asked_any_more_when_the_operator_says_so()
     rig.run(&["party", "forget", &entry(1)]).with_code(0);
     assert!(!rig.run(&["doctor"]).out.contains("let go"));
 }
+
+#[test]
+fn one_that_was_let_go_keeps_what_it_holds_until_who_takes_its_place_has_the_root() {
+    let mut rig = Rig::with_mirrors(3, None, vec!["cellar"]);
+    let public = rig.public();
+    rig.configure_with("oubliette.toml", "vault", &public, None, &[1]);
+    rig.fill(1);
+    let (cellar, away) = (rig.place.join("cellar"), rig.place.join("away"));
+    std::fs::rename(&cellar, &away).unwrap();
+    rig.configure_with("oubliette.toml", "vault", &public, None, &[1, 2]);
+    let told = rig.run(&DROP).with_code(0).out;
+    assert!(told.contains("NOT confirmed") && told.contains("known to hold the root"), "{told}");
+    rig.configure_with("oubliette.toml", "vault", &public, None, &[2]);
+    let server = rig.place.serve(&["--config", "oubliette.toml"]);
+    assert_eq!((rig.holds(1).unwrap().len(), rig.holds(2).unwrap().len()), (1, 0), "{}", server.log());
+    rig.kill(2);
+    std::fs::rename(&away, &cellar).unwrap();
+    // Longer than from one asking to the next.
+    std::thread::sleep(Duration::from_secs(40));
+    assert_eq!(rig.holds(1).unwrap().len(), 1, "nobody else has the root: {}", server.log());
+    rig.start(2);
+    until("the other one has the root", || server.log(), || rig.holds(2).unwrap().len() == 1);
+    until("it forgets", || server.log(), || rig.holds(1).unwrap().is_empty());
+    server.stop();
+}
