@@ -192,6 +192,7 @@ impl Agent {
             claim,
             link,
             session: None,
+            has_put: false,
             noted,
             note,
             settle,
@@ -257,6 +258,8 @@ struct Talk {
     claim: Option<AskClaim>,
     link: Box<dyn AgentLink>,
     session: Option<(Session, u64)>,
+    /// The last that it did was to take what was put to it.
+    has_put: bool,
     noted: Noted,
     note: Note,
     settle: Settle,
@@ -268,6 +271,7 @@ impl Talk {
         let mut next = VecDeque::new();
         while let Some(Job { goal, answer }) = self.next(queue, &mut next) {
             let done = self.perform(&goal).map_err(|error| self.heed(error));
+            self.has_put = done.is_ok() && matches!(goal, Goal::Put { .. });
             let mut state = lock(&self.state);
             state.pending -= 1;
             state.withheld = self.noted.due;
@@ -305,14 +309,18 @@ impl Talk {
     }
 
     /// What is to be done next. A seal goes on without an agent that is slower than seals are made: what it was told for seals
-    /// of which nobody waits for its word any more is passed over, so that it is never behind by more than one. It does the
-    /// last that puts something to it, and what comes after that.
+    /// of which nobody waits for its word any more is passed over. It does the last that puts something to it, and what comes after
+    /// that; but if it was just given something, what it was told to keep then comes first, or it would be given one root after the other
+    /// and never confirm any. So it is never behind by more than those two.
     fn next(&self, queue: &Receiver<Job>, next: &mut VecDeque<Job>) -> Option<Job> {
         if next.is_empty() {
             next.push_back(queue.recv().ok()?);
         }
         next.extend(queue.try_iter());
         let puts = |job: &Job| !matches!(job.goal, Goal::Keep(_));
+        if self.has_put && !next.front().is_some_and(puts) {
+            return next.pop_front();
+        }
         let from = next.iter().rposition(puts).unwrap_or(next.len() - 1);
         for Job { answer, .. } in next.drain(..from) {
             lock(&self.state).pending -= 1;

@@ -21,3 +21,15 @@ fn an_agent_that_is_slower_than_seals_are_made_is_never_more_than_one_behind() {
     keys.agents[0].cut_off(false);
     soon("all are", || register.agents().iter().all(|agent| agent.current));
 }
+
+#[test]
+fn an_agent_that_is_slower_than_seals_are_made_confirms_what_it_was_told() {
+    let (keys, _) = Keys::new(shared());
+    let (forest, register) = keys.create();
+    keys.agents[2].takes.store(100, Ordering::SeqCst);
+    for _ in 0..120 {
+        seal(&forest).unwrap();
+    }
+    let confirmed = register.agents()[2].state.confirmed.clone().unwrap().root.epoch;
+    assert!(confirmed > 60, "{confirmed}");
+}
