@@ -60,15 +60,18 @@ pub(super) struct Seen {
     pub(super) files: usize,
     /// The list of parties, where the primary has none.
     pub(super) list: Option<Parties>,
+    /// There is a mark, and nothing but what a filling left that was cut short.
+    pub(super) is_cut_short: bool,
 }
 
-/// Starts a follower, which looks at its place first of all. `lacking`: the primary, if it has no list of parties.
+/// Starts a follower, which looks at its place first of all, beside the primary. `lack`: that one has no list of parties.
 pub(super) fn start(
     spec: MirrorSpec,
     contact: Contact,
     epoch: Arc<AtomicU64>,
     log_files: Arc<LogFiles>,
-    lacking: Option<(Arc<dyn Place>, Lack)>,
+    primary: Arc<dyn Place>,
+    lack: Option<Lack>,
 ) -> io::Result<(Mirror, Receiver<io::Result<Seen>>)> {
     let cause = "it was not looked at yet".to_owned();
     let state = State {
@@ -78,6 +81,7 @@ pub(super) fn start(
         turn: 0,
         healing: false,
         in_vain: 0,
+        admitted: contact == Contact::Again,
     };
     let shared = Arc::new(Shared {
         name: spec.name.clone(),
@@ -95,8 +99,9 @@ pub(super) fn start(
     std::thread::Builder::new().name(format!("mirror-{}", spec.name)).spawn(move || {
         let found = (spec.open)(contact).and_then(|place| {
             let mut seen = see(&*place)?;
-            if let (Some(_), Some((primary, lack))) = (seen.mark, lacking) {
-                seen.list = lost_list::list_at(&*primary, &*place, lack)?;
+            if let Some(mark) = seen.mark {
+                seen.list = lack.map_or(Ok(None), |lack| lost_list::list_at(&*primary, &*place, lack))?;
+                seen.is_cut_short = lost_list::is_cut_short(&*primary, &*place, &mark)?;
             }
             Ok((seen, place))
         });
@@ -132,12 +137,12 @@ pub(super) fn start(
         }
         let _ = end.send(());
     })?;
-    Ok((Mirror { shared, orders, ended: Mutex::new(ended) }, seen))
+    Ok((Mirror { shared, is_new: false, orders, ended: Mutex::new(ended) }, seen))
 }
 
 fn see(place: &dyn Place) -> io::Result<Seen> {
     let files = place.list()?.iter().filter(|(name, _)| name != NAME && name != REPLACE).count();
-    Ok(Seen { mark: Mark::read(place)?, files, list: None })
+    Ok(Seen { mark: Mark::read(place)?, files, list: None, is_cut_short: false })
 }
 
 struct Follower {
@@ -273,10 +278,11 @@ impl Follower {
         done
     }
 
+    /// Only of a mirror that is among the parties: a mark without an epoch is one that nothing relies on.
     fn note_epoch(&mut self) -> io::Result<()> {
         let epoch = self.epoch.load(Ordering::Acquire);
         self.marked.1 = Instant::now();
-        if self.marked.0 == epoch {
+        if self.marked.0 == epoch || !self.shared.lock().admitted {
             return Ok(());
         }
         let mark = Mark { epoch, ..self.mark };
@@ -361,16 +367,18 @@ impl Follower {
             Some(mark) if mark.instance != self.mark.instance => {
                 Err(io::Error::other("it holds the key state of another vault"))
             }
-            Some(mark) if mark.state != self.mark.state => Err(io::Error::other(
-                "it is a mirror of this vault and of another key state: of the one before it moved, or the list of who takes \
-                 part was lost here while this mirror was away. Do not empty it before that is known",
-            )),
+            Some(mark) if mark.state != self.mark.state && !lost_list::is_cut_short(&*self.primary, place, &mark)? => {
+                Err(io::Error::other(
+                    "it is a mirror of this vault and of another key state: of the one before it moved, or the list of who takes \
+                     part was lost here while this mirror was away. Do not empty it before that is known",
+                ))
+            }
             Some(mark) if mark.epoch > self.epoch.load(Ordering::Acquire) => {
                 Err(io::Error::other("it knows a newer epoch than the one in force here: old keys came back"))
             }
             Some(mark) => {
                 self.claim_above(mark.claim)?;
-                if mark.claim != self.mark.claim {
+                if (mark.claim, mark.state) != (self.mark.claim, self.mark.state) {
                     Mark { epoch: mark.epoch, ..self.mark }.write(place)?;
                 }
                 self.marked.0 = mark.epoch;

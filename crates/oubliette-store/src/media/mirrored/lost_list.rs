@@ -40,6 +40,25 @@ pub(super) fn list_at(primary: &dyn Place, mirror: &dyn Place, lack: Lack) -> io
     Parties::read(medium)
 }
 
+/// Whether a mirror's place has nothing but what a filling from this primary left there that was cut short: its mark has no epoch
+/// yet, which it gets once the mirror is among the parties, so nothing was ever sealed that relies on it. No list lies there, for
+/// there was none then, and the packs are the primary's. Reads only.
+///
+/// # Errors
+/// One of the two cannot be read.
+pub(super) fn is_cut_short(primary: &dyn Place, mirror: &dyn Place, mark: &Mark) -> io::Result<bool> {
+    if mark.epoch > 0 {
+        return Ok(false);
+    }
+    let there = mirror.list()?;
+    if there.iter().any(|(name, len)| number(name).is_some() && *len > 0) {
+        return Ok(false);
+    }
+    let says_something =
+        |(name, len): &(String, u64)| name.starts_with("pack-") && *len >= PACK_HEAD + *COMPARED.start();
+    Ok(!there.iter().any(says_something) || has_same_pages(primary, mirror)?)
+}
+
 /// Whether some pack begins with the same pages in both.
 fn has_same_pages(one: &dyn Place, other: &dyn Place) -> io::Result<bool> {
     let there = other.list()?;

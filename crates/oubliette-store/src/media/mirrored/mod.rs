@@ -164,6 +164,8 @@ pub struct Looked {
 
 struct Mirror {
     shared: Arc<Shared>,
+    /// What lies there is nothing to take over: a filling that was cut short.
+    is_new: bool,
     orders: std::sync::mpsc::Sender<Given>,
     ended: Mutex<Receiver<()>>,
 }
@@ -223,17 +225,23 @@ impl Mirrored {
         let mut looking = Vec::new();
         for spec in specs {
             let contact = if known(&spec.name) { Contact::Again } else { Contact::First };
-            let asked = lack.map(|lack| (Arc::clone(&primary), lack));
-            let started = follower::start(spec, contact, Arc::clone(&epoch), Arc::clone(&log_files), asked);
+            let (epoch, log_files, primary) = (Arc::clone(&epoch), Arc::clone(&log_files), Arc::clone(&primary));
+            let started = follower::start(spec, contact, epoch, log_files, primary, lack);
             looking.push(started.map_err(io_failed("starting a thread"))?);
         }
         let mut state = parties.as_ref().map(Parties::state);
         let (mut mirrors, mut brought) = (Vec::new(), Brought::default());
         let until = Instant::now() + limit;
-        for (mirror, seen) in looking {
+        for (mut mirror, seen) in looking {
             let name = mirror.shared.name.clone();
             let slow = || Err(io::Error::new(io::ErrorKind::TimedOut, "it does not answer"));
             match seen.recv_timeout(until.saturating_duration_since(Instant::now())).unwrap_or_else(|_| slow()) {
+                // It is filled as one that is new.
+                Ok(Seen { mark: Some(mark), is_cut_short: true, .. })
+                    if !lost && mark.instance == instance && state != Some(mark.state) =>
+                {
+                    mirror.is_new = true;
+                }
                 Ok(Seen { mark: Some(mark), list, .. }) => {
                     let belongs = mark.instance == instance && *state.get_or_insert(mark.state) == mark.state;
                     // A key state that is there and knows no parties has no mirrors yet: this mark is another's. Or it has lost
@@ -323,14 +331,24 @@ impl Mirrored {
     /// Notes mirrors that hold the key state for the first time. What cannot be written now is written by a later call.
     pub fn admit(self: &Arc<Self>, epoch: u64) -> io::Result<()> {
         let medium: Arc<dyn Medium> = Arc::clone(self) as Arc<dyn Medium>;
+        let mut listed = Vec::new();
         let join = |parties: &mut Parties| {
-            let holding = self.mirrors.iter().filter(|mirror| mirror.shared.lock().standing == Standing::Holding);
-            holding.filter(|mirror| parties.join(PartyKind::Mirror, &mirror.shared.name, epoch)).count() > 0
+            let mut news = false;
+            for Mirror { shared, .. } in &self.mirrors {
+                let holds = shared.lock().standing == Standing::Holding;
+                news |= holds && parties.join(PartyKind::Mirror, &shared.name, epoch);
+                if parties.get(PartyKind::Mirror, &shared.name).is_some() {
+                    listed.push(shared);
+                }
+            }
+            news
         };
         match Parties::change(&medium, || self.mark.state, join) {
-            Err(error) if keyforest::media::is_not_done(&error) => Ok(()),
-            admitted => admitted.map(drop),
+            Err(error) if keyforest::media::is_not_done(&error) => return Ok(()),
+            admitted => admitted.map(drop)?,
         }
+        listed.into_iter().for_each(|shared| shared.lock().admitted = true);
+        Ok(())
     }
 
     /// Whether mirrors are written by now.

@@ -27,7 +27,7 @@ impl Mirrored {
     /// The primary failed, or lost the list of parties and it could not be taken over. Else a mirror that fails is passed over.
     pub fn pull(&self) -> Result<u64, MirrorError> {
         let mut pulled = 0;
-        for mirror in &self.mirrors {
+        for mirror in self.mirrors.iter().filter(|mirror| !mirror.is_new) {
             let (reply, answer) = sync_channel(1);
             if mirror.orders.send((ANY, Order::Place(reply))).is_err() {
                 continue;

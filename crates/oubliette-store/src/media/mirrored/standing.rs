@@ -56,6 +56,8 @@ pub(super) struct State {
     pub(super) healing: bool,
     /// Attempts in vain to make it hold the key state, since it last did.
     pub(super) in_vain: u32,
+    /// The list of parties has it.
+    pub(super) admitted: bool,
 }
 
 impl State {

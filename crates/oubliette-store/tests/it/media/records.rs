@@ -4,12 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use keyforest::Forest;
 use keyforest::media::Medium;
 use oubliette_core::service::TransparencyLog;
-use oubliette_store::media::{Folder, MirrorError, Mirrored, Parties, PartyKind};
+use oubliette_store::media::{Folder, MirrorError, Mirrored, Parties, PartyKind, Standing};
 use tempfile::TempDir;
 
 use super::mending::behind;
@@ -372,4 +372,92 @@ fn a_vault_that_ended_while_its_first_mirror_was_filled_knows_it_again() {
     seal_in_the_end(&forest, &erase(9));
     close(forest, mirrored);
     assert!(files(home, "packs") == files(home, "attic"));
+}
+
+/// A vault with pages that has no mirrors yet.
+fn alone(home: &Path) {
+    let (forest, mirrored) = open(home, Vec::new());
+    close(forest, mirrored);
+}
+
+/// A process that begins to follow two mirrors, of which one has room for its mark alone and the other one is away, and ends.
+fn cut_short(home: &Path, full: &str, away: &str) {
+    let is = |how| Arc::new(AtomicU8::new(how));
+    let (mirrored, _) = look(home, vec![spec(home, full, &is(FULL)), spec(home, away, &is(AWAY))]).unwrap();
+    let forest = Arc::new(Forest::open(stores(mirrored.clone(), home), config()).unwrap().0);
+    begin(&forest, &mirrored, Duration::from_millis(100));
+    behind(&mirrored, "");
+    assert!(home.join(full).join("mirror").exists() && Parties::read(&*mirrored).unwrap().is_none());
+}
+
+#[test]
+fn a_vault_that_ended_while_one_mirror_was_filled_and_another_was_away_knows_both() {
+    for round in 0..3 {
+        let home = TempDir::new().unwrap();
+        let home = home.path();
+        alone(home);
+        cut_short(home, "attic", "cellar");
+        if round == 1 {
+            cut_short(home, "cellar", "attic");
+        } else if round == 2 {
+            // The other one is taken into the list before this one is back.
+            let gone = spec(home, "attic", &Arc::new(AtomicU8::new(AWAY)));
+            let cellar = honest(home, &["cellar"]).remove(0);
+            let (forest, mirrored) = open(home, vec![gone, cellar]);
+            mirrored.admit(forest.epoch()).unwrap();
+            assert!(Parties::read(&*mirrored).unwrap().is_some());
+            close(forest, mirrored);
+        }
+        let (forest, mirrored) = open(home, honest(home, &["attic", "cellar"]));
+        holding(&mirrored);
+        seal_in_the_end(&forest, &erase(9));
+        close(forest, mirrored);
+        assert!(files(home, "packs") == files(home, "attic") && files(home, "packs") == files(home, "cellar"));
+    }
+}
+
+#[test]
+fn a_mirror_that_was_filled_by_a_process_that_ended_before_it_was_noted_is_known_again() {
+    let home = TempDir::new().unwrap();
+    let home = home.path();
+    alone(home);
+    let gone = Arc::new(AtomicU8::new(AWAY));
+    let both = || vec![spec(home, "attic", &Arc::default()), spec(home, "cellar", &gone)];
+    let (mirrored, _) = look(home, both()).unwrap();
+    let forest = Arc::new(Forest::open(stores(mirrored.clone(), home), config()).unwrap().0);
+    begin(&forest, &mirrored, Duration::ZERO);
+    let until = Instant::now() + Duration::from_secs(20);
+    while mirrored.status()[0].standing != Standing::Holding {
+        assert!(Instant::now() < until, "{:?}", mirrored.status());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    close(forest, mirrored.clone());
+    assert!(Parties::read(&*mirrored).unwrap().is_none(), "it was noted after all");
+    drop(mirrored);
+    gone.store(HONEST, Ordering::SeqCst);
+    let (forest, mirrored) = open(home, both());
+    holding(&mirrored);
+    seal_in_the_end(&forest, &erase(9));
+    close(forest, mirrored);
+    assert!(files(home, "packs") == files(home, "attic") && files(home, "packs") == files(home, "cellar"));
+}
+
+#[test]
+fn what_is_left_of_the_filling_of_another_key_state_is_refused() {
+    let home = TempDir::new().unwrap();
+    let home = home.path();
+    alone(home);
+    // Of the vault before it was moved: the same number, other pages.
+    let before = TempDir::new().unwrap();
+    alone(before.path());
+    let attic = || honest(home, &["attic"]).remove(0);
+    let (mirrored, _) =
+        look(before.path(), vec![attic(), spec(home, "cellar", &Arc::new(AtomicU8::new(AWAY)))]).unwrap();
+    let forest = Arc::new(Forest::open(stores(mirrored.clone(), before.path()), config()).unwrap().0);
+    begin(&forest, &mirrored, Duration::ZERO);
+    while mirrored.status()[0].standing != Standing::Holding {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    drop((forest, mirrored));
+    assert!(matches!(look(home, vec![attic()]), Err(MirrorError::Stranger(name)) if name == "attic"));
 }
