@@ -87,14 +87,17 @@ impl Folder {
         Ok(handles.direct.clone())
     }
 
-    /// A file that was removed by somebody, or whose folder was, takes all that is written to it for as long as it is open.
+    /// A file that was removed by somebody, or whose folder was, takes all that is written to it for as long as it is open. So does
+    /// one that another was put in the place of.
     fn is_there(&self, name: &str, file: &File) -> io::Result<()> {
-        if file.metadata()?.nlink() > 0 {
+        let open = file.metadata()?;
+        if open.nlink() > 0 {
             return Ok(());
         }
         // Some filesystems count no names.
         match fs::metadata(self.at(name)?) {
-            Ok(_) => Ok(()),
+            Ok(named) if (named.dev(), named.ino()) == (open.dev(), open.ino()) => Ok(()),
+            Ok(_) => Err(io::Error::other(format!("{name} was replaced by somebody else"))),
             Err(error) => Err(io::Error::new(error.kind(), format!("{name} was removed by somebody else: {error}"))),
         }
     }

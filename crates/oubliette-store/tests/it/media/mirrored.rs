@@ -469,3 +469,22 @@ fn nothing_is_sealed_when_somebody_removed_a_mirrors_folder_whose_files_are_stil
     assert!(!mirrored.all_hold());
     close(forest, mirrored);
 }
+
+#[test]
+fn nothing_is_sealed_when_somebody_put_other_files_in_the_place_of_a_mirrors_while_they_are_open() {
+    let home = TempDir::new().unwrap();
+    let (forest, mirrored) = open(home.path(), honest(home.path(), &["attic"]));
+    holding(&mirrored);
+    forest.seal(&erase(9)).unwrap();
+    for (name, _) in files(home.path(), "attic") {
+        let file = home.path().join("attic").join(&name);
+        fs::copy(&file, home.path().join("copy")).unwrap();
+        fs::rename(home.path().join("copy"), &file).unwrap();
+    }
+    assert!(matches!(forest.seal(&erase(10)), Err(SealError::NotDone(_) | SealError::Stalled(_))));
+    // Through newly opened files it goes on.
+    holding(&mirrored);
+    seal_in_the_end(&forest, &erase(10));
+    close(forest, mirrored);
+    assert!(files(home.path(), "packs") == files(home.path(), "attic"));
+}
