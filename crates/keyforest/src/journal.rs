@@ -37,8 +37,10 @@ fn name(number: u32) -> String {
     format!("journal-{number:08}.kfj")
 }
 
-fn number(name: &str) -> Option<u32> {
-    name.strip_prefix("journal-")?.strip_suffix(".kfj")?.parse().ok()
+/// The number of a file, by its name; `None` for any other, also for one that writes the number in another way: it would be read
+/// under the name that the number has.
+fn number(of: &str) -> Option<u32> {
+    of.strip_prefix("journal-")?.strip_suffix(".kfj")?.parse().ok().filter(|number| name(*number) == of)
 }
 
 /// The number of the next file. One can be the last only where somebody else put a file of such a name there.

@@ -28,8 +28,9 @@ fn after(number: u32) -> Result<u32, ForestError> {
     number.checked_add(1).ok_or(ForestError::Refused { reason: "no pack has so high a number" })
 }
 
-pub(crate) fn number(name: &str) -> Option<u32> {
-    name.strip_prefix("pack-")?.strip_suffix(".kfp")?.parse().ok()
+/// The number of a pack, by its name; `None` for any other file, also for one that writes the number in another way.
+pub(crate) fn number(of: &str) -> Option<u32> {
+    of.strip_prefix("pack-")?.strip_suffix(".kfp")?.parse().ok().filter(|number| name(*number) == of)
 }
 
 /// How much of a pack is in use.

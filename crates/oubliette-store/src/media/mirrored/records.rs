@@ -53,9 +53,10 @@ impl Kind {
 
 /// How long a file of this name may be; `None` for a name that no file of a key state has.
 pub(super) fn longest(name: &str) -> Option<u64> {
+    // As whoever reads them writes their names: under another one such a file would be there and not be found.
     let numbered = |before: &str, after: &str| {
-        let digits = name.strip_prefix(before)?.strip_suffix(after)?;
-        (digits.len() >= 8 && digits.bytes().all(|digit| digit.is_ascii_digit())).then_some(())
+        let number: u32 = name.strip_prefix(before)?.strip_suffix(after)?.parse().ok()?;
+        (name == format!("{before}{number:08}{after}")).then_some(())
     };
     match Kind::of(name) {
         Kind::Journal => numbered("journal-", ".kfj").map(|()| LONGEST_JOURNAL_FILE),
@@ -176,6 +177,8 @@ mod tests {
         }
         for name in
             ["holiday.jpg", "pack-1.kfp", "pack-+0000001.kfp", "journal-1.kfj", "parties-1", "mirror", "reserve"]
+                .into_iter()
+                .chain(["pack-000000001.kfp", "journal-000000004.kfj", "parties-000000001", "log-0001-000000003.olf"])
         {
             assert_eq!(longest(name), None, "{name}");
         }

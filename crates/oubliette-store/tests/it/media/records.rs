@@ -353,6 +353,29 @@ fn a_file_that_a_mirror_numbers_as_the_last_of_all_is_not_taken_over_and_stops_n
 }
 
 #[test]
+fn a_file_whose_number_is_written_in_another_way_is_none_of_the_key_states() {
+    for place in ["attic", "packs"] {
+        for (kind, after) in [("journal-", ".kfj"), ("pack-", ".kfp")] {
+            let home = TempDir::new().unwrap();
+            let home = home.path();
+            written(home);
+            let newest = file(home, place, kind);
+            let name = newest.file_name().unwrap().to_str().unwrap();
+            let number: u32 = name[kind.len()..name.len() - after.len()].parse().unwrap();
+            let stray = format!("{kind}{:09}{after}", number + 1);
+            fs::copy(&newest, home.join(place).join(&stray)).unwrap();
+            let (forest, mirrored) = open(home, honest(home, &["attic"]));
+            assert_eq!(home.join("packs").join(&stray).exists(), place == "packs", "{stray}");
+            holding(&mirrored);
+            seal_in_the_end(&forest, &erase(9));
+            forest.journal_append(b"four").unwrap();
+            assert_eq!(forest.journal().unwrap().len(), 4);
+            close(forest, mirrored);
+        }
+    }
+}
+
+#[test]
 fn a_vault_that_ended_while_its_first_mirror_was_filled_knows_it_again() {
     let home = TempDir::new().unwrap();
     let home = home.path();
