@@ -20,7 +20,7 @@ use crate::escrow::{LiesIn, Noted};
 pub(super) const MOST_BYTES: u64 = 1 << 20;
 /// One change of the list at a time; what this process knows of each medium's.
 static CHANGING: Mutex<Vec<Changed>> = Mutex::new(Vec::new());
-/// A flush of a list failed, and what the medium holds is unknown.
+/// A flush of a list, or of what else is written here outside of a seal, failed, and what the medium holds is unknown.
 static FLUSH_FAILED: AtomicBool = AtomicBool::new(false);
 
 /// What a process knows of the list in a medium beside what can be read there.
@@ -301,8 +301,8 @@ impl Parties {
         numbered(&**medium)?.last().map_or(Ok(()), |(number, _)| flush(&**medium, &file_name(*number)))
     }
 
-    /// Whether a flush of a list failed in this process, in whichever medium, other than to be tried again. As after any such
-    /// flush the process is to end: a start reads what is really there.
+    /// Whether a flush of a list, or of entries of the log that were taken back from a mirror, failed in this process, in whichever
+    /// medium, other than to be tried again. As after any such flush the process is to end: a start reads what is really there.
     pub fn flush_failed() -> bool {
         FLUSH_FAILED.load(Ordering::Acquire)
     }
@@ -417,7 +417,8 @@ fn flush(medium: &dyn Medium, name: &str) -> io::Result<()> {
     medium.flush(name).inspect_err(note_failed)
 }
 
-fn note_failed(error: &io::Error) {
+/// A flush failed that [`Parties::flush_failed`] tells of, unless it is to be tried again.
+pub(super) fn note_failed(error: &io::Error) {
     if !is_not_done(error) {
         FLUSH_FAILED.store(true, Ordering::Release);
     }

@@ -26,7 +26,7 @@ const FORGETS: u8 = 1;
 /// Writes something else.
 const SPOILS: u8 = 2;
 /// Its flush fails, and what was not flushed is gone.
-const LOSES: u8 = 3;
+pub const LOSES: u8 = 3;
 /// Does not answer.
 pub const HANGS: u8 = 4;
 /// Is not there.
@@ -133,6 +133,11 @@ pub fn spec(home: &Path, name: &str, how: &Arc<AtomicU8>) -> MirrorSpec {
         _ => Ok(Arc::new(Frail::open(&path, &how)?) as Arc<dyn Place>),
     };
     MirrorSpec { name: name.to_owned(), kind: "folder", refill: Refill::WhenTold, open: Box::new(open) }
+}
+
+/// A folder that can be told to fail, as a primary.
+pub fn frail_primary(home: &Path, how: &Arc<AtomicU8>) -> Arc<dyn Place> {
+    Arc::new(Frail::open(&home.join("packs"), how).unwrap())
 }
 
 pub fn honest(home: &Path, names: &[&str]) -> Vec<MirrorSpec> {

@@ -13,7 +13,9 @@ use oubliette_store::media::{Folder, MirrorError, Mirrored, Parties, PartyKind, 
 use tempfile::TempDir;
 
 use super::mending::behind;
-use super::mirrored::{AWAY, FULL, HONEST, begin, close, files, holding, honest, look, open, spec};
+use super::mirrored::{
+    AWAY, FULL, HONEST, LIMIT, LOSES, VAULT, begin, close, files, frail_primary, holding, honest, look, open, spec,
+};
 use super::setup::{config, erase, seal_in_the_end, stores};
 
 const SEED: [u8; 32] = [4; 32];
@@ -287,6 +289,30 @@ fn entries_that_only_a_mirror_has_are_taken_over_from_it_while_the_vault_runs() 
             close(forest, mirrored);
         }
     }
+}
+
+#[test]
+fn a_flush_that_fails_while_an_entry_is_taken_back_ends_the_process() {
+    let home = TempDir::new().unwrap();
+    let home = home.path();
+    let (forest, mirrored) = open(home, honest(home, &["attic"]));
+    log(&mirrored).append_bytes(&[b"one".to_vec(), b"two".to_vec(), b"three".to_vec()]).unwrap();
+    close(forest, mirrored);
+    let newest = file(home, "packs", "log-");
+    let len = fs::metadata(&newest).unwrap().len();
+    fs::File::options().write(true).open(&newest).unwrap().set_len(len - 1).unwrap();
+    let (disk, away) = (Arc::new(AtomicU8::new(HONEST)), Arc::new(AtomicU8::new(AWAY)));
+    let specs = vec![spec(home, "attic", &away)];
+    let (mirrored, _) = Mirrored::open(frail_primary(home, &disk), VAULT, specs, LIMIT).unwrap();
+    let mirrored = Arc::new(mirrored);
+    let forest = Arc::new(Forest::open(stores(mirrored.clone(), home), config()).unwrap().0);
+    begin(&forest, &mirrored, Duration::from_millis(100));
+    mirrored.serve();
+    assert!(!Parties::flush_failed());
+    disk.store(LOSES, Ordering::SeqCst);
+    away.store(HONEST, Ordering::SeqCst);
+    behind(&mirrored, "input or output");
+    assert!(Parties::flush_failed());
 }
 
 #[test]

@@ -21,6 +21,7 @@ use super::super::standing::chain;
 use super::super::{CHUNK, is_shared};
 use super::Follower;
 use crate::media::Place;
+use crate::media::parties::note_failed;
 use crate::media::place::{difference, joined};
 
 /// The end of each file that is compared byte by byte whenever a place is opened: all that a process which ended amid copying
@@ -99,7 +100,8 @@ impl Follower {
                 self.primary.write_at(&name, at, &place.read_back(&name, at, len as usize)?)?;
                 at += len;
             }
-            self.primary.flush(&name)?;
+            // Looked at once more it would read as it was written.
+            self.primary.flush(&name).inspect_err(note_failed)?;
             let (mirror, bytes) = (&self.shared.name, theirs - ours);
             tracing::warn!(
                 mirror,
