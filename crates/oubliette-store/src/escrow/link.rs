@@ -218,7 +218,8 @@ impl Agent {
 
 /// Tells an agent that was let go to forget whatever it holds. `Ok` only when it has confirmed that, and is the register that its
 /// envelopes lie in. For a vault that goes on without it, by the claim of number `fence`, which is raised for an agent that
-/// remembers a higher one. A process with a lower claim is not heard after that: nothing that it puts comes later.
+/// remembers a higher one. A process with a lower claim is not heard after that: nothing that it puts comes later. `goes_on` is
+/// asked whether this process still has the vault, before the agent is told: it may be the next one's by then.
 pub fn dismiss(
     name: &str,
     noted: Noted,
@@ -226,6 +227,7 @@ pub fn dismiss(
     instance: [u8; 16],
     fence: u64,
     raise: &Raise,
+    goes_on: &dyn Fn() -> bool,
 ) -> Result<(), LinkError> {
     let opened = match link.session(instance, fence) {
         Err(LinkError::Refused(Refused::PassedOver { fence })) => link.session(instance, raised(raise, fence)?),
@@ -233,6 +235,9 @@ pub fn dismiss(
     };
     let Opened { session, register, holds } = opened?;
     meet(name, noted, register, &holds)?;
+    if !goes_on() {
+        return Err(LinkError::Away(io::Error::other("the vault is closed")));
+    }
     let Kept { holds, .. } = link.keep(Stamp { session, number: 1 }, &Keep::NothingUpTo(u64::MAX))?;
     if holds.is_empty() { Ok(()) } else { Err(unexpected("it still holds what it said to have destroyed")) }
 }

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use keyforest::media::Medium;
-use oubliette_store::escrow::{AgentFiles, Escrowed, HttpsAgent, LiesIn, Noted, Raise, dismiss};
+use oubliette_store::escrow::{AgentFiles, Escrowed, HttpsAgent, LiesIn, LinkError, Noted, Raise, dismiss};
 use oubliette_store::media::{Owed, Parties};
+use tokio_util::sync::CancellationToken;
 
 /// How often they are asked again.
 const AGAIN: Duration = Duration::from_secs(30);
@@ -82,6 +83,8 @@ pub(super) struct Asking {
     pub instance: [u8; 16],
     pub fence: u64,
     pub raise: Raise,
+    /// Nobody is asked any more once it is cancelled.
+    pub stop: CancellationToken,
 }
 
 impl Asking {
@@ -141,28 +144,36 @@ impl Asking {
         }
         let files = self.files.as_ref().ok_or("the configuration has no certificates for agents any more")?;
         let link = HttpsAgent::new(url, files).map_err(|error| error.to_string())?;
-        let told = dismiss(&owed.agent, Noted::from(owed), &link, self.instance, self.fence, &self.raise);
+        let goes_on = || !self.stop.is_cancelled() && self.key_state.strong_count() > 0;
+        if !goes_on() {
+            return Err("the vault is closed".to_owned());
+        }
+        let told = dismiss(&owed.agent, Noted::from(owed), &link, self.instance, self.fence, &self.raise, &goes_on);
         told.map_err(|error| match error {
+            LinkError::Unproven { .. } => "what answers under its name holds nothing that it could be known by: it is another \
+                 register, or it is its own, of an older version, and forgot when it was asked before, and its answer was lost"
+                .to_owned(),
             error if error.is_another() => "another register answers under its name".to_owned(),
             error => error.to_string(),
         })
     }
 
-    /// Asks again and again, at once for the first time, until nobody owes anything or the vault is closed.
+    /// Asks again and again, at once for the first time, until nobody owes anything or it is stopped. Whoever stops it waits for
+    /// its end before letting go of the vault: a request that is under way is of this process.
     pub async fn keep_asking(self) {
         let asking = Arc::new(self);
-        loop {
-            let (round, open) = (Arc::clone(&asking), asking.key_state.strong_count() > 0);
-            if !open {
-                return;
-            }
+        while !asking.stop.is_cancelled() && asking.key_state.strong_count() > 0 {
+            let round = Arc::clone(&asking);
             match tokio::task::spawn_blocking(move || round.ask()).await {
                 Ok(Ok(())) if asking.dismissals.lock().is_empty() => return,
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::debug!(%error, "who was let go and owes it to forget could not be read"),
                 Err(_) => return,
             }
-            tokio::time::sleep(AGAIN).await;
+            tokio::select! {
+                () = asking.stop.cancelled() => {}
+                () = tokio::time::sleep(AGAIN) => {}
+            }
         }
     }
 }

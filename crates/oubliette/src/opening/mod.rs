@@ -38,6 +38,8 @@ use oubliette_store::media::Mirrored;
 use oubliette_store::roots::check::{RegisterAssessment, Weight};
 use oubliette_store::roots::{self, FileRegister, RootOptions};
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::dismissals::Asking;
@@ -160,6 +162,8 @@ pub struct OpenVault {
     pub left: Vec<Left>,
     /// Agents that were let go, now or before, and have not confirmed that they forgot what they held.
     pub dismissals: Arc<Dismissals>,
+    /// Who asks those.
+    asking: Option<(CancellationToken, JoinHandle<()>)>,
     key_state: Arc<dyn Medium>,
     forest: Arc<Forest>,
     claim: Option<Claim>,
@@ -411,7 +415,9 @@ impl OpenVault {
                 let primary = raising.upgrade().ok_or_else(|| std::io::Error::other("the vault is closed"))?;
                 primary.number_above(floor)
             }),
+            stop: CancellationToken::new(),
         };
+        let stop_asking = asking.stop.clone();
         let dismissals = Arc::clone(&asking.dismissals);
         let asked = !left.is_empty();
         let asking = blocking(move || if asked { asking.ask() } else { asking.look() }.map(|()| asking)).await?;
@@ -437,9 +443,7 @@ impl OpenVault {
         if let Some(held) = &held {
             tokio::spawn(held.keep_noted());
         }
-        if !owing.is_empty() {
-            tokio::spawn(asking.keep_asking());
-        }
+        let asking = (!owing.is_empty()).then(|| (stop_asking, tokio::spawn(asking.keep_asking())));
         let backups = Backups::new(vault.clone(), config.clone());
         Ok(Self {
             vault,
@@ -453,6 +457,7 @@ impl OpenVault {
             backups,
             left,
             dismissals,
+            asking,
             key_state,
             forest,
             claim,
@@ -486,10 +491,15 @@ impl OpenVault {
 
     /// Seals what is planned and lets go.
     pub async fn close(self) {
+        self.asking.iter().for_each(|(stop, _)| stop.cancel());
         if let Some(mover) = &self.mover {
             mover.stop().await;
         }
         self.vault.close().await;
+        if let Some((_, asking)) = self.asking {
+            // An agent that the next process gives something to must not be told by this one to forget it.
+            let _ = asking.await;
+        }
         if let Some(mirrored) = self.mirrors {
             let epoch = self.forest.epoch();
             let _ = tokio::task::spawn_blocking(move || mirrors::settle(&mirrored, epoch)).await;

@@ -17,10 +17,10 @@ fn one_that_was_told_to_forget_takes_nothing_from_a_process_of_before_even_when_
     let (agent, kept) = (keys.agents[0].clone(), keys.envelopes());
     // It remembers a higher claim than this process has: one of a server that was made anew.
     agent.depot().session(INSTANCE, 9).unwrap();
-    let passed_over = dismiss(&agent.name, noted(&keys), &agent, INSTANCE, 5, &superseded());
+    let passed_over = dismiss(&agent.name, noted(&keys), &agent, INSTANCE, 5, &superseded(), &|| true);
     assert!(passed_over.is_err() && agent.epochs() == [2]);
     let raised: Raise = Arc::new(|floor| Ok(floor + 1));
-    dismiss(&agent.name, noted(&keys), &agent, INSTANCE, 5, &raised).unwrap();
+    dismiss(&agent.name, noted(&keys), &agent, INSTANCE, 5, &raised, &|| true).unwrap();
     for started in ["not", "once", "twice"] {
         assert!(agent.epochs().is_empty());
         for fence in [4, 9] {
@@ -31,9 +31,19 @@ fn one_that_was_told_to_forget_takes_nothing_from_a_process_of_before_even_when_
     }
     // Nor by another register, which is told nothing.
     let other = Noted { lies_in: LiesIn::Register(oubliette_store::escrow::RegisterId([7; 16])), ..noted(&keys) };
-    assert!(dismiss(&agent.name, other, &agent, INSTANCE, 11, &raised).unwrap_err().is_another());
+    assert!(dismiss(&agent.name, other, &agent, INSTANCE, 11, &raised, &|| true).unwrap_err().is_another());
     // Who has the claim by now may have it take part again.
     let Opened { session, .. } = agent.depot().session(INSTANCE, 12).unwrap();
     agent.depot().put(Stamp { session, number: 1 }, kept[0].clone(), None).unwrap();
     assert_eq!(agent.epochs(), [2]);
+}
+
+#[test]
+fn one_is_not_told_to_forget_by_a_process_that_has_let_go_of_the_vault_meanwhile() {
+    let (keys, _) = Keys::new(Quorum::plain(1).unwrap());
+    let (forest, _register) = keys.create();
+    seal(&forest).unwrap();
+    let agent = keys.agents[0].clone();
+    let told = dismiss(&agent.name, noted(&keys), &agent, INSTANCE, 0, &superseded(), &|| false);
+    assert!(told.is_err() && agent.epochs() == [2]);
 }
