@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
+use keyforest::media::is_not_done;
 use oubliette_proof::Token;
 use oubliette_proof::note::{KeyKind, SigningKey};
 use oubliette_store::escrow::LiesIn;
@@ -166,13 +167,25 @@ async fn forget(args: ForgetArgs) -> Result<u8> {
             agent = parties.forgive(entry).map(|owed| owed.agent);
             agent.is_some()
         };
-        Parties::change(&medium, || [0; 16], forgive).map(|_| agent)
+        match Parties::change(&medium, || [0; 16], forgive) {
+            // It is so here, and each mirror is made like it before anything is sealed.
+            Err(error) if is_not_done(&error) && agent.is_some() => Ok((agent, Some(error))),
+            noted => noted.map(|_| (agent, None)),
+        }
     });
     let forgotten = forgotten.await;
     open.close().await;
     match forgotten.context("the work was cut short")?? {
-        Some(agent) => say!("the agent {agent} that entry {entry} let go is not asked any more"),
-        None => {
+        (Some(agent), waits) => {
+            say!("the agent {agent} that entry {entry} let go is not asked any more");
+            if let Some(waits) = waits {
+                say!(
+                    "a mirror does not have the note of that yet, and gets it once it is back: {:#}",
+                    anyhow::Error::from(waits)
+                );
+            }
+        }
+        (None, _) => {
             eprintln!("error: no agent that entry {entry} of the log let go owes anything");
             return Ok(exit::NOT_FOUND);
         }

@@ -115,3 +115,22 @@ fn one_that_was_let_go_keeps_what_it_holds_until_who_takes_its_place_has_the_roo
     until("it forgets", || server.log(), || rig.holds(1).unwrap().is_empty());
     server.stop();
 }
+
+#[test]
+fn who_is_not_asked_any_more_is_not_asked_also_where_a_mirror_is_away_when_it_is_said() {
+    let mut rig = Rig::with_mirrors(2, None, vec!["cellar"]);
+    rig.fill(1);
+    rig.kill(1);
+    let mut drop = DROP.to_vec();
+    drop.push("--json");
+    let entry = rig.run(&drop).with_code(0).json()["dropped"][0]["entry"].to_string();
+    without_agent_1(&rig);
+    let (cellar, away) = (rig.place.join("cellar"), rig.place.join("away"));
+    std::fs::rename(&cellar, &away).unwrap();
+    let told = rig.run(&["party", "forget", &entry]).with_code(0).out;
+    assert!(told.contains("not asked any more") && told.contains("cellar"), "{told}");
+    rig.run(&["party", "forget", &entry]).with_code(4);
+    std::fs::rename(&away, &cellar).unwrap();
+    assert!(!rig.run(&["party", "list"]).with_code(0).out.contains("let go"));
+    assert!(!rig.run(&["doctor"]).out.contains("let go"));
+}
