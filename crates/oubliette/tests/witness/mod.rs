@@ -79,6 +79,13 @@ impl WitnessProgram {
         self.setting.split_once(' ').unwrap().1
     }
 
+    /// The status of each answer that it gave since it runs.
+    pub fn answers(&self) -> Vec<u16> {
+        let told = fs::read_to_string(self.home.join("errors")).unwrap();
+        let status = |line: &str| line.split_once("\"POST /add-checkpoint HTTP/1.1\" ")?.1.get(..3)?.parse().ok();
+        told.lines().filter_map(status).collect()
+    }
+
     /// The head that it signed last of the log with this origin.
     pub fn seen(&self, origin: &str) -> TreeHead {
         let files = fs::read_dir(self.home.join("state")).unwrap().map(|file| file.unwrap().path());

@@ -217,12 +217,16 @@ async fn a_witness_signs_neither_a_fork_nor_a_shrunk_log_and_learns_on_after_a_s
     end(running).await;
     let seen = witness.seen(ORIGIN);
 
-    for (name, first, count) in [("forked", 1, 350), ("forked-and-longer", 1, 500), ("shrunk", 0, 200)] {
-        let other = alone(home.path(), name, first, count);
+    // It answers with the size that it has seen, and then that this one does not continue it.
+    for (name, first, count, refusals) in
+        [("forked", 1, 350, &[409, 409][..]), ("forked-and-longer", 1, 500, &[409, 422]), ("shrunk", 0, 200, &[409])]
+    {
+        let (other, before) = (alone(home.path(), name, first, count), witness.answers().len());
         let running = run(&other);
-        // The first request, the one with the size that it told, and one more after a pause.
-        tokio::time::sleep(Duration::from_millis(2_600)).await;
+        until("it was asked, and again after a pause", || witness.answers().len() > before + refusals.len()).await;
         end(running).await;
+        let answers = &witness.answers()[before..];
+        assert!(answers.starts_with(refusals) && !answers.contains(&200), "{name}: {answers:?}");
         assert_eq!((other.cosigned(), witness.seen(ORIGIN)), (None, seen), "{name}");
     }
 }
