@@ -1,6 +1,6 @@
 //! One round of the certifier.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -201,8 +201,7 @@ impl Inner {
             let plan: Plan = serde_json::from_slice(&bytes).map_err(|_| VaultError::internal(Unreadable))?;
             let mut arrivals = self.metadata.arrivals(ARRIVAL_ROWS * 2).await.map_err(port)?;
             arrivals.retain(|row| plan.arrivals.contains(&row.serial));
-            let mut removals = self.metadata.removals_due(REMOVALS * 2).await.map_err(port)?;
-            removals.retain(|one| plan.removals.contains(&one.id));
+            let removals = self.planned_removals(&plan.removals).await?;
             return Ok((plan, arrivals, removals));
         }
         let now = self.clock.now();
@@ -237,6 +236,22 @@ impl Inner {
             self.shared.probe.reached("certify.planned");
         }
         Ok((plan, arrivals, removals))
+    }
+
+    /// The removals that a plan names, in its order. What is due by now may have others before them, by a clock that was set
+    /// back.
+    async fn planned_removals(&self, ids: &[Uuid]) -> Result<Vec<RemovedPurge>, VaultError> {
+        let due = self.metadata.removals_due(ids.len() * 2).await.map_err(|error| self.port(error))?;
+        let mut due: HashMap<Uuid, RemovedPurge> = due.into_iter().map(|one| (one.id, one)).collect();
+        let mut removals = Vec::with_capacity(ids.len());
+        for id in ids {
+            let removed = match due.remove(id) {
+                Some(removed) => Some(removed),
+                None => self.metadata.purge_brief(*id).await.map_err(|error| self.port(error))?.and_then(as_removed),
+            };
+            removals.extend(removed);
+        }
+        Ok(removals)
     }
 
     /// The entry over what came in.
@@ -342,6 +357,12 @@ impl Inner {
         }
         Ok(())
     }
+}
+
+/// An erasure whose removal the log is to be told of.
+fn as_removed(row: PurgeRow) -> Option<RemovedPurge> {
+    let (place, at) = row.place.zip(row.removed_at).filter(|_| row.removal.is_none())?;
+    Some(RemovedPurge { id: row.id, blobs: place.blobs, at })
 }
 
 fn seconds(at: Timestamp) -> Result<Seconds, VaultError> {
