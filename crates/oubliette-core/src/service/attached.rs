@@ -12,6 +12,7 @@
 //! The log is told of a commit once its seal is in force: what it is to be told is noted in the step that takes the mark away,
 //! and told by the certifier before anything else ([`Untold`]).
 
+use std::future::Future;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -21,6 +22,8 @@ use oubliette_proof::entry::{Body, Entry, RestoreEntry, RestoreStage};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::certify::Unknown;
+use super::log::LogError;
 use super::recovery::Mismatch;
 use super::{VaultError, journal};
 use crate::ports::{InstanceRow, Metadata, PortError, PortErrorKind, Transaction, Write};
@@ -114,16 +117,27 @@ pub struct Standing {
 pub enum Older {
     /// Refuse it.
     Refuse,
+    /// Refuse it, unless nothing but an entry of the log that cannot be read could tell: another log is about to begin.
+    RefuseKnown,
     /// Mark it.
     Attach,
 }
 
+/// Nothing but the log could tell what the database is, and it does not.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "an entry of the log cannot be read that would tell whether the database is an older copy. Bring the log's files back; if \
+     they are lost and the database is the newest one, `oubliette log reopen` begins another log; if an older copy was put back \
+     on purpose, `oubliette restore attach` opens it for reading"
+)]
+struct Undecided(#[source] LogError);
+
 /// Finds out what the database is to the key state; finishes a restore whose seal is in force; marks a copy where that is asked.
-/// `unknown`: entries that the log has and an unmarked database should know of and does not.
+/// `unknown`: what the log says of an unmarked database; looked for only where nothing else shows that it is older.
 pub async fn standing(
     metadata: &dyn Metadata,
     forest: &Arc<Forest>,
-    unknown: u64,
+    unknown: impl Future<Output = Result<Unknown, VaultError>>,
     older: Older,
     now: Timestamp,
 ) -> Result<Standing, VaultError> {
@@ -141,7 +155,7 @@ pub async fn standing(
             tracing::info!(restore = %mark.id, "the seal of a restore was made before the stop; it is committed");
             finish(metadata, &mark, forest.epoch(), now).await?;
             match older {
-                Older::Refuse => settled(metadata).await,
+                Older::Refuse | Older::RefuseKnown => settled(metadata).await,
                 Older::Attach => refused(Mismatch::NotBehind),
             }
         }
@@ -154,18 +168,34 @@ pub async fn standing(
             } else if let Some(erasure) = unknown_erasure(metadata, forest).await? {
                 Some(Mismatch::ErasureUnknown { erasure })
             } else {
-                (unknown > 0).then_some(Mismatch::DatabaseBehindLog { unknown })
+                by_the_log(unknown.await?, older)?
             };
             match (behind, older) {
-                (None, Older::Refuse) => return Ok(standing),
+                (None, Older::Refuse | Older::RefuseKnown) => return Ok(standing),
                 (None, Older::Attach) => return refused(Mismatch::NotBehind),
-                (Some(behind), Older::Refuse) => return refused(behind),
+                (Some(behind), Older::Refuse | Older::RefuseKnown) => return refused(behind),
                 (Some(_), Older::Attach) => {}
             }
             let (id, epoch) = (Uuid::new_v4(), instance.epoch);
             let mark = Attachment { id, at: now, found, epoch, pinned, replayed: 0, committing: None };
             set(metadata, vec![mark_as(Some(&mark))?]).await?;
             Ok(Standing { attached: Some(mark), ..standing })
+        }
+    }
+}
+
+/// What the log's word makes of a database that nothing else shows to be older.
+fn by_the_log(unknown: Unknown, older: Older) -> Result<Option<Mismatch>, VaultError> {
+    match (unknown, older) {
+        (Unknown::Entries(unknown), _) => Ok((unknown > 0).then_some(Mismatch::DatabaseBehindLog { unknown })),
+        (Unknown::Unread(error), Older::Refuse) => Err(VaultError::internal(Undecided(error))),
+        (Unknown::Unread(error), Older::RefuseKnown | Older::Attach) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(
+                error,
+                "an entry of the log cannot be read that would tell whether the database is an older copy; the operator's word decides"
+            );
+            Ok((older == Older::Attach).then_some(Mismatch::DatabaseBehindLog { unknown: 0 }))
         }
     }
 }

@@ -149,7 +149,8 @@ impl Vault {
     /// # Errors
     /// Those of [`Vault::open`], and those of `first`: nothing of the vault's contents was changed then.
     pub async fn open_having(parts: VaultParts, first: Option<First>) -> Result<Self, VaultError> {
-        Self::begin(parts, Older::Refuse, first).await
+        let older = parts.settings.log.reopen.as_ref().map_or(Older::Refuse, |_| Older::RefuseKnown);
+        Self::begin(parts, older, first).await
     }
 
     /// Opens a vault over an older copy of its database, and marks the copy so that every later opening does the same. Nothing
@@ -165,7 +166,7 @@ impl Vault {
         let attachment = parts.forest.attachment();
         let secrets = Secrets::decode(&attachment).map_err(VaultError::internal)?;
         let looked = log::look_for(&parts.log, &parts.probe, &secrets, &parts.forest.pins()).await;
-        let (looked, unknown) = unknown_batches(&*parts.metadata, looked).await?;
+        let unknown = unknown_batches(&*parts.metadata, &looked);
         let standing = attached::standing(&*parts.metadata, &parts.forest, unknown, older, parts.clock.now()).await?;
         let mut instance = parts.metadata.instance().await.map_err(open_error)?;
         // Nothing newer is pinned before the copy is the vault's database: another copy may take its place until then.

@@ -4,6 +4,7 @@
 mod ahead;
 mod blobs;
 mod certificates;
+mod damaged;
 mod due;
 mod escrow;
 // The simulated disk of the key forest and the lives lived on it.

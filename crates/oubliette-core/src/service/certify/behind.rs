@@ -6,6 +6,9 @@
 //! be lost with the process that made it.
 //!
 //! After a restore the rows are older on purpose: what the log tells before its entry over the restore is not theirs to know.
+//! So entries are gone through from the newest back, and what lies before that entry need not be readable.
+
+use std::ops::ControlFlow;
 
 use oubliette_proof::entry::{Body, Entry};
 
@@ -14,26 +17,46 @@ use super::round::settled;
 use crate::ports::Metadata;
 use crate::service::VaultError;
 use crate::service::attached;
-use crate::service::log::Looked;
+use crate::service::log::{Entries, LogError, Looked};
 
-/// How many entries over arrivals and removals the log has that these rows know nothing of. Not to be asked about a copy
-/// that is attached.
-pub async fn unknown_batches(metadata: &dyn Metadata, looked: Looked) -> Result<(Looked, u64), VaultError> {
-    let Some(noted) = batches_noted(metadata).await? else { return Ok((looked, 0)) };
-    let settled = settled(metadata).await?;
+/// What the log says of rows.
+pub enum Unknown {
+    /// So many entries over arrivals and removals that the rows know nothing of; at least so many where one cannot be read.
+    Entries(u64),
+    /// None that can be read; but one cannot be, and might be such an entry or have some before it.
+    Unread(LogError),
+}
+
+/// What the log says of these rows. Not to be asked about a copy that is attached.
+pub async fn unknown_batches(metadata: &dyn Metadata, looked: &Looked) -> Result<Unknown, VaultError> {
+    let Some(entries) = looked.entries() else { return Ok(Unknown::Entries(0)) };
+    let Some((found, unread)) = unnoted(metadata, entries).await? else { return Ok(Unknown::Entries(0)) };
+    let planned = settled(metadata).await?;
+    let unknown = found.into_iter().zip(planned).map(|(found, planned)| found.saturating_sub(planned)).sum();
+    Ok(match unread {
+        Some(error) if unknown == 0 => Unknown::Unread(error),
+        _ => Unknown::Entries(unknown),
+    })
+}
+
+/// How many entries over arrivals, and over removals, the log has beyond those that the rows have noted, and what kept the look
+/// back from going that far. `None` when the rows do not say what they have noted.
+async fn unnoted(
+    metadata: &dyn Metadata,
+    entries: Entries,
+) -> Result<Option<([u64; 2], Option<LogError>)>, VaultError> {
+    let Some(noted) = batches_noted(metadata).await? else { return Ok(None) };
     // Committed, and the log was not told of that yet.
     let restored = attached::untold(metadata).await?.map_or(0, |untold| untold.logged);
-    let mut found = [0_u64; 2];
-    let count = move |entry: &Entry| {
-        match entry.body {
-            Body::Ingest(_) => found[0] += 1,
-            Body::Removal(_) => found[1] += 1,
-            Body::Restore(_) => found = [0; 2],
-            _ => {}
-        }
-        found
-    };
-    let (looked, found) = looked.fold(noted, restored, count).await?;
-    let unknown = found.unwrap_or_default().into_iter().zip(settled).map(|(found, plan)| found.saturating_sub(plan));
-    Ok((looked, unknown.sum()))
+    entries.back(noted, restored, [0; 2], count).await.map(Some)
+}
+
+fn count(found: &mut [u64; 2], entry: &Entry) -> ControlFlow<()> {
+    match entry.body {
+        Body::Ingest(_) => found[0] += 1,
+        Body::Removal(_) => found[1] += 1,
+        Body::Restore(_) => return ControlFlow::Break(()),
+        _ => {}
+    }
+    ControlFlow::Continue(())
 }

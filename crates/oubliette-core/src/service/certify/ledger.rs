@@ -119,17 +119,19 @@ impl Ledger {
         // Of another log nothing is told yet.
         let from = log.entry_in_rows(told.size).unwrap_or(0);
         let read = move || {
-            let mut found = Vec::new();
-            for number in from..log.head().size {
-                let bytes = log.entry(number)?;
-                // Entries of a newer program are none of ours.
-                let Ok(Entry { body, .. }) = Entry::decode(&bytes) else { continue };
-                found.extend(Mark::of(&body).map(|mark| (mark, Open::new(log.number_in_rows(number), &body))));
+            let mut open = HashMap::new();
+            for tile in log.tiles_from(from) {
+                let (first, entries) = tile?;
+                for (bytes, number) in entries.iter().zip(first..) {
+                    // Entries of a newer program are none of ours.
+                    let Ok(Entry { body, .. }) = Entry::decode(bytes) else { continue };
+                    open.extend(Mark::of(&body).map(|mark| (mark, Open::new(log.number_in_rows(number), &body))));
+                }
             }
-            Ok::<_, crate::service::log::LogError>(found)
+            Ok::<_, crate::service::log::LogError>(open)
         };
-        let found = tokio::task::spawn_blocking(read).await.map_err(VaultError::internal)?;
-        Ok(Self { told, open: found.map_err(VaultError::internal)?.into_iter().collect() })
+        let open = tokio::task::spawn_blocking(read).await.map_err(VaultError::internal)?;
+        Ok(Self { told, open: open.map_err(VaultError::internal)? })
     }
 
     fn states(&self) -> impl Iterator<Item = (u64, Hash)> {

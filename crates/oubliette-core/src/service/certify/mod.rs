@@ -24,7 +24,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use keyforest::LeafSet;
 
-pub(in crate::service) use behind::unknown_batches;
+pub(in crate::service) use behind::{Unknown, unknown_batches};
 pub use erasures::Whole;
 pub use ledger::{LOG_TOLD, Ledger};
 pub use round::{CRASH_POINTS, LOG_PLAN};

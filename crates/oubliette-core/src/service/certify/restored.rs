@@ -85,8 +85,9 @@ impl Inner {
 }
 
 fn is_told(log: &TransparencyLog, untold: &Untold, entry: &Entry) -> Result<bool, LogError> {
-    for number in untold.logged..log.head().size {
-        if Entry::decode(&log.entry(number)?).is_ok_and(|there| there.body == entry.body) {
+    for tile in log.tiles_from(untold.logged) {
+        let (_, entries) = tile?;
+        if entries.iter().any(|bytes| Entry::decode(bytes).is_ok_and(|there| there.body == entry.body)) {
             return Ok(true);
         }
     }

@@ -29,7 +29,7 @@ impl TransparencyLog {
         let (key, head) = (SigningKey::from_seed(origin, KeyKind::Note, Zeroizing::new(seed))?, kept.head());
         let signer = Signer::new(key, Vec::new(), None, head)?;
         Ok(Self {
-            kept,
+            kept: Arc::new(kept),
             writing: Mutex::new(Writer::new(loaded.next_file)),
             signer: Mutex::new(signer),
             sizes: watch::Sender::new(head.size),

@@ -1,5 +1,6 @@
 //! What of a log is durable, to be read.
 
+use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use oubliette_proof::Hash;
@@ -55,6 +56,25 @@ impl Kept {
     pub(super) fn entry(&self, number: u64) -> Result<Vec<u8>, LogError> {
         let mut entries = self.entries(number / TILE_WIDTH, (number % TILE_WIDTH) as usize + 1)?;
         entries.pop().ok_or(LogError::Absent)
+    }
+
+    /// Entries a tile at a time, from either end: the number of the first of a tile's, and their bytes. No more than a tile of
+    /// them is in memory.
+    pub(super) fn tiles(
+        &self,
+        entries: Range<u64>,
+    ) -> impl DoubleEndedIterator<Item = Result<(u64, Vec<Vec<u8>>), LogError>> + '_ {
+        let tiles = match entries.is_empty() {
+            true => 0..0,
+            false => entries.start / TILE_WIDTH..entries.end.div_ceil(TILE_WIDTH),
+        };
+        tiles.map(move |tile| {
+            let first = tile * TILE_WIDTH;
+            let mut found = self.entries(tile, (entries.end - first).min(TILE_WIDTH) as usize)?;
+            let before = entries.start.saturating_sub(first);
+            found.drain(..before as usize);
+            Ok((first + before, found))
+        })
     }
 
     /// The root over the first entries.

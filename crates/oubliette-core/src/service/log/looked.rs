@@ -1,13 +1,16 @@
-//! A look at the vault's log before anything of the vault is changed.
+//! A look at the vault's log before anything of the vault is changed, and going through entries from the newest back.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use keyforest::media::Medium;
 use keyforest::{Pins, Probe};
 use oubliette_proof::entry::Entry;
 
+use super::kept::Kept;
 use super::rows::entry_from;
 use super::start::{self, Found};
+use super::LogError;
 use crate::secrets::Secrets;
 use crate::service::VaultError;
 
@@ -25,27 +28,42 @@ pub(in crate::service) async fn look_for(
 }
 
 impl Looked {
-    /// Gives entries to `step` one after the other, from the one that rows know by `number` on, and none before the log's own
-    /// `own`; what the last of them came to. `None` without any, and of a log that is not the one that was pinned.
-    pub(in crate::service) async fn fold<T: Send + 'static>(
+    /// Its entries; `None` where no log is found that may be opened.
+    pub(in crate::service) fn entries(&self) -> Option<Entries> {
+        let found = self.0.as_ref().ok()?;
+        found.agrees.is_ok().then(|| Entries(Arc::clone(&found.kept)))
+    }
+}
+
+/// The entries of a log.
+pub(in crate::service) struct Entries(Arc<Kept>);
+
+impl Entries {
+    /// Gives entries to `step` with `state`, the newest first, back to the one that rows know by `number` and none before the
+    /// log's own `own`. Ends earlier where `step` says so, and at the first that cannot be read, which is told.
+    pub(in crate::service) async fn back<T: Send + 'static>(
         self,
         number: u64,
         own: u64,
-        mut step: impl FnMut(&Entry) -> T + Send + 'static,
-    ) -> Result<(Self, Option<T>), VaultError> {
-        let Ok(found) = self.0 else { return Ok((self, None)) };
-        let Some(from) = entry_from(found.ordinal(), number).filter(|_| found.agrees.is_ok()) else {
-            return Ok((Self(Ok(found)), None));
-        };
-        let (found, last) = start::blocking(move || {
-            let mut last = None;
-            for number in from.max(own)..found.kept.head().size {
+        mut state: T,
+        step: fn(&mut T, &Entry) -> ControlFlow<()>,
+    ) -> Result<(T, Option<LogError>), VaultError> {
+        let Some(from) = entry_from(self.0.files.ordinal, number) else { return Ok((state, None)) };
+        start::blocking(move || {
+            let end = self.0.head().size;
+            for tile in self.0.tiles(from.max(own)..end).rev() {
+                let entries = match tile {
+                    Ok((_, entries)) => entries,
+                    Err(error) => return Ok((state, Some(error))),
+                };
                 // Entries of a newer program are none of ours.
-                last = Entry::decode(&found.kept.entry(number)?).ok().map(|entry| step(&entry)).or(last);
+                let known = entries.iter().rev().filter_map(|entry| Entry::decode(entry).ok());
+                if known.map(|entry| step(&mut state, &entry)).any(|step| step.is_break()) {
+                    break;
+                }
             }
-            Ok((found, last))
+            Ok((state, None))
         })
-        .await?;
-        Ok((Self(Ok(found)), last))
+        .await
     }
 }

@@ -45,7 +45,7 @@ use tokio::sync::watch;
 pub use self::copy::copy_log;
 use self::files::Writer;
 use self::kept::Kept;
-pub(in crate::service) use self::looked::{Looked, look_for};
+pub(in crate::service) use self::looked::{Entries, Looked, look_for};
 use self::places::SEGMENT;
 use self::signer::Signer;
 pub use self::start::LogSettings;
@@ -92,7 +92,7 @@ pub enum LogError {
 
 /// The log of a vault. Methods that read or write block; call them off the asynchronous threads.
 pub struct TransparencyLog {
-    kept: Kept,
+    kept: Arc<Kept>,
     /// Held while entries are written.
     writing: Mutex<Writer>,
     signer: Mutex<Signer>,
@@ -236,6 +236,14 @@ impl TransparencyLog {
         self.kept.entry(number)
     }
 
+    /// The entries from a number on up to the head as it is now, a tile at a time: the number of the first, and their bytes.
+    pub(in crate::service) fn tiles_from(
+        &self,
+        number: u64,
+    ) -> impl Iterator<Item = Result<(u64, Vec<Vec<u8>>), LogError>> + '_ {
+        self.kept.tiles(number..self.head().size)
+    }
+
     /// The bytes of a file of the log as tlog-tiles has it, exactly as wide as asked for.
     ///
     /// # Errors
@@ -255,7 +263,7 @@ impl TransparencyLog {
         if said.origin != self.signer().origin() || said.head.size > head.size {
             return Err(LogError::Foreign);
         }
-        let tree = TileTree::new(&self.kept, head.size);
+        let tree = TileTree::new(&*self.kept, head.size);
         if said.head != head && tree.root_at(said.head.size)? != said.head.root {
             return Err(LogError::Foreign);
         }
@@ -268,7 +276,7 @@ impl TransparencyLog {
 
     /// The proof that the tree of `new` entries continues the one of `old`.
     pub fn consistency(&self, old: u64, new: u64) -> Result<Vec<Hash>, LogError> {
-        let tree = TileTree::new(&self.kept, self.head().size);
+        let tree = TileTree::new(&*self.kept, self.head().size);
         let proof = tree.prove_consistency(old, new)?.ok_or(LogError::Absent)?;
         let head = |size| Ok::<_, LogError>(TreeHead { size, root: tree.root_at(size)? });
         if !verify_consistency(&head(old)?, &head(new)?, &proof) {

@@ -149,7 +149,7 @@ pub(in crate::service) async fn start(
         append(&log, entry).await?;
         shared.probe.reached(OPENED);
     }
-    recognise(&log, keys).await?;
+    recognise(&log, keys, announced).await?;
     shared.set_log(Arc::clone(&log));
     let changed = if begins(keys) {
         if let Some(key) = keys.last_mut() {
@@ -235,18 +235,11 @@ async fn opening(
 
 /// What there is of a log.
 pub(super) struct Found {
-    pub(super) kept: Kept,
+    pub(super) kept: Arc<Kept>,
     next_file: u32,
     unindexed: Vec<u32>,
     /// Whether it continues what was pinned of it.
     pub(super) agrees: Result<(), Mismatch>,
-}
-
-impl Found {
-    /// Which of the vault's logs it is.
-    pub(super) fn ordinal(&self) -> u32 {
-        self.kept.files.ordinal
-    }
 }
 
 /// Looks for the log of the newest of these keys.
@@ -275,7 +268,7 @@ async fn look_in(
         let loaded = load(&*medium, ordinal, pinned_size(&pin))?;
         let kept = Kept::new(Files { medium, probe, ordinal }, loaded.places)?;
         let agrees = agrees(&kept, &pin)?;
-        Ok(Found { kept, next_file: loaded.next_file, unindexed: loaded.unindexed, agrees })
+        Ok(Found { kept: Arc::new(kept), next_file: loaded.next_file, unindexed: loaded.unindexed, agrees })
     })
     .await
 }
@@ -351,10 +344,18 @@ fn signing(key: &LogKey) -> Result<SigningKey, VaultError> {
     signing.ok_or_else(|| VaultError::internal(Mismatch::LogWithoutKey))
 }
 
-/// Checks that the first entry says that this is the log of the newest key, and remembers the log before.
-async fn recognise(log: &Arc<TransparencyLog>, keys: &[LogKey]) -> Result<(), VaultError> {
+/// Checks that the first entry says that this is the log of the newest key, and remembers the log before. While the vault stands
+/// on an older copy of its database that entry need not be readable: the log continues the one that was pinned, and another one
+/// can begin only once the copy is committed.
+async fn recognise(log: &Arc<TransparencyLog>, keys: &[LogKey], announced: Announced) -> Result<(), VaultError> {
     let reading = Arc::clone(log);
-    let first = blocking(move || reading.entry(0)).await?;
+    let first = match blocking(move || Ok(reading.entry(0))).await? {
+        Err(error) if announced == Announced::Leave => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the first entry of the log cannot be read");
+            return Ok(());
+        }
+        first => first?,
+    };
     let opened = match Entry::decode(&first).map(|entry| entry.body) {
         Ok(Body::LogOpened(opened)) if opened.origin() == newest(keys)?.origin() => opened,
         _ => return Err(VaultError::internal(Mismatch::LogOfAnother)),
@@ -378,11 +379,14 @@ impl TransparencyLog {
 
     /// The entry from `since` on that brought a key into force.
     fn rotation_to(&self, key: &VerifierKey, since: u64) -> Result<Option<u64>, LogError> {
-        for number in since..self.head().size {
-            if let Ok(Entry { body: Body::KeyRotation(rotation), .. }) = Entry::decode(&self.entry(number)?)
-                && rotation.new == *key.public()
-            {
-                return Ok(Some(number));
+        for tile in self.tiles_from(since) {
+            let (first, entries) = tile?;
+            for (entry, number) in entries.iter().zip(first..) {
+                if let Ok(Entry { body: Body::KeyRotation(rotation), .. }) = Entry::decode(entry)
+                    && rotation.new == *key.public()
+                {
+                    return Ok(Some(number));
+                }
             }
         }
         Ok(None)

@@ -191,7 +191,7 @@ fn seventy_thousand_entries_are_read_and_proven_before_and_after_a_start() {
     assert!(names.iter().any(|(name, _)| name == "log-0000-index-00000000.oli"), "{names:?}");
     let head = log.head();
     assert_eq!(head, root_of(&all));
-    let report = audit(&log.kept, &heads[3], &head).unwrap();
+    let report = audit(&*log.kept, &heads[3], &head).unwrap();
     assert_eq!(report.unknown, 70_300);
 
     let (checkpoint, keys) = (log.checkpoint(), TrustedKeys::new(log.keys()));
@@ -200,6 +200,22 @@ fn seventy_thousand_entries_are_read_and_proven_before_and_after_a_start() {
         let proof = log.inclusion(number, &checkpoint).unwrap();
         let verified = proof.verify(&all[number as usize], &keys, UnknownKeys::Refuse).unwrap();
         assert_eq!(verified.checkpoint.head, head);
+    }
+    for range in [0..70_300, 0..1, 255..256, 255..257, 300..300, 1_000..40_123, 70_299..70_300] {
+        let wanted: Vec<_> = all.iter().skip(range.start as usize).take(range.clone().count()).cloned().collect();
+        let mut number = range.start;
+        for tile in log.kept.tiles(range.clone()) {
+            let (first, entries) = tile.unwrap();
+            assert!(
+                first == number
+                    && entries.len() <= 256
+                    && entries == wanted[(first - range.start) as usize..][..entries.len()]
+            );
+            number += entries.len() as u64;
+        }
+        assert_eq!(number, range.start + wanted.len() as u64, "{range:?}");
+        let back: Vec<u64> = log.kept.tiles(range.clone()).rev().map(|tile| tile.unwrap().0).collect();
+        assert!(back.is_sorted_by(|a, b| a > b) && back.last().is_none_or(|first| *first == range.start), "{range:?}");
     }
     for old in &heads {
         let proof = log.consistency(old.size, head.size).unwrap();
@@ -312,7 +328,7 @@ fn damage_is_told_and_never_served() {
     disk.spoil(name, |bytes| bytes[150] ^= 1);
     let bundle = Tile::parse("tile/entries/000").unwrap();
     assert!(matches!(log.read(bundle), Err(LogError::Damaged(_))));
-    assert!(matches!(TileReader::read(&log.kept, Tile::parse("tile/0/000").unwrap()), Err(LogError::Damaged(_))));
+    assert!(matches!(TileReader::read(&*log.kept, Tile::parse("tile/0/000").unwrap()), Err(LogError::Damaged(_))));
     assert!(matches!(log.inclusion(7, &log.checkpoint()), Err(LogError::Damaged(_))));
     assert_eq!(log.entry(299).unwrap(), entries(299..300)[0], "another tile");
     // One of two places: what the first has wrong is read from the second.

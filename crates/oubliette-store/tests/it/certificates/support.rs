@@ -1,5 +1,6 @@
 //! A vault that can be opened again and again.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -44,6 +45,11 @@ impl Base {
 
     pub async fn postgres() -> Self {
         Self { database: Some(Database::fresh().await), ..Self::sqlite() }
+    }
+
+    /// Where key pages and log lie.
+    pub fn packs(&self) -> PathBuf {
+        self.root.path().join("data/packs")
     }
 
     async fn stores(&self, probe: Arc<dyn Probe>) -> Stores {
