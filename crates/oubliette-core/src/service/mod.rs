@@ -34,7 +34,7 @@ mod walk;
 pub use attached::RESTORE_UNTOLD;
 pub use attached::commit_offset;
 pub use certificates::BulkLimits;
-pub use certify::{LOG_PLAN, LOG_TOLD};
+pub use certify::{LOG_PLAN, LOG_TOLD, has_noted_all};
 pub use content_stream::{ContentStream, Loan, LoanError, LoanPlace};
 pub use error::{AuthError, VaultError};
 pub use ingest::{Draft, body_of};

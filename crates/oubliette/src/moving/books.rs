@@ -7,7 +7,7 @@ use std::time::Duration;
 use keyforest::{Group, Leaf};
 use oubliette_core::ports::{Certified, DirectoryRow, Metadata, PortError, PortErrorKind, PurgeRow, PurgeState, Write};
 use oubliette_core::proof::{Manifest, batch_places, purge_places, read_arrivals};
-use oubliette_core::service::{LOG_PLAN, LOG_TOLD, RESTORE_UNTOLD};
+use oubliette_core::service::{LOG_PLAN, LOG_TOLD, RESTORE_UNTOLD, TransparencyLog, has_noted_all};
 use uuid::Uuid;
 
 use super::MoveError;
@@ -17,12 +17,13 @@ use super::rows::apply;
 const BLOCKS: usize = 256;
 /// Erasures looked at together: each may name many leaves.
 const PURGES: usize = 200;
-/// Named values of the program that go along.
+/// Named values of the program that go along. What the log is to be told next (`LOG_PLAN`) does not: arrivals have other numbers
+/// there.
 const VALUES: &[&str] = &[crate::demo::LOADS, LOG_TOLD];
 /// Ingest batches looked at together: each may have half a megabyte.
 const BATCHES: usize = 32;
 /// How long the metadata may take to note what the log took, and how often that is looked at.
-const NOTED_WITHIN: Duration = Duration::from_secs(5);
+pub const NOTED_WITHIN: Duration = Duration::from_secs(15);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Seals and commits whose rows wait for the log, at most: it is told every minute.
 const WAITING: usize = 100_000;
@@ -136,14 +137,22 @@ impl BookCopier {
     }
 
     /// The log takes nothing more: what it took last is noted in a moment. What it did not take stays to be told, there.
-    pub async fn wait_for_notes(&self) -> Result<(), MoveError> {
-        for _ in 0..NOTED_WITHIN.as_millis() / LOOK_AGAIN.as_millis() {
-            if self.from.value(LOG_PLAN).await?.is_none() {
-                break;
+    ///
+    /// # Errors
+    /// [`MoveError::Unnoted`] when it is not: beside that log the new rows would be taken for an older copy.
+    pub async fn wait_for_notes(&self, log: &TransparencyLog) -> Result<(), MoveError> {
+        let waited = async {
+            while !has_noted_all(&*self.from, log).await.map_err(MoveError::Log)? {
+                tokio::time::sleep(LOOK_AGAIN).await;
             }
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
-        Ok(())
+            Ok(())
+        };
+        tokio::time::timeout(NOTED_WITHIN, waited).await.unwrap_or(Err(MoveError::Unnoted))
+    }
+
+    /// Whether the new rows know what this log tells of, as a vault's rows must when it is opened.
+    pub async fn fits(&self, log: &TransparencyLog) -> Result<bool, MoveError> {
+        has_noted_all(&*self.to, log).await.map_err(MoveError::Log)
     }
 
     /// An erasure's place in the log with all that belongs to it.

@@ -50,13 +50,15 @@ use marker::Stage;
 pub mod points {
     /// All of them, in order.
     pub const ALL: &[&str] =
-        &[BEGUN, COPIED, HELD_OFF, KEYS_COPIED, PROVEN, HANDED_OVER, ROOT_PLACED, OLD_ROOT_DESTROYED, ARRIVED];
+        &[BEGUN, COPIED, HELD_OFF, SETTLED, KEYS_COPIED, PROVEN, HANDED_OVER, ROOT_PLACED, OLD_ROOT_DESTROYED, ARRIVED];
     /// Both places are marked, nothing is copied.
     pub const BEGUN: &str = "move.begun";
     /// Rows and contents are there, changes still come in.
     pub const COPIED: &str = "move.copied";
     /// Changes are held off.
     pub const HELD_OFF: &str = "move.held_off";
+    /// Everything accepted is sealed and told.
+    pub const SETTLED: &str = "move.settled";
     /// The key state is there, its root in memory.
     pub const KEYS_COPIED: &str = "move.keys_copied";
     /// The new place was opened and compared.
@@ -110,6 +112,12 @@ pub enum MoveError {
     /// Erasures did not come to their end in time.
     #[error("erasures are not sealed in time: nothing was moved, changes are accepted again")]
     Unsealed,
+    /// The log took something at the last moment, and the rows do not know it.
+    #[error("the database did not note in time what the log took: nothing was moved, changes are accepted again")]
+    Unnoted,
+    /// The log.
+    #[error("the log cannot be read")]
+    Log(#[source] VaultError),
     /// The process stops.
     #[error("the move was cut short; the same command goes on with it")]
     Stopped,

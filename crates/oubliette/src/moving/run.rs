@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::blobs::BlobCopier;
-use super::books::{self, BookCopier};
+use super::books::{self, BookCopier, NOTED_WITHIN};
 use super::marker::{self, Arriving, Leaving, Stage};
 use super::prove::Proof;
 use super::rows::{RowCopier, STEP, Tally, live};
@@ -247,6 +247,7 @@ async fn copy_and_prove(
     let held_off = Instant::now();
     source.probe.reached(points::HELD_OFF);
     copier.seal_everything().await?;
+    source.probe.reached(points::SETTLED);
     let old = Inspection {
         forest: Arc::clone(&source.forest),
         metadata: Arc::clone(&rows),
@@ -260,10 +261,7 @@ async fn copy_and_prove(
     copier.count(&mut figures).await?;
     shown.say("writing the key state under a fresh root");
     if let Some(log) = source.log.get().map(Arc::clone) {
-        // Nothing is stated here any more that the new place would not know.
-        super::blocking(move || log.hold_off()).await?;
-        copier.books.wait_for_notes().await?;
-        copier.come_to_rest(&mut figures).await?;
+        copier.hold_log_off(log, &mut figures).await?;
     }
     let keys = keys::copy(&source.forest, &source.packs, engines, forest_limits(to), &source.probe).await?;
     source.probe.reached(points::KEYS_COPIED);
@@ -354,6 +352,21 @@ impl Copier<'_> {
             }
         }
         Err(MoveError::Differs("rows change although changes are held off"))
+    }
+
+    /// Nothing is stated here any more that the new place would not know.
+    async fn hold_log_off(&self, log: Arc<TransparencyLog>, figures: &mut Figures) -> Result<(), MoveError> {
+        let held = Arc::clone(&log);
+        super::blocking(move || held.hold_off()).await?;
+        self.books.wait_for_notes(&log).await?;
+        // Whoever noted it is among those that were let through, and is through with it behind the gate.
+        let through = tokio::time::timeout(NOTED_WITHIN, self.source.metadata.close_gate()).await;
+        through.map_err(|_| MoveError::Unnoted)?;
+        self.come_to_rest(figures).await?;
+        if self.books.fits(&log).await? {
+            return Ok(());
+        }
+        Err(MoveError::Differs("the log tells of what the new rows do not know"))
     }
 
     /// Waits until every erasure that was accepted is sealed, and the rows and the log say so.

@@ -17,7 +17,7 @@ use super::round::settled;
 use crate::ports::Metadata;
 use crate::service::VaultError;
 use crate::service::attached;
-use crate::service::log::{Entries, LogError, Looked};
+use crate::service::log::{Entries, LogError, Looked, TransparencyLog};
 
 /// What the log says of rows.
 pub enum Unknown {
@@ -37,6 +37,19 @@ pub async fn unknown_batches(metadata: &dyn Metadata, looked: &Looked) -> Result
         Some(error) if unknown == 0 => Unknown::Unread(error),
         _ => Unknown::Entries(unknown),
     })
+}
+
+/// Whether these rows have noted every entry over arrivals and removals that the log has, so that they can be set beside it
+/// without the plan. Rows that do not say how far they noted have, as long as they plan nothing.
+///
+/// # Errors
+/// When the log cannot be read there.
+pub async fn has_noted_all(metadata: &dyn Metadata, log: &TransparencyLog) -> Result<bool, VaultError> {
+    match unnoted(metadata, log.entries()).await? {
+        Some((_, Some(error))) => Err(VaultError::internal(error)),
+        Some((found, None)) => Ok(found == [0; 2]),
+        None => Ok(settled(metadata).await? == [0; 2]),
+    }
 }
 
 /// How many entries over arrivals, and over removals, the log has beyond those that the rows have noted, and what kept the look

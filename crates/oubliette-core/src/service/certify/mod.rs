@@ -24,6 +24,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use keyforest::LeafSet;
 
+pub use behind::has_noted_all;
 pub(in crate::service) use behind::{Unknown, unknown_batches};
 pub use erasures::Whole;
 pub use ledger::{LOG_TOLD, Ledger};

@@ -10,7 +10,7 @@ use oubliette_proof::entry::Entry;
 use super::kept::Kept;
 use super::rows::entry_from;
 use super::start::{self, Found};
-use super::LogError;
+use super::{LogError, TransparencyLog};
 use crate::secrets::Secrets;
 use crate::service::VaultError;
 
@@ -32,6 +32,13 @@ impl Looked {
     pub(in crate::service) fn entries(&self) -> Option<Entries> {
         let found = self.0.as_ref().ok()?;
         found.agrees.is_ok().then(|| Entries(Arc::clone(&found.kept)))
+    }
+}
+
+impl TransparencyLog {
+    /// Its entries.
+    pub(in crate::service) fn entries(&self) -> Entries {
+        Entries(Arc::clone(&self.kept))
     }
 }
 

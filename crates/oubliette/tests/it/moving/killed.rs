@@ -103,6 +103,7 @@ kills! {
     a_move_killed_when_it_has_begun_goes_on: "move.begun",
     a_move_killed_when_all_is_copied_goes_on: "move.copied",
     a_move_killed_while_changes_are_held_off_goes_on: "move.held_off",
+    a_move_killed_when_everything_is_sealed_and_told_goes_on: "move.settled",
     a_move_killed_with_the_new_root_in_memory_goes_on: "move.keys_copied",
     a_move_killed_when_it_is_proven_goes_on: "move.proven",
     a_move_killed_at_the_hand_over_is_finished: "move.handed_over",

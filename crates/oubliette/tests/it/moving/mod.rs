@@ -5,6 +5,7 @@
 mod client;
 mod faults;
 mod killed;
+mod late;
 mod load;
 mod moved;
 mod watched;
