@@ -190,9 +190,18 @@ async fn a_segment_goes_when_its_last_blob_is_removed() {
     }
     assert_eq!(files_below(&local.root().join("s")).len(), 5);
     blobs.remove(&all).await.unwrap();
-    let report = blobs.compact(&rows).await.unwrap();
-    assert_eq!(report.segments, 5);
-    assert!(report.bytes >= 5_000_000);
+    // The last one is left for the next time while its lane is just being done with it.
+    let (mut dropped, mut bytes) = (0, 0);
+    for _ in 0..100 {
+        let report = blobs.compact(&rows).await.unwrap();
+        (dropped, bytes) = (dropped + report.segments, bytes + report.bytes);
+        if dropped == 5 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(dropped, 5);
+    assert!(bytes >= 5_000_000);
     assert!(files_below(&local.root().join("s")).is_empty());
 }
 
