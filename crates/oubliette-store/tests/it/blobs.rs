@@ -38,7 +38,7 @@ impl Local {
 }
 
 /// A thread of the store opened before may hold the folder a moment longer.
-async fn start(root: &Path, options: &LocalOptions) -> LocalBlobs {
+pub async fn start(root: &Path, options: &LocalOptions) -> LocalBlobs {
     for _ in 0..500 {
         match LocalBlobs::open(root, options.clone()) {
             Ok(blobs) => return blobs,
@@ -82,7 +82,7 @@ conformance!(
     compaction_spares_what_no_row_refers_to_yet_and_follows_removals,
 );
 
-async fn put(blobs: &dyn Blobs, lane: u64, bytes: Vec<u8>) -> Result<BlobRef, PortError> {
+pub async fn put(blobs: &dyn Blobs, lane: u64, bytes: Vec<u8>) -> Result<BlobRef, PortError> {
     let mut writer = blobs.create(BlobHint { lane, length: None }).await?;
     for part in bytes.chunks(1 << 17) {
         writer.write(Bytes::copy_from_slice(part)).await?;
@@ -90,7 +90,7 @@ async fn put(blobs: &dyn Blobs, lane: u64, bytes: Vec<u8>) -> Result<BlobRef, Po
     writer.finish().await
 }
 
-fn files_below(folder: &Path) -> Vec<std::path::PathBuf> {
+pub fn files_below(folder: &Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -332,18 +332,44 @@ async fn a_crash_at_any_named_point_loses_nothing_acknowledged_and_leaves_nothin
     }
 }
 
+/// A file system of 8 MiB.
+pub struct SmallDisk(TempDir);
+
+impl SmallDisk {
+    /// Mounts one; `None` where `test` cannot run.
+    pub fn mount(test: &str) -> Option<Self> {
+        let home = TempDir::new().unwrap();
+        let mounted = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"])
+            .arg(home.path())
+            .status()
+            .is_ok_and(|status| status.success());
+        if !mounted {
+            cannot_run(test, "needs the right to mount");
+            return None;
+        }
+        Some(Self(home))
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// A thread of the store that lay on it may hold it a moment longer.
+    pub async fn unmount(self) {
+        for _ in 0..500 {
+            if std::process::Command::new("umount").arg(self.path()).status().is_ok_and(|status| status.success()) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the file system stayed busy");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_is_unavailable_loses_nothing_and_heals() {
-    let home = TempDir::new().unwrap();
-    let mounted = std::process::Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"])
-        .arg(home.path())
-        .status()
-        .is_ok_and(|status| status.success());
-    if !mounted {
-        cannot_run("a_full_disk_is_unavailable_loses_nothing_and_heals", "needs the right to mount");
-        return;
-    }
+    let Some(home) = SmallDisk::mount("a_full_disk_is_unavailable_loses_nothing_and_heals") else { return };
     let options = small_segments();
     let blobs = start(&home.path().join("blobs"), &options).await;
     let (mut kept, mut refused) = (Vec::new(), 0);
@@ -368,11 +394,5 @@ async fn a_full_disk_is_unavailable_loses_nothing_and_heals() {
         assert!(blobs.read(&blob, 0..size as u64).await.unwrap() == vec![9; size]);
     }
     drop(blobs);
-    for _ in 0..500 {
-        if std::process::Command::new("umount").arg(home.path()).status().is_ok_and(|status| status.success()) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("the file system stayed busy");
+    home.unmount().await;
 }

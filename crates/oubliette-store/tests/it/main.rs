@@ -10,6 +10,7 @@ mod escrow;
 // The simulated disk of the key forest and the lives lived on it.
 #[path = "../../../keyforest/tests/it/history.rs"]
 mod history;
+mod kept;
 mod leases;
 mod log;
 mod media;

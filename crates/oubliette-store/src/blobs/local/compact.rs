@@ -12,14 +12,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use futures::future::try_join_all;
+use futures::future::join_all;
 use oubliette_core::ports::{BlobRef, LiveBlobs, PortError, PortErrorKind, SweepReport};
 
 use super::files::blocking;
 use super::flush::{not_done, unknown};
 use super::place::{FileName, Place, SegmentName, Stretch, folder_path};
 use super::segments::{self, Info};
-use super::{Shared, removal};
+use super::{Shared, kept, removal};
 use crate::blobs::format::{ENTRY_HEADER, Entry, SEGMENT_HEADER};
 
 /// Segments looked at in one call.
@@ -39,35 +39,51 @@ const ASK: usize = 1000;
 pub(super) async fn compact(shared: &Arc<Shared>, live: &dyn LiveBlobs) -> Result<SweepReport, PortError> {
     shared.segments.retire_dead();
     let mut report = SweepReport::default();
-    let mut rewritten = 0;
+    kept::release(shared, live, 0, &mut report).await?;
+    let (mut rewritten, mut failed, mut no_room) = (0, None, false);
     for segment in candidates(shared) {
         if rewritten == REWRITE {
             break;
         }
         let Some(census) = census(shared, segment, live).await? else { continue };
         if census.live.is_empty() {
-            if may_go(shared, segment).await? {
-                report.segments += 1;
-                report.bytes += drop_segment(shared, segment).await?;
+            given_back(&mut report, kept::emptied(shared, segment).await?);
+        } else if census.worth_it && failed.is_none() {
+            let bytes = census.live.iter().map(|at| ENTRY_HEADER + at.length).sum();
+            if !kept::release(shared, live, bytes, &mut report).await? {
+                no_room = true;
+                continue;
             }
-        } else if census.worth_it {
             rewritten += 1;
-            if let Some(bytes) = rewrite(shared, segment, census, live).await? {
-                report.segments += 1;
-                report.bytes += bytes;
+            // What is wholly dead after it needs no room, and may be what makes some.
+            match rewrite(shared, segment, census, live).await {
+                Ok(bytes) => given_back(&mut report, bytes),
+                Err(error) => failed = Some(error),
             }
         }
     }
-    Ok(report)
+    kept::release(shared, live, 0, &mut report).await?;
+    if no_room {
+        tracing::warn!("too little room on the disk to rewrite segments that are mostly dead");
+    }
+    failed.map_or(Ok(report), Err)
 }
 
-/// Segments that may be worth a look: not counted yet, mostly dead, or small ones of a lane that has many.
+fn given_back(report: &mut SweepReport, bytes: Option<u64>) {
+    if let Some(bytes) = bytes {
+        report.segments += 1;
+        report.bytes += bytes;
+    }
+}
+
+/// Segments that may be worth a look: not counted yet, mostly dead, or small ones of a lane that has many. None that is kept.
 fn candidates(shared: &Shared) -> Vec<SegmentName> {
     let table = shared.segments.table();
     let small = |info: &Info| info.length < shared.options.segment_bytes / SMALL_PART;
     let mut small_ones: HashMap<u64, usize> = HashMap::new();
     for (name, info) in table.iter() {
         if name.run() != shared.run
+            && info.kept.is_none()
             && small(info)
             && let Some(lane) = info.lane
         {
@@ -82,7 +98,9 @@ fn candidates(shared: &Shared) -> Vec<SegmentName> {
     let mut found: Vec<SegmentName> = table
         .iter()
         .filter(|(name, info)| {
-            !info.active && (info.live.is_none_or(|live| mostly_dead(info, live)) || join(name, info))
+            !info.active
+                && info.kept.is_none()
+                && (info.live.is_none_or(|live| mostly_dead(info, live)) || join(name, info))
         })
         .map(|(name, _)| *name)
         .collect();
@@ -192,29 +210,51 @@ async fn rewrite(
         let (some, others) = rest.split_at(fitting.count().max(1));
         rest = others;
         let contents = read_all(shared, segment, some.to_vec()).await?;
-        let appends = contents.into_iter().map(|bytes| segments::append(shared, census.lane, vec![bytes]));
-        let new = try_join_all(appends).await?;
+        let new = copy(shared, census.lane, contents).await?;
         shared.options.probe.reached("blob.compact_copied");
-        for (from, to) in some.iter().zip(new) {
+        let mut pairs = some.iter().zip(new);
+        while let Some((from, to)) = pairs.next() {
             let (old, new) = (Place::Segment(*from), Place::Segment(to));
             // Known before the switch, so that who reads the row from now on finds the bytes whichever place it names.
             shared.moved.insert(*from, to);
-            if live.switch(&old.to_ref(), &new.to_ref()).await? {
-                copied += ENTRY_HEADER + to.length;
-                removal::mark_moved(shared, *from).await?;
-            } else {
-                shared.moved.forget(*from);
-                removal::mark(shared, vec![to]).await?;
+            match live.switch(&old.to_ref(), &new.to_ref()).await {
+                Ok(true) => {
+                    copied += ENTRY_HEADER + to.length;
+                    removal::mark_moved(shared, *from).await?;
+                }
+                Ok(false) => {
+                    shared.moved.forget(*from);
+                    removal::mark(shared, vec![to]).await?;
+                }
+                // Which place its row names is not known; the copies after it are named by none.
+                Err(error) => {
+                    removal::mark(shared, pairs.map(|(_, to)| to).collect()).await?;
+                    return Err(error);
+                }
             }
         }
         shared.options.probe.reached("blob.compact_switched");
     }
     // Asked once more: only a segment nobody refers to may go.
-    if !live.with_prefix(&segment.prefix()).await?.is_empty() || !may_go(shared, segment).await? {
+    if !live.with_prefix(&segment.prefix()).await?.is_empty() {
         return Ok(None);
     }
-    let bytes = drop_segment(shared, segment).await?;
-    Ok(Some(bytes.saturating_sub(copied)))
+    Ok(kept::emptied(shared, segment).await?.map(|bytes| bytes.saturating_sub(copied)))
+}
+
+/// Appends contents to the lane: all of them, or what was appended of them is dead again.
+async fn copy(shared: &Arc<Shared>, lane: u64, contents: Vec<Bytes>) -> Result<Vec<Stretch>, PortError> {
+    let appends = contents.into_iter().map(|bytes| segments::append(shared, lane, vec![bytes]));
+    let (mut new, mut failed) = (Vec::new(), None);
+    for appended in join_all(appends).await {
+        match appended {
+            Ok(at) => new.push(at),
+            Err(error) => failed = Some(error),
+        }
+    }
+    let Some(error) = failed else { return Ok(new) };
+    removal::mark(shared, new).await?;
+    Err(error)
 }
 
 async fn read_all(
@@ -238,30 +278,8 @@ async fn read_all(
     .await
 }
 
-/// Whether a segment that no row refers to may be dropped: nothing was moved out of it lately. Somebody may be copying rows and
-/// this folder from outside, file by file: his rows may name what was moved, and he has the file that took it already. When
-/// it was emptied is told by its last change, so that a restart changes nothing; a clock that was set back keeps it longer.
-async fn may_go(shared: &Arc<Shared>, segment: SegmentName) -> Result<bool, PortError> {
-    let (shared, grace) = (Arc::clone(shared), shared.options.moved_grace);
-    if grace.is_zero() {
-        return Ok(true);
-    }
-    blocking("look when a segment was emptied", move || {
-        let look = || -> io::Result<bool> {
-            let file = segments::open(&shared, segment)?;
-            let age = file.metadata()?.modified()?.elapsed();
-            Ok(age.is_ok_and(|age| age >= grace) || !segments::was_moved_from(&file)?)
-        };
-        match look() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-            looked => looked.map_err(not_done("look when a segment was emptied")),
-        }
-    })
-    .await
-}
-
 /// Unlinks a segment durably; gives its length.
-async fn drop_segment(shared: &Arc<Shared>, segment: SegmentName) -> Result<u64, PortError> {
+pub(super) async fn drop_segment(shared: &Arc<Shared>, segment: SegmentName) -> Result<u64, PortError> {
     let shared = Arc::clone(shared);
     blocking("drop a segment", move || {
         let path = segment.path(&shared.root);
@@ -315,14 +333,17 @@ pub(super) async fn sweep_orphans(shared: &Arc<Shared>, live: &dyn LiveBlobs) ->
             }
         }
     }
-    let old: Vec<SegmentName> =
-        shared.segments.table().keys().copied().filter(|name| name.run() != shared.run).collect();
+    let old: Vec<SegmentName> = {
+        let table = shared.segments.table();
+        let old = table.iter().filter(|(name, info)| name.run() != shared.run && info.kept.is_none());
+        old.map(|(name, _)| *name).collect()
+    };
     for segment in old {
-        if live.with_prefix(&segment.prefix()).await?.is_empty() && may_go(shared, segment).await? {
-            report.bytes += drop_segment(shared, segment).await?;
-            report.orphans += 1;
+        if live.with_prefix(&segment.prefix()).await?.is_empty() {
+            count(&mut report, kept::emptied(shared, segment).await?);
         }
     }
+    kept::release(shared, live, 0, &mut report).await?;
     Ok(report)
 }
 

@@ -32,7 +32,7 @@ impl Temporary {
         let name = FileName::new(shared.run, shared.random()?);
         let path = name.temporary_path(&shared.root);
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-        let file = file.map_err(not_done("create a blob file"))?;
+        let file = file.inspect_err(|error| shared.note_failed(error)).map_err(not_done("create a blob file"))?;
         Ok(Self { file: Arc::new(file), name, path: Some(path) })
     }
 }
@@ -74,16 +74,20 @@ impl FileWriter {
     /// Begins writing these bytes once the write before is through.
     pub(super) async fn write(&mut self, bytes: Bytes) -> Result<(), PortError> {
         self.settle().await?;
-        let (file, at) = (Arc::clone(&self.temporary.file), self.length);
+        let (shared, file, at) = (Arc::clone(&self.shared), Arc::clone(&self.temporary.file), self.length);
         self.length += bytes.len() as u64;
         self.unflushed += bytes.len() as u64;
-        let flush = (self.unflushed >= FLUSH_EVERY).then(|| Arc::clone(&self.shared.options.flush));
-        if flush.is_some() {
+        let flush = self.unflushed >= FLUSH_EVERY;
+        if flush {
             self.unflushed = 0;
         }
         self.job = Some(spawn_blocking(move || {
-            file.write_all_at(&bytes, at).map_err(not_done("write a blob file"))?;
-            flush.map_or(Ok(()), |flush| flush.data(&file).map_err(unknown("flush a blob file")))
+            let written = file.write_all_at(&bytes, at).inspect_err(|error| shared.note_failed(error));
+            written.map_err(not_done("write a blob file"))?;
+            if flush {
+                shared.options.flush.data(&file).map_err(unknown("flush a blob file"))?;
+            }
+            Ok(())
         }));
         Ok(())
     }

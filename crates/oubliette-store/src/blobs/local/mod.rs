@@ -16,6 +16,7 @@ mod compact;
 mod files;
 mod flush;
 mod handles;
+mod kept;
 mod locate;
 mod place;
 mod removal;
@@ -28,7 +29,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -70,7 +71,8 @@ pub struct LocalOptions {
     pub segment_bytes: u64,
     /// Files kept open for reading, and as many segments.
     pub handles: usize,
-    /// How long a segment is kept after blobs were moved out of it, for who is copying the folder. Zero: not at all.
+    /// How long a segment is kept after blobs were moved out of it, for who is copying the folder; less where room is short.
+    /// Zero: not at all.
     pub moved_grace: Duration,
     /// Threads that unlink files at once.
     pub parallel: usize,
@@ -108,6 +110,8 @@ struct Shared {
     segments: Segments,
     moved: Moved<Stretch>,
     marking: Mutex<()>,
+    /// A write found no room since what is kept was last looked at.
+    full: AtomicBool,
     compact_cursor: AtomicUsize,
     /// Locked as long as it is open.
     _lock: File,
@@ -146,6 +150,7 @@ impl LocalBlobs {
             segments: Segments::default(),
             moved: Moved::default(),
             marking: Mutex::new(()),
+            full: AtomicBool::new(false),
             compact_cursor: AtomicUsize::new(0),
             _lock: lock,
         };
@@ -191,7 +196,7 @@ fn list_segments(root: &Path) -> io::Result<HashMap<SegmentName, Info>> {
         let entry = entry?;
         if let Some(name) = entry.file_name().to_str().and_then(SegmentName::parse) {
             let length = entry.metadata()?.len();
-            found.insert(name, Info { lane: None, length, live: None, active: false });
+            found.insert(name, Info { lane: None, length, live: None, active: false, kept: None });
         }
     }
     Ok(found)

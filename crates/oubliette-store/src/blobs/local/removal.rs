@@ -91,7 +91,7 @@ pub(super) async fn mark_moved(shared: &Arc<Shared>, at: Stretch) -> Result<(), 
             }
             Ok(())
         };
-        // Not marked, it is left alone by the next compaction as if it were to be referred to yet.
+        // Not marked, it is as if it were to be referred to yet, until nobody refers to the segment (`kept`).
         if let Err(error) = mark() {
             tracing::warn!(error = &error as &dyn std::error::Error, "what was moved could not be marked");
         }

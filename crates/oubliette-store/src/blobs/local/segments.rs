@@ -13,6 +13,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use oubliette_core::ports::{PortError, PortErrorKind};
@@ -30,6 +31,9 @@ use crate::blobs::format::{
 const BATCH_BYTES: u64 = 16 << 20;
 /// Bytes gathered for one write.
 const WRITE_BYTES: usize = 1 << 20;
+/// Where an entry's header has its state, and the state of a moved one.
+const STATE: u64 = 8;
+const MOVED: u8 = 2;
 
 /// What is known of a segment.
 #[derive(Clone, Copy)]
@@ -42,6 +46,8 @@ pub(super) struct Info {
     pub live: Option<u64>,
     /// A lane appends to it.
     pub active: bool,
+    /// When it was emptied, of one that no row refers to and that is kept for now (`kept`).
+    pub kept: Option<SystemTime>,
 }
 
 /// Segments and lanes of this store.
@@ -214,12 +220,13 @@ fn room(shared: &Shared, lane: &Lane, active: &mut Option<Active>, first: &Pendi
     let segment = SegmentName::new(shared.run, shared.segments.next.fetch_add(1, Ordering::Relaxed));
     let path = segment.path(&shared.root);
     let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path);
-    let file = file.map_err(not_done("create a segment"))?;
+    let file = file.inspect_err(|error| shared.note_failed(error)).map_err(not_done("create a segment"))?;
     if let Err(error) = file.write_all_at(&segment_header(lane.number), 0) {
         let _ = std::fs::remove_file(&path);
+        shared.note_failed(&error);
         return Err(not_done("begin a segment")(error));
     }
-    let info = Info { lane: Some(lane.number), length: SEGMENT_HEADER, live: Some(0), active: true };
+    let info = Info { lane: Some(lane.number), length: SEGMENT_HEADER, live: Some(0), active: true, kept: None };
     shared.segments.table().insert(segment, info);
     let new = Active { segment, end: SEGMENT_HEADER, named: false };
     *active = Some(new);
@@ -247,6 +254,7 @@ fn write_batch(shared: &Shared, lane: &Lane, active: &mut Option<Active>, mut se
         Err(error) => {
             // The end did not move: the next batch overwrites what was written of this one. Give its space back meanwhile.
             let _ = open(shared, segment.segment).and_then(|file| file.set_len(start));
+            shared.note_failed(&error);
             let error = not_done("write to a segment")(error);
             tracing::warn!(lane = lane.number, error = ?error.source, "small contents could not be written");
             answer(batch, |_| Err(PortError::bare(error.kind, error.operation)));
@@ -326,28 +334,36 @@ pub(super) fn entry_at(file: &File, at: Stretch) -> io::Result<Option<Entry>> {
 
 /// Marks an entry removed. The caller read it as there.
 pub(super) fn mark_removed(file: &File, at: Stretch) -> io::Result<()> {
-    file.write_all_at(&[1], at.offset - ENTRY_HEADER + 8)
+    file.write_all_at(&[1], at.offset - ENTRY_HEADER + STATE)
 }
 
 /// Marks an entry moved: its copy is durable elsewhere. The caller read it as there.
 pub(super) fn mark_moved(file: &File, at: Stretch) -> io::Result<()> {
-    file.write_all_at(&[2], at.offset - ENTRY_HEADER + 8)
+    file.write_all_at(&[MOVED], at.offset - ENTRY_HEADER + STATE)
 }
 
-/// Whether something was moved out of a segment. Ends where its entries do, or where a crash cut it.
-pub(super) fn was_moved_from(file: &File) -> io::Result<bool> {
+/// Marks what is still there of a segment that no row refers to as moved: a crash may have come before the mark, or taken it.
+/// Whether something was moved out of it. Ends where its entries do, or where a crash cut it.
+pub(super) fn mark_rest_moved(file: &File) -> io::Result<bool> {
     let end = file.metadata()?.len();
+    let mut moved = false;
     let mut at = SEGMENT_HEADER;
     while at + ENTRY_HEADER <= end {
         let mut header = [0; ENTRY_HEADER as usize];
         file.read_exact_at(&mut header, at)?;
-        match parse_entry(&header) {
-            Some(Entry::Moved(_)) => return Ok(true),
-            Some(entry) => at += ENTRY_HEADER + entry.length(),
-            None => break,
+        let Some(entry) = parse_entry(&header) else { break };
+        let next = at + ENTRY_HEADER + entry.length();
+        match entry {
+            Entry::Moved(_) => moved = true,
+            Entry::There(_) if next <= end => {
+                file.write_all_at(&[MOVED], at + STATE)?;
+                moved = true;
+            }
+            Entry::There(_) | Entry::Removed(_) => {}
         }
+        at = next;
     }
-    Ok(false)
+    Ok(moved)
 }
 
 /// All entries of a segment up to `end`.

@@ -25,7 +25,8 @@ section! {
         /// Disk space in bytes kept back for key pages, so that deleting works on a full disk.
         key_reserve_bytes: u64 = 16 << 20,
         /// Seconds that space in the data folder is not given back after sealed contents were moved out of it: longer than
-        /// another tool takes to copy `db` and then `blobs` while the vault serves. 0: at once.
+        /// another tool takes to copy `db` and then `blobs` while the vault serves. 0: at once. No more than a quarter of what is
+        /// free is kept so.
         moved_grace_seconds: u64 = 3600,
     }
 }
