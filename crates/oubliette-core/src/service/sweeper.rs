@@ -108,6 +108,19 @@ impl Inner {
             let again = self.sweep_orphans(&live).await?;
             sweeper.orphans_at = now() + again;
         }
+        // On a full disk rows cannot be removed, and compaction may be what makes room for it.
+        let removed = self.remove_due(sweeper).await;
+        if sweeper.round % COMPACT_EVERY == COMPACT_EVERY - 1
+            && let Ok(_moving) = self.places.try_write()
+        {
+            let report = self.blobs.compact(&live).await.map_err(|error| self.port(error))?;
+            tell(&report);
+        }
+        removed
+    }
+
+    /// Removes rows and blobs of what is due.
+    async fn remove_due(&self, sweeper: &mut Sweeper) -> Result<(), VaultError> {
         loop {
             let before = now();
             sweeper.failing.retain(|_, again| *again > before);
@@ -130,12 +143,6 @@ impl Inner {
             if *self.closing.borrow() {
                 break;
             }
-        }
-        if sweeper.round % COMPACT_EVERY == COMPACT_EVERY - 1
-            && let Ok(_moving) = self.places.try_write()
-        {
-            let report = self.blobs.compact(&live).await.map_err(|error| self.port(error))?;
-            tell(&report);
         }
         Ok(())
     }

@@ -33,6 +33,9 @@ struct State {
     removed: HashSet<Vec<u8>>,
     violations: Vec<String>,
     fault: Option<PortErrorKind>,
+    removal_fault: Option<PortErrorKind>,
+    /// Removals that failed by it, and compactions.
+    asked: (u64, u64),
     /// Blobs that cannot be removed, and what a removal of them answers.
     kept: HashMap<String, Removal>,
 }
@@ -62,6 +65,16 @@ impl JudgeBlobs {
     /// From now on writing fails with this kind; `None` heals it.
     pub fn set_fault(&self, fault: Option<PortErrorKind>) {
         self.0.lock().fault = fault;
+    }
+
+    /// From now on removing fails with this kind; `None` heals it.
+    pub fn fail_removals(&self, fault: Option<PortErrorKind>) {
+        self.0.lock().removal_fault = fault;
+    }
+
+    /// How many removals failed so, and how often it was asked to compact.
+    pub fn asked(&self) -> (u64, u64) {
+        self.0.lock().asked
     }
 
     /// From now on removing this blob answers `outcome` and leaves it there; `Removed` heals it.
@@ -168,6 +181,13 @@ impl Blobs for JudgeBlobs {
     }
 
     async fn remove(&self, blobs: &[BlobRef]) -> Result<Vec<Removal>, PortError> {
+        {
+            let mut state = self.0.lock();
+            if let Some(kind) = state.removal_fault {
+                state.asked.0 += 1;
+                return Err(PortError::bare(kind, "remove blobs"));
+            }
+        }
         let mut outcomes = Vec::with_capacity(blobs.len());
         for blob in blobs {
             let rightful = (self.0.witness)(blob);
@@ -188,6 +208,7 @@ impl Blobs for JudgeBlobs {
     }
 
     async fn compact(&self, _live: &dyn LiveBlobs) -> Result<SweepReport, PortError> {
+        self.0.lock().asked.1 += 1;
         Ok(SweepReport::default())
     }
 

@@ -8,13 +8,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use oubliette_core::ports::{BlobRef, Blobs, LiveBlobs, PortError, PortErrorKind};
+use oubliette_core::ports::{BlobRef, Blobs, LiveBlobs, PortError, PortErrorKind, Unbounded};
+use oubliette_core::testing::blobs::JudgeBlobs;
 use oubliette_core::testing::live::LiveTable;
 use oubliette_store::blobs::local::{Flush, SystemFlush};
 use oubliette_store::blobs::{LocalBlobs, LocalOptions};
 use tempfile::TempDir;
 
 use crate::blobs::{SmallDisk, files_below, put, start};
+use crate::vault::{capture, leased, of};
 
 const LONG: Duration = Duration::from_secs(3_600);
 /// A content's length; [`FULL`] of them fill a segment.
@@ -360,4 +362,29 @@ async fn copies_after_one_whose_row_could_not_be_switched_are_dead_at_once_and_t
     rows.compact(&blobs, 3).await;
     assert!(!target.exists());
     assert_eq!(rows.contents(&blobs).await, [0, 0, 1, 2, 3, 4]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn space_is_given_back_although_what_was_erased_cannot_be_swept() {
+    let (root, blobs) = (TempDir::new().unwrap(), JudgeBlobs::new());
+    let setup = of(leased(root.path(), &blobs, Arc::new(Unbounded)).await).await;
+    blobs.fail_removals(Some(PortErrorKind::Unavailable));
+    let mut before = None;
+    // Whatever is told to the log wakes the sweeper, and it looks every second anyway: sixty rounds to a compaction.
+    for round in 0..600 {
+        let session = format!("S-{round}");
+        let interaction = capture(&setup, &session, "+15125550100").await;
+        setup.vault.erase_interaction(&setup.actor, &interaction.id.to_string()).await.unwrap();
+        let (refused, compactions) = blobs.asked();
+        if refused > 0 {
+            let before = *before.get_or_insert(compactions);
+            if compactions > before {
+                blobs.fail_removals(None);
+                setup.vault.close().await;
+                return;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{:?}", blobs.asked());
 }
