@@ -148,9 +148,11 @@ impl World {
                 "{id} was erased and is not certified"
             );
         }
-        let doomed = load.known.live.keys().next().cloned().unwrap();
-        if ATTACKED.contains(&number) || number.is_multiple_of(self.attacked_each) {
-            self.attack_after(number, &place, &restored.vault, &mut load, &doomed, &lost).await;
+        let doomed = load.known.live.keys().next().cloned();
+        let attacked = ATTACKED.contains(&number) || number.is_multiple_of(self.attacked_each);
+        // Of the first copies nothing may be left alive.
+        if let Some(id) = doomed.filter(|_| attacked) {
+            self.attack_after(number, &place, &restored.vault, &mut load, &id, &lost).await;
         }
         restored.close().await;
         let restarted = place.open().await.unwrap();
