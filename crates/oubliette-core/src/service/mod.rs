@@ -18,6 +18,7 @@ mod hidden;
 mod ingest;
 mod inspect;
 mod journal;
+mod leaves;
 mod list;
 mod log;
 mod noting;

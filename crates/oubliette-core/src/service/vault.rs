@@ -18,7 +18,7 @@ use super::certificates::{BatchTrees, SEARCHES, Trees, bulk_turns};
 use super::certify::{Certifier, unknown_batches};
 use super::committer::{self, Op};
 use super::credentials::CredentialCache;
-use super::ingest::LeafCursor;
+use super::leaves::LeafCursor;
 use super::log::{self, Announced, Beginning, TransparencyLog};
 use super::sealer::{Sealer, Shared};
 use super::{PublicId, Readiness, Status, VaultError, VaultParts, VaultSettings};
