@@ -46,9 +46,10 @@ pub struct InteractionRow {
     pub state: State,
     /// Hours since 1970 of its start: all that is clear of its time.
     pub start_hour: i64,
-    /// The next leaf index (1..8) of the newest group that no content used yet.
+    /// The next leaf index of the newest group that no content used yet; 8 when none is left.
     pub next_leaf: u8,
-    /// Further groups for more than seven contents, in order of use.
+    /// Further groups, for more than seven contents or for those of later starts, in order of use. A group is named here before
+    /// any leaf of it is issued.
     pub extra_groups: Vec<Group>,
     /// The directory block that holds its look-up entry.
     pub directory_block: u64,

@@ -8,7 +8,7 @@
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use jiff::{SignedDuration, Timestamp};
 use keyforest::{Group, Lane, Leaf, LeafStatus};
@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use super::VaultError;
 use super::blocks::{Blocks, OpenBlock, Resealed};
+use super::growing::{Planning, Reading};
 use super::journal;
 use super::noting::Noting;
 use super::sealer::{Pending, Readying};
@@ -69,6 +70,15 @@ pub struct Target {
     pub extra: Vec<Group>,
     /// Its directory block.
     pub block: u64,
+    _since: Reading,
+}
+
+impl Target {
+    /// The interaction of a row that was read while `since` was held.
+    pub fn of(row: &InteractionRow, since: &Reading) -> Self {
+        let (group, extra, block) = (row.group, row.extra_groups.clone(), row.directory_block);
+        Self { group, extra, block, _since: since.clone() }
+    }
 }
 
 /// Something to erase.
@@ -235,7 +245,10 @@ async fn commit(inner: &Arc<Inner>, ops: Vec<Op>, open: &mut OpenBlock) {
     }
     let inserts = refuse_used_sessions(inner, inserts).await;
     let erases = look_for_named(inner, erases).await;
-    let mut planned = plan(inner, erases);
+    // Until this ends, what was planned is hidden or came to nothing.
+    let interactions = erases.iter().flat_map(|erase| &erase.targets).map(|target| Leaf(target.group.0));
+    let planning = inner.growing.plan(interactions.collect());
+    let mut planned = plan(inner, erases, &planning);
     let conditional = planned.iter().any(|plan| plan.erase.with.is_some());
     match write(inner, &inserts, &mut planned, rekey.as_ref(), open).await {
         Ok(Outcome::Done(readying)) => after_commit(inner, inserts, planned, rekey, readying),
@@ -330,10 +343,9 @@ async fn look_for_named(inner: &Inner, erases: Vec<Erase>) -> Vec<Erase> {
 
 /// Leaves out of each erasure what is hidden or erased already, here or earlier in the batch. One of which that cannot be told of
 /// something is answered and left out itself: nothing is taken for erased on a guess.
-fn plan(inner: &Inner, erases: Vec<Erase>) -> Vec<Planned> {
+fn plan(inner: &Inner, erases: Vec<Erase>, planning: &Planning<'_>) -> Vec<Planned> {
     let mut groups_taken: HashMap<u64, Uuid> = HashMap::new();
     let mut leaves_taken: HashMap<u64, Uuid> = HashMap::new();
-    let extra = inner.recent_extra.lock().unwrap_or_else(PoisonError::into_inner);
     let mut all = Vec::with_capacity(erases.len());
     for mut erase in erases {
         let id = Uuid::new_v4();
@@ -384,16 +396,14 @@ fn plan(inner: &Inner, erases: Vec<Erase>) -> Vec<Planned> {
         if erase.kind == PurgeKind::Order {
             erase.stated.keep("already-erased", (named - erase.targets.len() - erase.leaves.len()) as u64);
         }
-        let number = |group: &Group| Leaf(group.0);
+        let number = |group: Group| Leaf(group.0);
+        let groups_of = |target: &Target| {
+            let extra = target.extra.iter().copied().chain(planning.listed(target.group));
+            extra.map(number).collect::<Vec<_>>()
+        };
         let set = PurgeSet {
-            interactions: erase.targets.iter().map(|target| number(&target.group)).collect(),
-            groups: erase
-                .targets
-                .iter()
-                .flat_map(|target| {
-                    target.extra.iter().chain(extra.get(&target.group).into_iter().flatten()).map(number)
-                })
-                .collect(),
+            interactions: erase.targets.iter().map(|target| number(target.group)).collect(),
+            groups: erase.targets.iter().flat_map(groups_of).collect(),
             leaves: erase.leaves.iter().copied().collect(),
         };
         covered_by.sort_unstable();

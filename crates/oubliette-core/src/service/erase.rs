@@ -44,6 +44,7 @@ impl Vault {
         if let Some(group) = inner.decode_id(actor.tenant, id) {
             return inner.erase_group(actor, group).await;
         }
+        let since = inner.growing.read_rows();
         let row = match inner.find_row(actor, id).await {
             Err(VaultError::NotFound) => {
                 match inner.external_being_erased(actor.tenant, id) {
@@ -57,7 +58,7 @@ impl Vault {
         };
         let guard = inner.unanswered.begin(actor.credential, row.group.leaf(0), inner.settings.retry_grace);
         let contents = inner.count(&[row.group]).await?;
-        let accepted = inner.erase(actor, vec![target(&row)], Vec::new(), contents).await?;
+        let accepted = inner.erase(actor, vec![Target::of(&row, &since)], Vec::new(), contents).await?;
         inner.answer_sealed(actor, row.group, accepted, guard).await
     }
 
@@ -111,13 +112,14 @@ impl Vault {
         if ids.len() > inner.settings.max_order_interactions {
             return Err(VaultError::TooLarge);
         }
+        let since = inner.growing.read_rows();
         let (rows, hidden) = inner.rows_of_ids(actor.tenant, ids).await?;
         let mut waits = hidden;
         let mut erased = 0;
         if !rows.is_empty() {
             let groups: Vec<Group> = rows.iter().map(|row| row.group).collect();
             let contents = inner.count(&groups).await?;
-            let targets = rows.iter().map(target).collect();
+            let targets = rows.iter().map(|row| Target::of(row, &since)).collect();
             let accepted = inner.erase(actor, targets, Vec::new(), contents).await?;
             erased = accepted.groups.len();
             waits.extend(accepted.id);
@@ -145,6 +147,7 @@ impl Vault {
         {
             return Err(VaultError::Invalid("a reference has at most 1,000 bytes and a reason 10,000"));
         }
+        let since = inner.growing.read_rows();
         let (found, missing) = inner.find_all(actor.tenant, &order.selector).await?;
         let plan = inner.plan_of(&found, missing).await?;
         if order.plan_hash.is_some_and(|hash| hash != plan.hash) {
@@ -160,7 +163,7 @@ impl Vault {
             reason: order.reason,
         });
         let text = text.map(|text| serde_json::to_vec(&text)).transpose().map_err(VaultError::internal)?;
-        let targets = found.iter().map(|found| target(&found.row)).collect();
+        let targets = found.iter().map(|found| Target::of(&found.row, &since)).collect();
         let reference = order.reference;
         let accepted = inner.hand_over(|done| {
             let mut erase = Erase {
@@ -235,10 +238,6 @@ impl Vault {
     }
 }
 
-fn target(row: &InteractionRow) -> Target {
-    Target { group: row.group, extra: row.extra_groups.clone(), block: row.directory_block }
-}
-
 impl Inner {
     /// Erases the interaction that a public id names.
     async fn erase_group(&self, actor: &Actor, group: Group) -> Result<(), VaultError> {
@@ -276,9 +275,10 @@ impl Inner {
     /// What erasing an interaction of the tenant takes, and how many contents it has.
     pub(super) async fn erasable(&self, tenant: TenantId, group: Group) -> Result<(Target, u64), VaultError> {
         let groups = [group];
+        let since = self.growing.read_rows();
         let (row, contents) = tokio::join!(self.row(group), self.count(&groups));
         let row = row?;
-        if row.tenant == tenant { Ok((target(&row), contents?)) } else { Err(VaultError::NotFound) }
+        if row.tenant == tenant { Ok((Target::of(&row, &since), contents?)) } else { Err(VaultError::NotFound) }
     }
 
     /// Waits for the seal of what was accepted.

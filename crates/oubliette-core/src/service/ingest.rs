@@ -20,7 +20,7 @@ use crate::ports::{BlobHint, Check, ContentRow, InteractionRow, PurgeKind, Write
 use crate::proof::{Arrival, write_note};
 
 /// Retries of a read-change-write before it is given up as a conflict.
-const AMEND_TRIES: usize = 16;
+pub(super) const AMEND_TRIES: usize = 16;
 /// Contents of one interaction.
 const MAX_CONTENTS: usize = 1_000;
 
@@ -337,7 +337,7 @@ impl Inner {
     }
 
     /// Erases and removes what was stored for an interaction that did not take it: refused bytes must not stay openable. A
-    /// leaf of the erased interaction's own groups is punctured already; one of a group issued meanwhile is not.
+    /// leaf of an erased interaction is punctured already.
     async fn discard(self: &Arc<Self>, actor: &Actor, stored: &StoredContent) {
         let leaves = vec![stored.row.leaf];
         let refused = |done| Erase { credential: None, kind: PurgeKind::Upkeep, leaves, ..Erase::order(actor, done) };
@@ -377,23 +377,10 @@ impl Inner {
             Write::NoteArrivals(write_note(self.clock.now(), [&arrival])),
         ];
         self.arrived.fetch_add(1, Ordering::Relaxed);
-        let new_group = Group::of(leaf);
-        let grows = new_group != group && !row.extra_groups.contains(&new_group);
-        if grows || awaited {
-            if grows {
-                row.extra_groups.push(new_group);
-                row.next_leaf = (leaf.0 % Group::SIZE) as u8 + 1;
-            } else {
-                let newest = row.extra_groups.last().copied().unwrap_or(group);
-                if newest == new_group {
-                    row.next_leaf = row.next_leaf.max((leaf.0 % Group::SIZE) as u8 + 1);
-                }
-            }
-            if awaited {
-                let mut meta = self.open_meta(&row)?;
-                self.complete(&mut row, &mut meta, stored);
-                row.sealed_meta = self.seal_meta(row.tenant, group, &meta)?;
-            }
+        if awaited {
+            let mut meta = self.open_meta(&row)?;
+            self.complete(&mut row, &mut meta, stored);
+            row.sealed_meta = self.seal_meta(row.tenant, group, &meta)?;
             // The row first: its version is what the check named.
             writes.insert(0, Write::UpdateInteraction(row));
         }

@@ -14,6 +14,7 @@ mod credentials;
 mod erase;
 mod erasing;
 mod error;
+mod growing;
 mod hidden;
 mod ingest;
 mod inspect;

@@ -18,6 +18,7 @@ use super::certificates::{BatchTrees, SEARCHES, Trees, bulk_turns};
 use super::certify::{Certifier, unknown_batches};
 use super::committer::{self, Op};
 use super::credentials::CredentialCache;
+use super::growing::Growing;
 use super::leaves::LeafCursor;
 use super::log::{self, Announced, Beginning, TransparencyLog};
 use super::sealer::{Sealer, Shared};
@@ -85,7 +86,8 @@ pub(super) struct Inner {
     pub cursors: Mutex<HashMap<Group, LeafCursor>>,
     /// Interactions whose awaited upload runs in this process.
     pub running: Mutex<std::collections::HashSet<Group>>,
-    pub recent_extra: Mutex<HashMap<Group, Vec<Group>>>,
+    /// Groups that an erasure planned from older rows would miss.
+    pub growing: Arc<Growing>,
     pub unanswered: Unanswered,
     pub instance: Uuid,
     /// The mark of the older copy of the database that the vault stands on.
@@ -218,7 +220,7 @@ impl Vault {
             lookups_ready: watch::Sender::new(false),
             cursors: Mutex::default(),
             running: Mutex::default(),
-            recent_extra: Mutex::default(),
+            growing: Arc::default(),
             unanswered: Unanswered::default(),
             instance: instance.instance,
             attached: standing.attached,

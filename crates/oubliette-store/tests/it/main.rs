@@ -7,6 +7,7 @@ mod certificates;
 mod damaged;
 mod due;
 mod escrow;
+mod growing;
 // The simulated disk of the key forest and the lives lived on it.
 #[path = "../../../keyforest/tests/it/history.rs"]
 mod history;

@@ -2,7 +2,7 @@
 //! nor double them. Every test runs over SQLite and over PostgreSQL.
 
 mod among;
-mod arranged;
+pub mod arranged;
 mod between;
 mod crashes;
 mod reopened;
