@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use keyforest::Forest;
+use keyforest::{Forest, SealError};
 use uuid::Uuid;
 
 use super::VaultError;
+use super::sealer::Shared;
 use crate::model::TenantId;
 use crate::ports::{PurgeRow, PurgeSet};
 
@@ -183,6 +184,29 @@ impl Journaled {
 
     fn needed(&self) -> MutexGuard<'_, Needed> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    /// Writes the record of an erasure that is not sealed; durable on return. Waits for the disk.
+    ///
+    /// # Errors
+    /// `Unavailable` when it was not written.
+    pub fn journal(&self, record: &Record) -> Result<(), VaultError> {
+        let bytes = record.encode();
+        let written = self.journaled.write(record.id, || self.forest.journal_append(&bytes));
+        if let Err(error) = written {
+            if matches!(error, SealError::Unknown(_)) {
+                self.poison();
+            }
+            tracing::error!(error = &error as &dyn std::error::Error, "the purge journal could not be written");
+            return Err(VaultError::Unavailable(None));
+        }
+        if self.awaiting(record.id).is_none() {
+            // Sealed meanwhile, and looked for before it was noted.
+            self.journaled.forget_of(record.id);
+        }
+        Ok(())
     }
 }
 

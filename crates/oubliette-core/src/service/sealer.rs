@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use super::erasing::ErasingIds;
 use super::hidden::{ActiveKeys, Hidden};
-use super::journal::{Journaled, Record};
+use super::journal::Journaled;
 use super::log::TransparencyLog;
 use super::noting::{Unmarked, Unnoted};
 use super::restore::Restore;
@@ -137,27 +137,6 @@ impl Shared {
     /// Remembers the newest durable commit; the next seal pins it.
     pub fn note_commit(&self, counter: u64) {
         self.commit_counter.fetch_max(counter, Ordering::AcqRel);
-    }
-
-    /// Writes the record of an erasure that is not sealed; durable on return. Waits for the disk.
-    ///
-    /// # Errors
-    /// `Unavailable` when it was not written.
-    pub fn journal(&self, record: &Record) -> Result<(), VaultError> {
-        let bytes = record.encode();
-        let written = self.journaled.write(record.id, || self.forest.journal_append(&bytes));
-        if let Err(error) = written {
-            if matches!(error, SealError::Unknown(_)) {
-                self.poison();
-            }
-            tracing::error!(error = &error as &dyn std::error::Error, "the purge journal could not be written");
-            return Err(VaultError::Unavailable(None));
-        }
-        if self.awaiting(record.id).is_none() {
-            // Sealed meanwhile, and looked for before it was noted.
-            self.journaled.forget_of(record.id);
-        }
-        Ok(())
     }
 
     /// Ends the process' trust in its media: nothing is answered as done any more.
