@@ -31,7 +31,8 @@ impl Inner {
                     let row = self.metadata.purge(*purge).await.map_err(|error| self.port(error))?;
                     match row {
                         Some(row) if self.is_sealed(&row) => continue,
-                        Some(_) => return Err(VaultError::StillDue),
+                        // The vault stops, or its process must end.
+                        Some(_) => return Ok(false),
                         None => return Err(VaultError::NotFound),
                     }
                 };
@@ -42,7 +43,7 @@ impl Inner {
                             return Ok(false);
                         }
                     }
-                    _ = poisoned.wait_for(|poisoned| *poisoned) => return Err(VaultError::StillDue),
+                    _ = poisoned.wait_for(|poisoned| *poisoned) => return Ok(false),
                 }
             }
             Ok(true)
@@ -54,8 +55,8 @@ impl Inner {
         }
     }
 
-    /// What is answered of erasures whose seal was waited for too long: *still due* once the journal in the key state has them,
-    /// so that an older copy of the database does not forget what was promised. Else nothing is promised.
+    /// What is answered of erasures whose seal was waited for too long, or in vain: *still due* once the journal in the key state
+    /// has them, so that an older copy of the database does not forget what was promised. Else nothing is promised.
     async fn still_due(&self, purges: &[Uuid]) -> VaultError {
         for purge in purges {
             if self.shared.journaled.has(*purge) {
@@ -80,13 +81,8 @@ impl Inner {
 
     /// The test of *sealed* is the puncture itself: the row may lag behind.
     pub(super) fn is_sealed(&self, row: &PurgeRow) -> bool {
-        let first = row.set.interactions.iter().next().map(|group| Group(group.0).leaf(0));
-        let first = first.or_else(|| row.set.leaves.iter().next());
         row.state == PurgeState::Sealed
-            || (self.shared.awaiting(row.id).is_none()
-                && first.is_some_and(|leaf| {
-                    matches!(self.shared.forest.status(leaf), Ok(keyforest::LeafStatus::Punctured))
-                }))
+            || (self.shared.awaiting(row.id).is_none() && self.shared.is_punctured(&row.set))
     }
 
     /// A delete of what is erased or hidden already. Waits for the erasure under way; then success for a retry of a delete

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use keyforest::{Forest, SealError};
+use keyforest::{Forest, Group, LeafStatus, SealError};
 use uuid::Uuid;
 
 use super::VaultError;
@@ -202,11 +202,19 @@ impl Shared {
             tracing::error!(error = &error as &dyn std::error::Error, "the purge journal could not be written");
             return Err(VaultError::Unavailable(None));
         }
-        if self.awaiting(record.id).is_none() {
+        if self.awaiting(record.id).is_none() && self.is_punctured(&record.set) {
             // Sealed meanwhile, and looked for before it was noted.
             self.journaled.forget_of(record.id);
         }
         Ok(())
+    }
+
+    /// Whether an erasure is in force: its leaves are punctured all at once, so one tells of all. It is not when that cannot be
+    /// told. May read a page: blocks.
+    pub fn is_punctured(&self, set: &PurgeSet) -> bool {
+        let first = set.interactions.iter().next().map(|group| Group(group.0).leaf(0));
+        let first = first.or_else(|| set.leaves.iter().next());
+        first.is_some_and(|leaf| matches!(self.forest.status(leaf), Ok(LeafStatus::Punctured)))
     }
 }
 

@@ -5,6 +5,7 @@ use super::over_both;
 over_both! {
     a_record_that_is_being_written_outlives_the_seal_of_another_erasure
     who_waits_when_the_vault_stops_is_told_of_no_delete_that_the_journal_has_not
+    who_begins_to_wait_when_the_vault_has_stopped_is_told_of_none_either
 }
 
 mod check {
@@ -115,6 +116,33 @@ mod check {
         let told = waits.await.unwrap();
         assert!(matches!(told, Err(VaultError::StillDue)), "{told:?}");
         assert_eq!(probe.journal(), [1], "it is told as due and could be forgotten");
+        open.metadata.close().await;
+    }
+
+    pub async fn who_begins_to_wait_when_the_vault_has_stopped_is_told_of_none_either(base: Base) {
+        let probe = Arc::new(AfterSeals::default());
+        let parts = base.parts(Arc::clone(&probe) as Arc<dyn Probe>, VaultSettings::default()).await;
+        let _ = probe.forest.set(Arc::clone(&parts.forest));
+        let metadata = Arc::clone(&parts.metadata);
+        let vault = Vault::open(parts).await.unwrap();
+        vault.wait_ready().await;
+        let actor = actor_of(vault.create_tenant("first").await.unwrap());
+        let open = Open { vault, metadata, actor };
+        let id = named(&open, "first").await.id.to_string();
+
+        base.away.store(true, Ordering::SeqCst);
+        // Accepted, and who ordered it goes away.
+        let short = Duration::from_millis(100);
+        let gone = tokio::time::timeout(short, open.vault.erase_interaction(&open.actor, &id)).await;
+        assert!(gone.is_err(), "nothing can be sealed");
+        let due = open.metadata.unsealed_purges().await.unwrap()[0].id;
+        open.vault.close().await;
+        assert!(probe.journal().is_empty());
+        for _ in 0..2 {
+            let told = open.vault.wait_sealed(due, Duration::from_secs(5)).await;
+            assert!(matches!(told, Err(VaultError::StillDue)), "{told:?}");
+            assert_eq!(probe.journal(), [1], "it is told as due and could be forgotten");
+        }
         open.metadata.close().await;
     }
 }
