@@ -281,7 +281,23 @@ impl Inner {
         checks: Vec<Check>,
         writes: Vec<Write>,
     ) -> Result<Result<u64, usize>, VaultError> {
-        match self.metadata.apply(Transaction { name, checks, writes }).await {
+        let applied = self.transact(Transaction { name, checks, writes }).await?;
+        if let Ok(counter) = applied
+            && self.attached.is_none()
+        {
+            self.shared.note_change(counter + self.commit_offset);
+        }
+        Ok(applied)
+    }
+
+    /// Applies what the next start finds out by itself where the rows lack it: a stop makes no seal for that.
+    pub async fn note(&self, name: &'static str, writes: Vec<Write>) -> Result<(), VaultError> {
+        let noted = self.transact(Transaction { name, checks: Vec::new(), writes }).await?;
+        noted.map(|_| ()).map_err(|_| VaultError::Internal(None))
+    }
+
+    async fn transact(&self, transaction: Transaction) -> Result<Result<u64, usize>, VaultError> {
+        match self.metadata.apply(transaction).await {
             Ok(Applied::Done(counter)) => {
                 // What an older copy counts by itself is not pinned: see `attached`.
                 if self.attached.is_none() {

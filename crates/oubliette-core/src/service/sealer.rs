@@ -80,6 +80,8 @@ pub struct Shared {
     pub seal_micros: AtomicU64,
     /// The newest commit counter known.
     commit_counter: AtomicU64,
+    /// The newest commit that did more than note what the next start finds out by itself.
+    changed: AtomicU64,
     instance: Uuid,
     /// The log; a seal made before it is open pins its head as it was.
     log: OnceLock<Arc<TransparencyLog>>,
@@ -125,6 +127,7 @@ impl Shared {
             punctured: AtomicU64::new(0),
             seal_micros: AtomicU64::new(0),
             commit_counter: AtomicU64::new(instance.commit_counter),
+            changed: AtomicU64::new(instance.commit_counter),
             instance: instance.instance,
             log: OnceLock::new(),
             register_findings: settings.register_findings.clone(),
@@ -137,6 +140,12 @@ impl Shared {
     /// Remembers the newest durable commit; the next seal pins it.
     pub fn note_commit(&self, counter: u64) {
         self.commit_counter.fetch_max(counter, Ordering::AcqRel);
+    }
+
+    /// The same of a commit that changed something: a stop makes a seal that pins it, if no other has.
+    pub fn note_change(&self, counter: u64) {
+        self.note_commit(counter);
+        self.changed.fetch_max(counter, Ordering::AcqRel);
     }
 
     /// Ends the process' trust in its media: nothing is answered as done any more.
@@ -197,9 +206,9 @@ impl Shared {
         self.seal_micros.fetch_add(u64::try_from(spent.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// Whether a seal made now would pin more than the last one did.
+    /// Whether something was changed since the last seal that an older copy of the rows would lack unnoticed.
     pub fn outpaced(&self) -> bool {
-        self.newest_commit() > self.forest.pins().commit_counter
+        self.changed.load(Ordering::Acquire) > self.forest.pins().commit_counter
     }
 
     fn newest_commit(&self) -> u64 {

@@ -96,7 +96,7 @@ impl Inner {
         let noting = self.shared.note().await;
         let writes = noting.writes(self.settings.telling);
         if !writes.is_empty() {
-            self.apply_unchecked("purge.sealed", writes).await?;
+            self.note("purge.sealed", writes).await?;
         }
         noting.done();
         Ok(())
@@ -218,7 +218,7 @@ impl Inner {
             }
         }
         match self.settle(purge.id, outcome, failing) {
-            Some(mark) => self.apply_unchecked("purge.removed", vec![mark]).await.map(|_| ()),
+            Some(mark) => self.note("purge.removed", vec![mark]).await,
             None => Ok(()),
         }
     }
@@ -273,7 +273,7 @@ impl Inner {
         if writes.is_empty() {
             return Ok(());
         }
-        self.apply_unchecked("purge.sweep", writes).await?;
+        self.note("purge.sweep", writes).await?;
         self.tell.notify_one();
         self.shared.probe.reached("sweep.rows_removed");
         Ok(())

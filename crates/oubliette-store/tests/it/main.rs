@@ -4,6 +4,7 @@
 mod ahead;
 mod blobs;
 mod certificates;
+mod closing;
 mod damaged;
 mod due;
 mod escrow;

@@ -78,6 +78,11 @@ impl Made {
             _ => 0,
         }
     }
+
+    /// Whether something can be proved by the entry, other than that a seal was made.
+    fn shows(&self) -> bool {
+        !matches!(&self.noted, Noted::Seal(erasures) if erasures.is_empty())
+    }
 }
 
 pub(super) enum Noted {
@@ -147,13 +152,19 @@ impl Inner {
         let noted: Vec<Mark> = made.iter().filter_map(|made| Mark::of(&made.entry.body)).collect();
         self.shared.probe.reached("certify.appended");
         let told_of_arrivals: u64 = made.iter().map(Made::arrivals).sum();
+        let shows = made.iter().any(Made::shows);
         let mut writes = notes(&ledger, made)?;
         writes.extend(seals_done.map(Write::DeleteSeals));
         writes.push(ledger.note(&noted));
         if !plan.arrivals.is_empty() || !plan.removals.is_empty() {
             writes.push(Write::PutValue(LOG_PLAN.to_owned(), None));
         }
-        self.apply_unchecked("log.noted", writes).await?;
+        if shows {
+            // That the log has it is pinned, at a stop at the latest.
+            self.apply_unchecked("log.noted", writes).await?;
+        } else {
+            self.note("log.noted", writes).await?;
+        }
         ledger.noted(&noted);
         self.shared.probe.reached("certify.noted");
         if told_of_arrivals > 0 {
@@ -232,7 +243,7 @@ impl Inner {
         };
         if !arrivals.is_empty() || !removals.is_empty() {
             let value = serde_json::to_vec(&plan).map_err(VaultError::internal)?;
-            self.apply_unchecked("log.plan", vec![Write::PutValue(LOG_PLAN.to_owned(), Some(value))]).await?;
+            self.note("log.plan", vec![Write::PutValue(LOG_PLAN.to_owned(), Some(value))]).await?;
             self.shared.probe.reached("certify.planned");
         }
         Ok((plan, arrivals, removals))
