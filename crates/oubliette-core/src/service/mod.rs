@@ -49,7 +49,7 @@ pub use types::{
     ListQuery, Lookup, NewContent, NewCredential, NewInteraction, Order, Page, Plan, PlanItem, PublicId, Readiness,
     Secret, Status, VaultParts, VaultSettings,
 };
-pub use vault::{First, Vault, genesis};
+pub use vault::{Closed, First, Vault, genesis};
 
 /// Every named moment of the services at which a test may crash the process or copy the data folder.
 pub const CRASH_POINTS: &[&[&str]] = &[

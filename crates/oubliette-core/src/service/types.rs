@@ -84,6 +84,8 @@ pub struct VaultSettings {
     pub agents: u8,
     /// How many of them have confirmed that they destroyed the old one before a seal counts.
     pub agents_confirm: u8,
+    /// How long each step of a stop may take.
+    pub stop_patience: Duration,
     /// How the log is opened.
     pub log: LogSettings,
     /// Bounds of the files of all receipts of an order.
@@ -107,6 +109,7 @@ impl Default for VaultSettings {
             mirrors: 0,
             agents: 0,
             agents_confirm: 0,
+            stop_patience: Duration::from_secs(10),
             log: LogSettings::default(),
             bulk: BulkLimits::default(),
         }

@@ -48,8 +48,14 @@ pub mod lanes {
     }
 }
 
-/// Longest that a stop waits for the log to be told what is left, and for its last seal.
-const LAST_WORDS: Duration = Duration::from_secs(10);
+/// How a stop ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// Nothing of the vault uses a key any more.
+    Whole,
+    /// A seal did not come to its end in time, and may still.
+    Sealing,
+}
 
 /// The vault: cheap to clone, shared by all fronts. Every method checks the actor's scopes itself.
 #[derive(Clone)]
@@ -263,26 +269,35 @@ impl Vault {
         Ok(Self { inner })
     }
 
-    /// Stops taking orders, seals what is planned, tells metadata and log, pins what was committed, ends the workers. What
-    /// cannot be done at once (a mirror is away) is left to the next start: a stop waits for nothing without a limit.
-    pub async fn close(&self) {
-        self.inner.closing.send_replace(true);
-        if self.inner.attached.is_some() {
+    /// Stops taking orders, seals what is planned, tells metadata and log, pins what was committed, ends the workers. None of
+    /// these steps takes longer than [`VaultSettings::stop_patience`], the first no longer than three times that. What is not
+    /// done by then, because a mirror is away or a store hangs, is left to the next start as after a kill, and said in the log.
+    pub async fn close(&self) -> Closed {
+        let inner = &self.inner;
+        inner.closing.send_replace(true);
+        if inner.attached.is_some() {
             // An older copy is told nothing before it is the vault's database.
-            self.inner.sealer.stop().await;
-            return;
+            return inner.end_sealer().await;
         }
-        let settled = self.inner.sealer.settle().await;
-        self.inner.mark_the_last().await;
-        if self.inner.settings.telling && tokio::time::timeout(LAST_WORDS, self.inner.tell_the_last()).await.is_err() {
+        let patience = inner.settings.stop_patience;
+        // A seal of much, or with mirrors and agents, may take longer than anything else here.
+        let settled = tokio::time::timeout(patience * 3, inner.sealer.settle()).await;
+        if settled.is_err() {
+            tracing::warn!("the seal that is being made does not end; what is due is left to the next start");
+        }
+        let answers = inner.mark_the_last().await;
+        if answers && inner.settings.telling && tokio::time::timeout(patience, inner.tell_the_last()).await.is_err() {
             tracing::warn!("the log was not told everything; the next start will");
         }
-        if settled.is_ok() {
-            self.inner.pin_the_last().await;
+        let pinned = !inner.must_pin() || (matches!(settled, Ok(Ok(()))) && inner.pin_the_last().await);
+        if !pinned {
+            tracing::warn!("the last commits were not pinned by a seal; an older copy may be taken for this database");
         }
-        if tokio::time::timeout(LAST_WORDS, self.inner.sealer.stop()).await.is_ok() {
-            self.inner.mark_the_last().await;
+        let closed = inner.end_sealer().await;
+        if answers && closed == Closed::Whole {
+            inner.mark_the_last().await;
         }
+        closed
     }
 
     /// No content moves to another place while this is held; waits for those that are being moved. Erasures and their
@@ -380,24 +395,39 @@ impl Inner {
         Ok(interactions)
     }
 
-    async fn mark_the_last(&self) {
-        if let Err(error) = self.mark_unmarked().await {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, "the last seals were not noted; the next start will");
+    /// Notes the last seals; whether the metadata answered.
+    async fn mark_the_last(&self) -> bool {
+        let noted = tokio::time::timeout(self.settings.stop_patience, self.mark_unmarked()).await;
+        match &noted {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                let error = error as &dyn std::error::Error;
+                tracing::warn!(error, "the last seals were not noted; the next start will");
+            }
+            Err(_) => {
+                tracing::warn!("the database does not answer: the last seals were not noted; the next start will")
+            }
         }
+        noted.is_ok()
     }
 
-    /// A seal that pins what was committed since the last one: after a stop in good order every older copy of the rows is
-    /// known to be one. Not made by who has lost the keys to another process or place, nor while seals are not being made.
-    async fn pin_the_last(&self) {
+    /// Whether a seal is to pin what was changed since the last one: after a stop in good order every older copy of the rows that
+    /// lacks something is known to be one. Not of who has lost the keys to another process or place.
+    fn must_pin(&self) -> bool {
         let shared = &self.shared;
-        if shared.is_poisoned() || !shared.lease.holds() || self.log.is_held_off() || !shared.outpaced() {
-            return;
-        }
-        let pinned = shared.sealing.load(Ordering::Acquire)
-            && matches!(tokio::time::timeout(LAST_WORDS, self.sealer.pin()).await, Ok(Ok(())));
-        if !pinned {
-            tracing::warn!("the last commits were not pinned by a seal; an older copy may be taken for this database");
+        !shared.is_poisoned() && shared.lease.holds() && !self.log.is_held_off() && shared.outpaced()
+    }
+
+    /// Makes that seal, unless seals are not being made; whether it is there.
+    async fn pin_the_last(&self) -> bool {
+        self.shared.sealing.load(Ordering::Acquire)
+            && matches!(tokio::time::timeout(self.settings.stop_patience, self.sealer.pin()).await, Ok(Ok(())))
+    }
+
+    async fn end_sealer(&self) -> Closed {
+        match tokio::time::timeout(self.settings.stop_patience, self.sealer.stop()).await {
+            Ok(()) => Closed::Whole,
+            Err(_) => Closed::Sealing,
         }
     }
 

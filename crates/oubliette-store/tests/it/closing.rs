@@ -4,13 +4,16 @@ use crate::certificates::over_both;
 
 over_both! {
     a_start_and_a_stop_with_nothing_between_them_make_one_seal
+    a_stop_ends_while_the_database_hangs
+    a_stop_ends_while_a_seal_hangs_and_the_next_start_makes_it
 }
 
 mod check {
-    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Arc, Condvar, Mutex};
     use std::time::Duration;
 
-    use keyforest::{Forest, NoProbe};
+    use keyforest::{Forest, NoProbe, Probe};
     use oubliette_core::model::{CredentialKind, Scopes, TenantId};
     use oubliette_core::service::*;
 
@@ -48,5 +51,79 @@ mod check {
         };
         assert_eq!(seals_of(&base, credential).await, 2);
         assert_eq!(seals_of(&base, async |_| {}).await, 1);
+    }
+
+    /// A vault that does not wait long for anything, and how long its stop may take.
+    fn impatient() -> (VaultSettings, Duration) {
+        let short = Duration::from_millis(300);
+        let settings = VaultSettings { stop_patience: short, seal_timeout: short, ..VaultSettings::default() };
+        // It has five steps, of which one may take three times as long.
+        (settings, short * 8)
+    }
+
+    pub async fn a_stop_ends_while_the_database_hangs(base: Base) {
+        let (settings, limit) = impatient();
+        let open = base.open_as(Arc::new(NoProbe), settings).await;
+        let id = open.call("s", "+15125550001").await.id.to_string();
+        base.faults.hold("purge.sealed");
+        open.vault.erase_interaction(&open.actor, &id).await.unwrap();
+        let closed = tokio::time::timeout(limit, open.vault.close()).await.expect("the stop waits for the database");
+        assert_eq!(closed, Closed::Whole, "no seal is under way");
+        base.faults.release();
+        open.close().await;
+
+        let open = base.open().await;
+        assert!(matches!(open.vault.interaction(&open.actor, &id).await.err(), Some(VaultError::Gone)));
+        assert_eq!(open.vault.status().await.unwrap().unsealed, 0);
+        open.close().await;
+    }
+
+    /// A store that seals need, which answers nothing for a while.
+    #[derive(Default)]
+    struct Hangs {
+        hangs: Mutex<bool>,
+        reached: AtomicBool,
+        goes_on: Condvar,
+    }
+
+    impl Hangs {
+        fn set(&self, hangs: bool) {
+            *self.hangs.lock().unwrap() = hangs;
+            self.goes_on.notify_all();
+        }
+    }
+
+    impl Probe for Hangs {
+        fn reached(&self, point: &'static str) {
+            if point == "sealer.before_seal" {
+                let hangs = self.hangs.lock().unwrap();
+                self.reached.store(*hangs, Ordering::SeqCst);
+                drop(self.goes_on.wait_while(hangs, |hangs| *hangs).unwrap());
+            }
+        }
+    }
+
+    pub async fn a_stop_ends_while_a_seal_hangs_and_the_next_start_makes_it(base: Base) {
+        let (settings, limit) = impatient();
+        let probe = Arc::new(Hangs::default());
+        let open = base.open_as(Arc::clone(&probe) as Arc<dyn Probe>, settings).await;
+        let id = open.call("s", "+15125550001").await.id.to_string();
+        probe.set(true);
+        let told = open.vault.erase_interaction(&open.actor, &id).await;
+        assert!(matches!(told, Err(VaultError::StillDue)), "{told:?}");
+        assert!(probe.reached.load(Ordering::SeqCst));
+        let closed = tokio::time::timeout(limit, open.vault.close()).await.expect("the stop waits for the seal");
+        assert_eq!(closed, Closed::Sealing);
+        // The process ends, and so does what hung.
+        let due = open.metadata.unsealed_purges().await.unwrap();
+        assert_eq!(due.len(), 1);
+        probe.set(false);
+        drop(open.vault);
+        open.metadata.close().await;
+
+        let open = base.open().await;
+        assert_eq!(open.vault.status().await.unwrap().unsealed, 0);
+        assert!(matches!(open.vault.interaction(&open.actor, &id).await.err(), Some(VaultError::Gone)));
+        open.close().await;
     }
 }
