@@ -136,10 +136,17 @@ async fn erase(target: &Target, args: &Args, selector: Selector, patience: Durat
         return Ok(exit::NOT_FOUND);
     };
     let Some(sealed) = follow(target, tenant, id, &plan, patience).await? else {
+        let given = args.vault.given();
+        let when = match target {
+            Target::Running(_) => "It is sealed as soon as they are again",
+            // Nobody is there any more once this command has ended.
+            Target::Here(_) => {
+                "No server runs, so the next start of one, or the next command, that can make them seals it"
+            }
+        };
         eprintln!(
-            "the erasure {id} is accepted and hidden and not sealed yet: no seals are made now. It is sealed as soon as they are \
-             again; `oubliette status{}` says what they wait for",
-            args.vault.given()
+            "the erasure {id} is accepted and hidden and not sealed yet: no seals are made now. {when}; `oubliette status{given}` \
+             says what they wait for"
         );
         return Ok(exit::UNAVAILABLE);
     };

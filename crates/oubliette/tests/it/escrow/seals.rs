@@ -62,6 +62,7 @@ fn of_two_plain_agents_one_is_down_deletions_stall_loudly_and_come_about_when_it
     let impatient = [("OUBLIETTE__ERASURE__SEAL_TIMEOUT_SECONDS", "1")];
     let due = rig.place.run_with(&["erase", "--session", "S-1", "--yes"], &impatient).with_code(6);
     assert!(due.err.contains("accepted and hidden and not sealed yet"), "{}", due.err);
+    assert!(due.err.contains("It is sealed as soon as they are again"), "{}", due.err);
     rig.start(1);
     assert!(erasing.wait().unwrap().success(), "{}", server.log());
     let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
