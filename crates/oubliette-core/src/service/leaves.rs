@@ -49,15 +49,20 @@ impl Upload {
     fn take(&self, row: &InteractionRow) -> Option<Leaf> {
         let mut cursors = self.inner.cursors();
         let cursor = cursors.get_mut(&self.interaction)?;
-        if cursor.next >= Group::SIZE {
+        loop {
+            while cursor.next < Group::SIZE {
+                let leaf = cursor.newest.leaf(cursor.next);
+                cursor.next += 1;
+                // That of an upload which was refused is erased, though no row tells of it.
+                if !matches!(self.inner.readable(leaf), Err(VaultError::Gone)) {
+                    return Some(leaf);
+                }
+            }
             // Only forward: the row may be older than the cursor.
             let groups = std::iter::once(row.group).chain(row.extra_groups.iter().copied());
             let newer = groups.skip_while(|group| *group != cursor.newest).skip(1).last()?;
             (cursor.newest, cursor.next) = (newer, self.inner.first_unused(newer, row));
         }
-        let leaf = (cursor.next < Group::SIZE).then(|| cursor.newest.leaf(cursor.next))?;
-        cursor.next += 1;
-        Some(leaf)
     }
 }
 
@@ -77,6 +82,7 @@ impl Inner {
     /// Issues the next leaf of an interaction.
     pub(super) async fn issue_leaf(self: &Arc<Self>, row: &InteractionRow) -> Result<IssuedLeaf, VaultError> {
         let group = row.group;
+        self.readable(group.leaf(0))?;
         let upload = Upload::begin(self, row);
         if let Some(leaf) = upload.take(row) {
             return Ok(IssuedLeaf { leaf, _upload: upload });

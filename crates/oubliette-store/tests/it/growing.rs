@@ -8,6 +8,7 @@ over_both! {
     an_erasure_takes_along_what_came_after_its_rows_were_read
     uploads_that_are_broken_off_use_up_one_group_between_them
     nothing_is_kept_of_uploads_that_have_ended
+    an_upload_that_was_refused_does_not_stand_in_the_way_of_the_next
 }
 
 mod check {
@@ -116,6 +117,25 @@ mod check {
         let after = open.call("after", "+15125550002").await.group;
         assert_eq!(Group::of(content.leaf).0, before.0 + 1);
         assert_eq!(after.0, before.0 + 2, "broken-off uploads use up groups");
+        open.close().await;
+    }
+
+    pub async fn an_upload_that_was_refused_does_not_stand_in_the_way_of_the_next(base: Base) {
+        let open = base.open().await;
+        let call = open.call("first", "+15125550001").await;
+        let id = call.id.to_string();
+        let first = put(&open, &id).await.unwrap();
+        // Changed by others as often as it is tried: its bytes are made unreadable, and with them the leaf.
+        for _ in 0..16 {
+            base.faults.refuse("content.store", Refused::Conflict);
+        }
+        let told = put(&open, &id).await;
+        assert!(matches!(told, Err(VaultError::Conflict(_))), "{:?}", told.err());
+        assert_eq!(base.faults.left(), 0);
+        for _ in 0..10 {
+            let next = put(&open, &id).await.unwrap();
+            assert_ne!(next.leaf, first.leaf);
+        }
         open.close().await;
     }
 
