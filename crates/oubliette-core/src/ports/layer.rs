@@ -25,6 +25,9 @@ pub trait MetadataLayer: Send + Sync {
         Ok(())
     }
 
+    /// Before an answer is handed back, by the same name.
+    async fn answered(&self, _question: &'static str) {}
+
     /// Does a transaction ([`Metadata::apply`]).
     async fn change(&self, transaction: Transaction) -> Result<Applied, PortError> {
         self.below().apply(transaction).await
@@ -55,7 +58,9 @@ macro_rules! hand_on {
 
             $(async fn $question(&self, $($name: $kind),*) -> Result<$answer, PortError> {
                 self.asked(stringify!($question)).await?;
-                self.below().$question($($name),*).await
+                let answer = self.below().$question($($name),*).await?;
+                self.answered(stringify!($question)).await;
+                Ok(answer)
             })+
         }
     };

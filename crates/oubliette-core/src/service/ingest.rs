@@ -68,7 +68,7 @@ impl Vault {
         let inner = &self.inner;
         inner.allow_change(actor, &[Scope::InteractionWrite])?;
         let row = inner.find_row(actor, id).await?;
-        inner.store_content(actor, row, new, body, None).await
+        inner.store_content(actor, row.group, new, body, None).await
     }
 
     /// Changes metadata, and the state when given: read, change, write, again on a conflict. Look-up keys follow.
@@ -286,14 +286,13 @@ impl Inner {
     pub(super) async fn store_content(
         self: &Arc<Self>,
         actor: &Actor,
-        row: InteractionRow,
+        group: Group,
         new: NewContent,
         body: BodyStream,
         running: Option<State>,
     ) -> Result<Content, VaultError> {
-        let group = row.group;
         let tenant = actor.tenant;
-        let issued = self.issue_leaf(&row).await?;
+        let issued = self.issue_leaf(group).await?;
         let leaf = issued.leaf;
         let active = self.use_key(leaf)?;
         // The interaction may have been hidden since its row was read.

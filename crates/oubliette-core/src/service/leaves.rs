@@ -14,9 +14,10 @@ use super::vault::Vault;
 use crate::ports::{Check, InteractionRow, Write};
 
 /// Which leaf the next content of an interaction takes, while uploads run.
+#[derive(Default)]
 pub(super) struct LeafCursor {
-    newest: Group,
-    next: u64,
+    /// The newest group and its next leaf, from when the first upload has read the row.
+    at: Option<(Group, u64)>,
     uploads: usize,
 }
 
@@ -34,25 +35,24 @@ struct Upload {
 }
 
 impl Upload {
-    fn begin(inner: &Arc<Inner>, row: &InteractionRow) -> Self {
-        let mut cursors = inner.cursors();
-        let cursor = cursors.entry(row.group).or_insert_with(|| {
-            let newest = row.extra_groups.last().copied().unwrap_or(row.group);
-            LeafCursor { newest, next: inner.first_unused(newest, row), uploads: 0 }
-        });
-        cursor.uploads += 1;
-        drop(cursors);
-        Self { inner: Arc::clone(inner), interaction: row.group }
+    fn begin(inner: &Arc<Inner>, interaction: Group) -> Self {
+        inner.cursors().entry(interaction).or_default().uploads += 1;
+        Self { inner: Arc::clone(inner), interaction }
     }
 
-    /// The next leaf; `None` when the interaction must grow first, by this row.
+    /// The next leaf; `None` when the interaction must grow first, by this row. The row is to be read after the upload began:
+    /// one of before does not tell of uploads that have ended in between.
     fn take(&self, row: &InteractionRow) -> Option<Leaf> {
         let mut cursors = self.inner.cursors();
         let cursor = cursors.get_mut(&self.interaction)?;
+        let (newest, next) = cursor.at.get_or_insert_with(|| {
+            let newest = row.extra_groups.last().copied().unwrap_or(row.group);
+            (newest, self.inner.first_unused(newest, row))
+        });
         loop {
-            while cursor.next < Group::SIZE {
-                let leaf = cursor.newest.leaf(cursor.next);
-                cursor.next += 1;
+            while *next < Group::SIZE {
+                let leaf = newest.leaf(*next);
+                *next += 1;
                 // That of an upload which was refused is erased, though no row tells of it.
                 if !matches!(self.inner.readable(leaf), Err(VaultError::Gone)) {
                     return Some(leaf);
@@ -60,8 +60,8 @@ impl Upload {
             }
             // Only forward: the row may be older than the cursor.
             let groups = std::iter::once(row.group).chain(row.extra_groups.iter().copied());
-            let newer = groups.skip_while(|group| *group != cursor.newest).skip(1).last()?;
-            (cursor.newest, cursor.next) = (newer, self.inner.first_unused(newer, row));
+            let newer = groups.skip_while(|group| group != newest).skip(1).last()?;
+            (*newest, *next) = (newer, self.inner.first_unused(newer, row));
         }
     }
 }
@@ -80,14 +80,13 @@ impl Drop for Upload {
 
 impl Inner {
     /// Issues the next leaf of an interaction.
-    pub(super) async fn issue_leaf(self: &Arc<Self>, row: &InteractionRow) -> Result<IssuedLeaf, VaultError> {
-        let group = row.group;
+    pub(super) async fn issue_leaf(self: &Arc<Self>, group: Group) -> Result<IssuedLeaf, VaultError> {
         self.readable(group.leaf(0))?;
-        let upload = Upload::begin(self, row);
-        if let Some(leaf) = upload.take(row) {
+        let upload = Upload::begin(self, group);
+        let mut row = self.row(group).await?;
+        if let Some(leaf) = upload.take(&row) {
             return Ok(IssuedLeaf { leaf, _upload: upload });
         }
-        let mut row = row.clone();
         let mut fresh = None;
         for _ in 0..AMEND_TRIES {
             let by = match fresh {

@@ -44,8 +44,7 @@ impl Vault {
         }
         // Whatever happens to this future, the interaction does not stay in a running state.
         let mut guard = UploadGuard { inner: Arc::clone(inner), group, running, failed, armed: true, _run: Some(run) };
-        let row = inner.row(group).await?;
-        let stored = inner.store_content(actor, row, new, body, Some(running)).await;
+        let stored = inner.store_content(actor, group, new, body, Some(running)).await;
         match stored {
             Ok(content) => {
                 guard.armed = false;

@@ -9,6 +9,7 @@ over_both! {
     uploads_that_are_broken_off_use_up_one_group_between_them
     nothing_is_kept_of_uploads_that_have_ended
     an_upload_that_was_refused_does_not_stand_in_the_way_of_the_next
+    a_leaf_is_not_issued_again_to_an_upload_that_began_while_another_ended
 }
 
 mod check {
@@ -136,6 +137,21 @@ mod check {
             let next = put(&open, &id).await.unwrap();
             assert_ne!(next.leaf, first.leaf);
         }
+        open.close().await;
+    }
+
+    pub async fn a_leaf_is_not_issued_again_to_an_upload_that_began_while_another_ended(base: Base) {
+        let open = base.open().await;
+        let id = open.call("first", "+15125550001").await.id.to_string();
+        base.faults.hold_answer("interaction");
+        let mut slow = Box::pin(put(&open, &id));
+        tokio::select! {
+            _ = &mut slow => panic!("it is held"),
+            () = base.faults.is_waited_for() => {}
+        }
+        let quick = put(&open, &id).await.unwrap();
+        base.faults.release();
+        assert_ne!(slow.await.unwrap().leaf, quick.leaf);
         open.close().await;
     }
 

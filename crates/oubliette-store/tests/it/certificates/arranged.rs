@@ -29,6 +29,7 @@ pub struct Faults {
     before_places: Mutex<Option<Vec<Write>>>,
     asked: Mutex<HashMap<&'static str, usize>>,
     unanswered: Mutex<Option<&'static str>>,
+    late: Mutex<Option<&'static str>>,
     lost: Mutex<Option<u64>>,
 }
 
@@ -59,7 +60,12 @@ impl Faults {
         self.held.send_replace(Some(name));
     }
 
-    /// Returns once a transaction waits.
+    /// The answer to the next question of this name, as it was found, waits until [`Faults::release`].
+    pub fn hold_answer(&self, question: &'static str) {
+        *self.late.lock().unwrap() = Some(question);
+    }
+
+    /// Returns once something waits.
     pub async fn is_waited_for(&self) {
         self.waits.subscribe().wait_for(|waits| *waits).await.unwrap();
     }
@@ -94,6 +100,9 @@ impl Faults {
         self.before_places.lock().unwrap().is_none()
     }
 }
+
+/// What is held when one answer is.
+const ANSWER: &str = "an answer";
 
 /// Rows to which that happens.
 pub struct Arranged {
@@ -130,6 +139,14 @@ impl MetadataLayer for Arranged {
         match self.faults.unanswered.lock().unwrap().take_if(|unanswered| *unanswered == question) {
             Some(_) => Err(PortError::bare(PortErrorKind::Unavailable, "as arranged")),
             None => Ok(()),
+        }
+    }
+
+    async fn answered(&self, question: &'static str) {
+        let late = self.faults.late.lock().unwrap().take_if(|late| *late == question);
+        if late.is_some() {
+            self.faults.hold(ANSWER);
+            self.wait_while_held(ANSWER).await;
         }
     }
 
