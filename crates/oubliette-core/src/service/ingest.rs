@@ -298,19 +298,26 @@ impl Inner {
         // The interaction may have been hidden since its row was read.
         self.readable(group.leaf(0))?;
         let stored = self.seal_body(tenant, group, leaf, &active, new, body).await?;
-        match self.place(actor, group, &stored, running).await {
-            Ok(()) => Ok(Content { interaction: group, leaf, meta: stored.meta }),
-            Err(error) => {
-                // Only what certainly was not taken: after an unknown outcome the row may be there.
-                if matches!(
-                    error,
-                    VaultError::Gone | VaultError::NotFound | VaultError::Conflict(_) | VaultError::Invalid(_)
-                ) {
-                    self.discard(actor, &stored).await;
+        let (inner, actor) = (Arc::clone(self), actor.clone());
+        // Goes on when nobody waits for it any more: until it is known what became of the leaf, no other upload may take it.
+        let placing = tokio::spawn(async move {
+            let _issued = issued;
+            let placed = inner.place(&actor, group, &stored, running).await;
+            match placed {
+                Ok(()) => Ok(Content { interaction: group, leaf, meta: stored.meta }),
+                Err(error) => {
+                    // Only what certainly was not taken: after an unknown outcome the row may be there.
+                    if matches!(
+                        error,
+                        VaultError::Gone | VaultError::NotFound | VaultError::Conflict(_) | VaultError::Invalid(_)
+                    ) {
+                        inner.discard(&actor, &stored).await;
+                    }
+                    Err(error)
                 }
-                Err(error)
             }
-        }
+        });
+        placing.await.map_err(VaultError::internal)?
     }
 
     /// Makes a stored content part of its interaction.

@@ -10,6 +10,7 @@ over_both! {
     nothing_is_kept_of_uploads_that_have_ended
     an_upload_that_was_refused_does_not_stand_in_the_way_of_the_next
     a_leaf_is_not_issued_again_to_an_upload_that_began_while_another_ended
+    what_a_client_sent_whole_before_it_went_away_is_stored_under_a_leaf_of_its_own
 }
 
 mod check {
@@ -152,6 +153,31 @@ mod check {
         let quick = put(&open, &id).await.unwrap();
         base.faults.release();
         assert_ne!(slow.await.unwrap().leaf, quick.leaf);
+        open.close().await;
+    }
+
+    pub async fn what_a_client_sent_whole_before_it_went_away_is_stored_under_a_leaf_of_its_own(base: Base) {
+        let open = base.open().await;
+        let call = open.call("first", "+15125550001").await;
+        let (id, before) = (call.id.to_string(), open.metadata.contents(&[call.group]).await.unwrap().len());
+        base.faults.hold("content.store");
+        let mut leaving = Box::pin(put(&open, &id));
+        tokio::select! {
+            _ = &mut leaving => panic!("it is held"),
+            () = base.faults.is_waited_for() => {}
+        }
+        drop(leaving);
+        assert_eq!(open.vault.kept_of_uploads(), (1, 0), "its leaf could be issued again");
+        let (next, ()) = tokio::join!(put(&open, &id), async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            base.faults.release();
+        });
+        next.unwrap();
+        while open.vault.kept_of_uploads() != (0, 0) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        // The database takes no two contents under one leaf.
+        assert_eq!(open.metadata.contents(&[call.group]).await.unwrap().len(), before + 2);
         open.close().await;
     }
 
