@@ -8,6 +8,7 @@ mod attached;
 mod blocks;
 mod certificates;
 mod certify;
+mod closing;
 mod committer;
 mod content_stream;
 mod credentials;
@@ -37,6 +38,7 @@ pub use attached::RESTORE_UNTOLD;
 pub use attached::commit_offset;
 pub use certificates::BulkLimits;
 pub use certify::{LOG_PLAN, LOG_TOLD, has_noted_all};
+pub use closing::Closed;
 pub use content_stream::{ContentStream, Loan, LoanError, LoanPlace};
 pub use error::{AuthError, VaultError};
 pub use ingest::{Draft, body_of};
@@ -49,7 +51,7 @@ pub use types::{
     ListQuery, Lookup, NewContent, NewCredential, NewInteraction, Order, Page, Plan, PlanItem, PublicId, Readiness,
     Secret, Status, VaultParts, VaultSettings,
 };
-pub use vault::{Closed, First, Vault, genesis};
+pub use vault::{First, Vault, genesis};
 
 /// Every named moment of the services at which a test may crash the process or copy the data folder.
 pub const CRASH_POINTS: &[&[&str]] = &[

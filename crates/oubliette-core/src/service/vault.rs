@@ -1,4 +1,4 @@
-//! The vault: its parts, how it opens, how it closes.
+//! The vault: its parts, how it opens.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -46,15 +46,6 @@ pub mod lanes {
     pub fn interactions(tenant: TenantId) -> Lane {
         Lane(u64::from(tenant.0) << 8)
     }
-}
-
-/// How a stop ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Closed {
-    /// Nothing of the vault uses a key any more.
-    Whole,
-    /// A seal did not come to its end in time, and may still.
-    Sealing,
 }
 
 /// The vault: cheap to clone, shared by all fronts. Every method checks the actor's scopes itself.
@@ -269,37 +260,6 @@ impl Vault {
         Ok(Self { inner })
     }
 
-    /// Stops taking orders, seals what is planned, tells metadata and log, pins what was committed, ends the workers. None of
-    /// these steps takes longer than [`VaultSettings::stop_patience`], the first no longer than three times that. What is not
-    /// done by then, because a mirror is away or a store hangs, is left to the next start as after a kill, and said in the log.
-    pub async fn close(&self) -> Closed {
-        let inner = &self.inner;
-        inner.closing.send_replace(true);
-        if inner.attached.is_some() {
-            // An older copy is told nothing before it is the vault's database.
-            return inner.end_sealer().await;
-        }
-        let patience = inner.settings.stop_patience;
-        // A seal of much, or with mirrors and agents, may take longer than anything else here.
-        let settled = tokio::time::timeout(patience * 3, inner.sealer.settle()).await;
-        if settled.is_err() {
-            tracing::warn!("the seal that is being made does not end; what is due is left to the next start");
-        }
-        let answers = inner.mark_the_last().await;
-        if answers && inner.settings.telling && tokio::time::timeout(patience, inner.tell_the_last()).await.is_err() {
-            tracing::warn!("the log was not told everything; the next start will");
-        }
-        let pinned = !inner.must_pin() || (matches!(settled, Ok(Ok(()))) && inner.pin_the_last().await);
-        if !pinned {
-            tracing::warn!("the last commits were not pinned by a seal; an older copy may be taken for this database");
-        }
-        let closed = inner.end_sealer().await;
-        if answers && closed == Closed::Whole {
-            inner.mark_the_last().await;
-        }
-        closed
-    }
-
     /// No content moves to another place while this is held; waits for those that are being moved. Erasures and their
     /// removal go on. For who copies what the rows name.
     pub async fn hold_places(&self) -> tokio::sync::OwnedRwLockReadGuard<()> {
@@ -393,42 +353,6 @@ impl Inner {
         let interactions = self.metadata.count_interactions().await.map_err(|error| self.port(error))?;
         *counted = Some(Counted { interactions, at: begun, took: begun.elapsed() });
         Ok(interactions)
-    }
-
-    /// Notes the last seals; whether the metadata answered.
-    async fn mark_the_last(&self) -> bool {
-        let noted = tokio::time::timeout(self.settings.stop_patience, self.mark_unmarked()).await;
-        match &noted {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                let error = error as &dyn std::error::Error;
-                tracing::warn!(error, "the last seals were not noted; the next start will");
-            }
-            Err(_) => {
-                tracing::warn!("the database does not answer: the last seals were not noted; the next start will")
-            }
-        }
-        noted.is_ok()
-    }
-
-    /// Whether a seal is to pin what was changed since the last one: after a stop in good order every older copy of the rows that
-    /// lacks something is known to be one. Not of who has lost the keys to another process or place.
-    fn must_pin(&self) -> bool {
-        let shared = &self.shared;
-        !shared.is_poisoned() && shared.lease.holds() && !self.log.is_held_off() && shared.outpaced()
-    }
-
-    /// Makes that seal, unless seals are not being made; whether it is there.
-    async fn pin_the_last(&self) -> bool {
-        self.shared.sealing.load(Ordering::Acquire)
-            && matches!(tokio::time::timeout(self.settings.stop_patience, self.sealer.pin()).await, Ok(Ok(())))
-    }
-
-    async fn end_sealer(&self) -> Closed {
-        match tokio::time::timeout(self.settings.stop_patience, self.sealer.stop()).await {
-            Ok(()) => Closed::Whole,
-            Err(_) => Closed::Sealing,
-        }
     }
 
     /// A port's error as a service's. An unknown outcome ends the process' trust in its media.
