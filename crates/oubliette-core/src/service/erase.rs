@@ -12,8 +12,8 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::answer::Answering;
-use super::committer::{Accepted, Erase, Op, Target};
 use super::erasing::Named;
+use super::ops::{Accepted, Erase, Op, Target};
 use super::read::ROWS;
 use super::vault::{Inner, Vault};
 use super::{Content, ErasureItem, ErasureItemState, ErasureView, Lookup, Order, Plan, PlanItem, PublicId, VaultError};

@@ -8,7 +8,7 @@ use keyforest::Group;
 use uuid::Uuid;
 
 use super::read::{LOOK_UP, ROWS};
-use super::sealer::Pending;
+use super::shared::Pending;
 use super::vault::{Inner, Vault};
 use super::{Interaction, VaultError};
 use crate::directory::{Entry, KeyKind, keys_of};

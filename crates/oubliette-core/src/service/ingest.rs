@@ -8,8 +8,8 @@ use keyforest::{Group, Leaf};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::committer::{Erase, Insert, Op, Rekey};
 use super::hidden::ActiveKey;
+use super::ops::{Erase, Insert, Op, Rekey};
 use super::vault::{Inner, Vault, lanes};
 use super::{BodyStream, Content, IngestMode, Interaction, NewContent, NewInteraction, PublicId, VaultError};
 use crate::audio::{AudioProbe, AudioProperties};

@@ -8,7 +8,7 @@ use keyforest::{Forest, Group, LeafStatus, SealError};
 use uuid::Uuid;
 
 use super::VaultError;
-use super::sealer::Shared;
+use super::shared::Shared;
 use crate::model::TenantId;
 use crate::ports::{PurgeRow, PurgeSet};
 

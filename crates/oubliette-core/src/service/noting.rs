@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::sealer::Shared;
+use super::shared::Shared;
 use crate::ports::{SealRow, Write};
 use crate::proof::SealFacts;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use keyforest::{Group, Leaf, LeafSet, LeafStatus};
 use uuid::Uuid;
 
-use super::sealer::Pending;
+use super::shared::Pending;
 use super::vault::Inner;
 use super::{VaultError, journal, walk};
 use crate::directory::tags;

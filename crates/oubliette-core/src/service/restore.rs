@@ -20,7 +20,7 @@ pub(in crate::service) use self::whole::holds_whole;
 use super::VaultError;
 use super::attached::{self, Committing};
 use super::recovery::hide_what_is_due;
-use super::sealer::Pending;
+use super::shared::Pending;
 use super::vault::{Inner, Vault, lanes};
 use crate::directory::Block;
 use crate::model::TenantId;

@@ -22,7 +22,8 @@ use super::{Ground, LogError, Looked, TransparencyLog};
 use crate::ports::Clock;
 use crate::secrets::{LogKey, LogKeyState, Secrets};
 use crate::service::recovery::Mismatch;
-use crate::service::sealer::{Sealer, Shared};
+use crate::service::sealer::Sealer;
+use crate::service::shared::Shared;
 use crate::service::vault::Inner;
 use crate::service::{Vault, VaultError};
 
