@@ -10,12 +10,12 @@ use super::vault::Inner;
 pub enum Closed {
     /// Nothing of the vault uses a key any more.
     Whole,
-    /// A seal did not come to its end in time, and may still.
-    Sealing,
+    /// A seal, or the storing of an upload that was sent whole, did not come to its end in time, and may still.
+    Unfinished,
 }
 
 impl Vault {
-    /// Stops taking orders, seals what is planned, tells metadata and log, pins what was committed, ends the workers. None of
+    /// Stops taking orders, stores what uploads were sent whole, seals what is planned, tells metadata and log, pins what was committed, ends the workers. None of
     /// these steps takes longer than [`VaultSettings::stop_patience`], the first no longer than three times that. What is not
     /// done by then, because a mirror is away or a store hangs, is left to the next start as after a kill, and said in the log.
     pub async fn close(&self) -> Closed {
@@ -27,9 +27,18 @@ impl Vault {
         }
         let patience = inner.settings.stop_patience;
         // A seal of much, or with mirrors and agents, may take longer than anything else here.
-        let settled = tokio::time::timeout(patience * 3, inner.sealer.settle()).await;
+        let settled = tokio::time::timeout(patience * 3, async {
+            inner.unattended.close();
+            inner.unattended.wait().await;
+            inner.sealer.settle().await
+        });
+        let settled = settled.await;
         if settled.is_err() {
-            tracing::warn!("the seal that is being made does not end; what is due is left to the next start");
+            let storing = inner.unattended.len();
+            tracing::warn!(
+                storing,
+                "what is being stored or sealed does not end; what is due is left to the next start"
+            );
         }
         let answers = inner.mark_the_last().await;
         if answers && inner.settings.telling && tokio::time::timeout(patience, inner.tell_the_last()).await.is_err() {
@@ -79,8 +88,8 @@ impl Inner {
 
     async fn end_sealer(&self) -> Closed {
         match tokio::time::timeout(self.settings.stop_patience, self.sealer.stop()).await {
-            Ok(()) => Closed::Whole,
-            Err(_) => Closed::Sealing,
+            Ok(()) if self.unattended.is_empty() => Closed::Whole,
+            _ => Closed::Unfinished,
         }
     }
 }

@@ -300,7 +300,7 @@ impl Inner {
         let stored = self.seal_body(tenant, group, leaf, &active, new, body).await?;
         let (inner, actor) = (Arc::clone(self), actor.clone());
         // Goes on when nobody waits for it any more: until it is known what became of the leaf, no other upload may take it.
-        let placing = tokio::spawn(async move {
+        let placing = self.unattended.spawn(async move {
             let _issued = issued;
             let placed = inner.place(&actor, group, &stored, running).await;
             match placed {

@@ -121,7 +121,7 @@ impl Inner {
         row.next_leaf = 0;
         let inner = Arc::clone(self);
         // Goes on when nobody waits for it any more: it must be found out whether the row names the group.
-        let growing = tokio::spawn(async move {
+        let growing = self.unattended.spawn(async move {
             let grown = inner.apply("interaction.grow", checks, vec![Write::UpdateInteraction(row.clone())]).await;
             match &grown {
                 Ok(Ok(_)) => inner.growing.named(interaction, by),

@@ -9,6 +9,7 @@ use aws_lc_rs::hmac;
 use jiff::Timestamp;
 use keyforest::{Group, Leaf, LeafKey, LeafStatus, Pins};
 use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -85,6 +86,8 @@ pub(super) struct Inner {
     pub cursors: Mutex<HashMap<Group, LeafCursor>>,
     /// Interactions whose awaited upload runs in this process.
     pub running: Mutex<std::collections::HashSet<Group>>,
+    /// What is brought to its end although nobody waits for it any more.
+    pub unattended: TaskTracker,
     /// Groups that an erasure planned from older rows would miss.
     pub growing: Arc<Growing>,
     pub unanswered: Unanswered,
@@ -219,6 +222,7 @@ impl Vault {
             lookups_ready: watch::Sender::new(false),
             cursors: Mutex::default(),
             running: Mutex::default(),
+            unattended: TaskTracker::new(),
             growing: Arc::default(),
             unanswered: Unanswered::default(),
             instance: instance.instance,

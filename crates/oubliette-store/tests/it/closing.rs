@@ -6,6 +6,8 @@ over_both! {
     a_start_and_a_stop_with_nothing_between_them_make_one_seal
     a_stop_ends_while_the_database_hangs
     a_stop_ends_while_a_seal_hangs_and_the_next_start_makes_it
+    a_stop_waits_for_an_upload_that_was_sent_whole_and_whose_client_went_away
+    a_stop_ends_while_such_an_upload_hangs_and_says_that_it_is_not_through
 }
 
 mod check {
@@ -13,8 +15,8 @@ mod check {
     use std::sync::{Arc, Condvar, Mutex};
     use std::time::Duration;
 
-    use keyforest::{Forest, NoProbe, Probe};
-    use oubliette_core::model::{CredentialKind, Scopes, TenantId};
+    use keyforest::{Forest, Group, NoProbe, Probe};
+    use oubliette_core::model::{ContentKind, CredentialKind, Scopes, TenantId};
     use oubliette_core::service::*;
 
     use crate::certificates::support::{Base, Open, actor_of};
@@ -78,6 +80,42 @@ mod check {
         open.close().await;
     }
 
+    /// An upload that was sent whole, by a client that has gone away; its transaction is held.
+    async fn left_alone(base: &Base, open: &Open) -> Group {
+        let call = open.call("s", "+15125550001").await;
+        let id = call.id.to_string();
+        base.faults.hold("content.store");
+        let new = NewContent::unique(ContentKind::Attachment, "text/plain");
+        tokio::select! {
+            _ = open.vault.put_content(&open.actor, &id, new, body_of(b"said later".to_vec())) => panic!("it is held"),
+            () = base.faults.is_waited_for() => {}
+        }
+        call.group
+    }
+
+    pub async fn a_stop_waits_for_an_upload_that_was_sent_whole_and_whose_client_went_away(base: Base) {
+        let open = base.open().await;
+        let group = left_alone(&base, &open).await;
+        let before = open.metadata.contents(&[group]).await.unwrap().len();
+        let (closed, ()) = tokio::join!(open.vault.close(), async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            base.faults.release();
+        });
+        assert_eq!(closed, Closed::Whole);
+        assert_eq!(open.metadata.contents(&[group]).await.unwrap().len(), before + 1);
+        open.close().await;
+    }
+
+    pub async fn a_stop_ends_while_such_an_upload_hangs_and_says_that_it_is_not_through(base: Base) {
+        let (settings, limit) = impatient();
+        let open = base.open_as(Arc::new(NoProbe), settings).await;
+        left_alone(&base, &open).await;
+        let closed = tokio::time::timeout(limit, open.vault.close()).await.expect("the stop waits for the upload");
+        assert_eq!(closed, Closed::Unfinished);
+        base.faults.release();
+        open.close().await;
+    }
+
     /// A store that seals need, which answers nothing for a while.
     #[derive(Default)]
     struct Hangs {
@@ -113,7 +151,7 @@ mod check {
         assert!(matches!(told, Err(VaultError::StillDue)), "{told:?}");
         assert!(probe.reached.load(Ordering::SeqCst));
         let closed = tokio::time::timeout(limit, open.vault.close()).await.expect("the stop waits for the seal");
-        assert_eq!(closed, Closed::Sealing);
+        assert_eq!(closed, Closed::Unfinished);
         // The process ends, and so does what hung.
         let due = open.metadata.unsealed_purges().await.unwrap();
         assert_eq!(due.len(), 1);
