@@ -9,7 +9,7 @@ use oubliette_core::service::{Vault, VaultError, VaultSettings};
 use oubliette_proof::entry::{BatchEntry, Body, Entry, LogOpened};
 use oubliette_proof::{Hash, Seconds, Token};
 
-use crate::certificates::support::{Base, Open};
+use crate::certificates::support::{Base, Open, all_words};
 
 /// More than an index covers: a start does not read them.
 const MANY: usize = 66_000;
@@ -48,6 +48,16 @@ async fn grown(base: &Base) -> (Open, String) {
     (open, id)
 }
 
+/// The same, whose database is lost; a copy from before is put in its place.
+async fn set_back(base: &Base) -> String {
+    let (open, id) = grown(base).await;
+    base.faults.lose_what_comes();
+    open.vault.create_tenant("lost").await.unwrap();
+    open.close().await;
+    base.faults.lose_no_more();
+    id
+}
+
 /// Changes a byte of an entry wherever it lies.
 fn spoil(base: &Base, number: u64) {
     for file in fs::read_dir(base.packs()).unwrap() {
@@ -80,13 +90,7 @@ async fn try_open(base: &Base) -> Result<Vault, VaultError> {
 /// Why a vault is not opened, in all its words.
 async fn refusal(base: &Base) -> String {
     let error = try_open(base).await.err().unwrap();
-    let mut words = error.to_string();
-    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(&error);
-    while let Some(error) = cause {
-        words = format!("{words}: {error}");
-        cause = error.source();
-    }
-    words
+    all_words(&error)
 }
 
 async fn is_whole(open: &Open, id: &str) {
@@ -97,12 +101,7 @@ async fn is_whole(open: &Open, id: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_older_copy_that_the_counter_tells_of_comes_back_although_an_old_entry_is_damaged() {
     let base = Base::sqlite();
-    let (open, id) = grown(&base).await;
-    // The database is lost; a copy from before is put in its place.
-    base.faults.lose_what_comes();
-    open.vault.create_tenant("lost").await.unwrap();
-    open.close().await;
-    base.faults.lose_no_more();
+    let id = set_back(&base).await;
     spoil(&base, DAMAGED);
 
     let words = refusal(&base).await;
@@ -169,11 +168,7 @@ async fn what_the_log_tells_after_a_damaged_entry_shows_that_the_rows_are_older(
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_older_copy_comes_back_although_the_log_s_beginning_is_damaged_and_then_another_log_begins() {
     let base = Base::sqlite();
-    let (open, id) = grown(&base).await;
-    base.faults.lose_what_comes();
-    open.vault.create_tenant("lost").await.unwrap();
-    open.close().await;
-    base.faults.lose_no_more();
+    let id = set_back(&base).await;
     spoil(&base, 100);
     base.attach().await.close().await;
     let attached = base.open().await;

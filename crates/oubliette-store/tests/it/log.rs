@@ -19,6 +19,8 @@ use oubliette_store::metadata::sqlite::{SqliteMetadata, SqliteOptions};
 use oubliette_store::roots::FileRegister;
 use tempfile::TempDir;
 
+use crate::certificates::support::all_words;
+
 fn stores(root: &Path) -> Stores {
     let data = root.join("data");
     fs::create_dir_all(data.join("packs")).unwrap();
@@ -72,13 +74,7 @@ async fn opened(root: &Path) -> Vault {
 /// Why a vault is not opened, in all its words.
 async fn refusal(root: &Path, log: LogSettings) -> String {
     let error = open(root, log).await.err().unwrap();
-    let mut words = error.to_string();
-    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(&error);
-    while let Some(error) = cause {
-        words = format!("{words}: {error}");
-        cause = error.source();
-    }
-    words
+    all_words(&error)
 }
 
 fn pinned(root: &Path) -> [u8; 32] {

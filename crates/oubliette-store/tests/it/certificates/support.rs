@@ -158,6 +158,12 @@ async fn patiently<T, E: std::fmt::Debug>(mut open: impl FnMut() -> Result<T, E>
     open().unwrap()
 }
 
+/// An error with all its causes.
+pub fn all_words(error: &dyn std::error::Error) -> String {
+    let words = std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string);
+    words.collect::<Vec<_>>().join(": ")
+}
+
 /// An open vault.
 pub struct Open {
     pub vault: Vault,

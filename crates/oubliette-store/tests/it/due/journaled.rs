@@ -47,15 +47,20 @@ mod check {
         }
     }
 
-    pub async fn a_record_that_is_being_written_outlives_the_seal_of_another_erasure(base: Base) {
+    /// A fresh vault, and what watches its seals and its journal.
+    async fn watched(base: &Base, settings: VaultSettings) -> (Open, Arc<AfterSeals>) {
         let probe = Arc::new(AfterSeals::default());
-        let parts = base.parts(Arc::clone(&probe) as Arc<dyn Probe>, hasty()).await;
+        let parts = base.parts(Arc::clone(&probe) as Arc<dyn Probe>, settings).await;
         let _ = probe.forest.set(Arc::clone(&parts.forest));
         let metadata = Arc::clone(&parts.metadata);
         let vault = Vault::open(parts).await.unwrap();
         vault.wait_ready().await;
         let actor = actor_of(vault.create_tenant("first").await.unwrap());
-        let open = Open { vault, metadata, actor };
+        (Open { vault, metadata, actor }, probe)
+    }
+
+    pub async fn a_record_that_is_being_written_outlives_the_seal_of_another_erasure(base: Base) {
+        let (open, probe) = watched(&base, hasty()).await;
         let (first, second) = (named(&open, "first").await.id.to_string(), named(&open, "second").await.id.to_string());
 
         // The first is being sealed, again and again; who ordered it goes away.
@@ -96,14 +101,8 @@ mod check {
     }
 
     pub async fn who_waits_when_the_vault_stops_is_told_of_no_delete_that_the_journal_has_not(base: Base) {
-        let probe = Arc::new(AfterSeals::default());
-        let parts = base.parts(Arc::clone(&probe) as Arc<dyn Probe>, VaultSettings::default()).await;
-        let _ = probe.forest.set(Arc::clone(&parts.forest));
-        let metadata = Arc::clone(&parts.metadata);
-        let vault = Vault::open(parts).await.unwrap();
-        vault.wait_ready().await;
-        let actor = actor_of(vault.create_tenant("first").await.unwrap());
-        let open = Open { vault: vault.clone(), metadata, actor: actor.clone() };
+        let (open, probe) = watched(&base, VaultSettings::default()).await;
+        let (vault, actor) = (open.vault.clone(), open.actor.clone());
         let id = named(&open, "first").await.id.to_string();
 
         base.away.store(true, Ordering::SeqCst);
@@ -120,14 +119,7 @@ mod check {
     }
 
     pub async fn who_begins_to_wait_when_the_vault_has_stopped_is_told_of_none_either(base: Base) {
-        let probe = Arc::new(AfterSeals::default());
-        let parts = base.parts(Arc::clone(&probe) as Arc<dyn Probe>, VaultSettings::default()).await;
-        let _ = probe.forest.set(Arc::clone(&parts.forest));
-        let metadata = Arc::clone(&parts.metadata);
-        let vault = Vault::open(parts).await.unwrap();
-        vault.wait_ready().await;
-        let actor = actor_of(vault.create_tenant("first").await.unwrap());
-        let open = Open { vault, metadata, actor };
+        let (open, probe) = watched(&base, VaultSettings::default()).await;
         let id = named(&open, "first").await.id.to_string();
 
         base.away.store(true, Ordering::SeqCst);
