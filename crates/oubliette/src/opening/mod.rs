@@ -60,6 +60,9 @@ use crate::telemetry::{self, SealTimer, WatchedRegister};
 /// Longest that a stop waits for what is left once the vault is closed, step by step.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
+/// Longest that it waits for the end of what a move, or who asks an agent, is in the midst of.
+const LAST_STEP: Duration = Duration::from_secs(60);
+
 /// What is said of a vault over an older copy.
 const READ_ONLY: &str =
     "an older copy of the database is attached: the vault can only be read until `oubliette restore commit`";
@@ -496,13 +499,14 @@ impl OpenVault {
     /// Seals what is planned and lets go. What hangs is left where it is after a while: the process ends.
     pub async fn close(self) {
         self.asking.iter().for_each(|(stop, _)| stop.cancel());
+        let mut quiet = true;
         if let Some(mover) = &self.mover {
-            mover.stop().await;
+            quiet &= tokio::time::timeout(LAST_STEP, mover.stop()).await.is_ok();
         }
-        let closed = self.vault.close().await;
+        quiet &= self.vault.close().await == Closed::Whole;
         if let Some((_, asking)) = self.asking {
             // An agent that the next process gives something to must not be told by this one to forget it.
-            let _ = asking.await;
+            quiet &= tokio::time::timeout(LAST_STEP, asking).await.is_ok();
         }
         if let Some(mirrored) = self.mirrors {
             let epoch = self.forest.epoch();
@@ -515,7 +519,7 @@ impl OpenVault {
             let _ = tokio::time::timeout(LAST_WORDS, noted).await;
         }
         if let Some(claim) = self.claim
-            && closed == Closed::Whole
+            && quiet
             && tokio::time::timeout(LAST_WORDS, self.metadata.close()).await.is_ok()
         {
             // Nobody seals, writes or uses a key of this process any more. Else whoever comes next waits for the lease to end, as
