@@ -29,6 +29,8 @@ use super::{Note, Noted, PublicKey, Quorum, Root, Settle};
 
 /// How often agents are looked after that are not as they should be.
 const TEND: Duration = Duration::from_secs(1);
+/// How long who asks agents for what they hold waits before it asks again.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// How long one that answers with the others is waited for when the others are enough.
 const GRACE: Duration = Duration::from_millis(20);
 
@@ -230,6 +232,24 @@ impl Escrowed {
         in_force > 0 && self.inner.ledger.is_dealt(in_force)
     }
 
+    /// The same by what they say when they are asked now, and not only by what they last said: one may have lost it since, and
+    /// nobody asks it again while no seal is made. Asks and waits for as long as for a seal, and as `goes_on`: while one is made,
+    /// agents have other things to say.
+    pub fn shows_root(&self, goes_on: &dyn Fn() -> bool) -> bool {
+        let enough = self.inner.quorum.put();
+        let end = Instant::now() + self.inner.patience;
+        while goes_on() && Instant::now() < end {
+            let asked = self.inner.bring(|_, _| true);
+            let (mut done, mut open) = (0, self.inner.agents.len());
+            wait(&asked, |answer| answer == Answer::Done, enough, end, &mut done, &mut open);
+            if done >= enough && self.has_root() {
+                return true;
+            }
+            std::thread::sleep(ASK_AGAIN);
+        }
+        false
+    }
+
     /// Gives the agents that something is withheld from the root in force now, and waits for them as long as for a seal. What
     /// comes of it the agents say. Call when the mirrors are written and may hold the notes by now.
     pub fn give(&self) {
@@ -393,25 +413,27 @@ impl Inner {
 
     /// Brings agents of `which` in line that are not, while no seal is under way. Waits for none of them; they answer there.
     fn tend(&self, which: impl Fn(&Agent) -> bool) -> Receiver<Answer> {
+        self.bring(|agent, lags| lags && which(agent))
+    }
+
+    /// The same with those that are in line, of which `which` is told whether they lag.
+    fn bring(&self, which: impl Fn(&Agent, bool) -> bool) -> Receiver<Answer> {
         let (answer, answers) = channel();
         let _turn = self.turn();
         let Some((slot, root)) = *self.settled() else { return answers };
-        let lagging = |agent: &&Agent| {
-            let lags = {
-                let state = agent.state();
-                state.pending == 0 && state.confirmed != Some(self.ledger.label(agent.at, root))
-            };
-            lags && which(agent)
+        let asked = |agent: &&Agent| {
+            let lags = agent.state().confirmed != Some(self.ledger.label(agent.at, root));
+            which(agent, lags)
         };
-        let lagging: Vec<&Agent> = self.agents.iter().filter(lagging).collect();
-        if lagging.is_empty() {
+        let asked: Vec<&Agent> = self.agents.iter().filter(asked).collect();
+        if asked.is_empty() {
             return answers;
         }
         let Ok(block) = self.register.read_slot(slot).map(|block| Zeroizing::new(*block)) else { return answers };
         if Root::of(&block) != Some(root) {
             return answers;
         }
-        for agent in lagging {
+        for agent in asked {
             let Ok(envelope) = self.envelope(agent, &block) else { continue };
             agent.ask(Goal::Only(envelope), answer.clone());
         }
@@ -447,7 +469,7 @@ fn tend(weak: &Weak<Inner>) {
         if inner.closed.load(Ordering::Acquire) {
             return;
         }
-        let _ = inner.tend(|_| true);
+        let _ = inner.tend(|agent| agent.state().pending == 0);
         let turn = inner.turn();
         let waited = inner.wake.wait_timeout(turn, TEND);
         drop(waited);

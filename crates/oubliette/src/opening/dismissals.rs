@@ -131,8 +131,14 @@ impl Asking {
 
     fn dismiss(&self, owed: &Owed) -> Result<(), String> {
         let escrow = self.escrow.as_ref().map(|escrow| escrow.upgrade().ok_or("the vault is closed")).transpose()?;
-        if escrow.is_some_and(|escrow| !escrow.has_root()) {
+        let goes_on = || !self.stop.is_cancelled() && self.key_state.strong_count() > 0;
+        if escrow.as_ref().is_some_and(|escrow| !escrow.has_root()) {
             return Err("it is asked once enough of the agents that take part are known to hold the root".to_owned());
+        }
+        if escrow.is_some_and(|escrow| !escrow.shows_root(&goes_on)) {
+            return Err(
+                "it is asked once enough of the agents that take part say that they still hold the root".to_owned()
+            );
         }
         let url = owed.url.as_deref().ok_or("where it is was not in the configuration")?;
         // It may be the same register, or the one that has its place: neither is to forget what it was given since.
@@ -144,7 +150,6 @@ impl Asking {
         }
         let files = self.files.as_ref().ok_or("the configuration has no certificates for agents any more")?;
         let link = HttpsAgent::new(url, files).map_err(|error| error.to_string())?;
-        let goes_on = || !self.stop.is_cancelled() && self.key_state.strong_count() > 0;
         if !goes_on() {
             return Err("the vault is closed".to_owned());
         }

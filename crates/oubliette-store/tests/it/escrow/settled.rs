@@ -145,3 +145,23 @@ fn agents_are_known_to_hold_the_root_when_they_were_given_it_and_not_when_they_m
     soon("it has the root", || register.has_root());
     assert!(!register.withholds() && keys.agents[0].epochs() == [2]);
 }
+
+#[test]
+fn what_agents_were_known_to_hold_is_not_taken_for_what_they_hold_when_it_matters() {
+    let (keys, _) = Keys::new(Quorum::plain(2).unwrap());
+    let (forest, register) = keys.create();
+    seal(&forest).unwrap();
+    soon("one root everywhere", || keys.agents.iter().all(|agent| agent.epochs() == [2]));
+    assert!(register.has_root() && register.shows_root(&|| true));
+    // No seal is made, so nobody asks it.
+    keys.agents[1].cut_off(true);
+    assert!(register.has_root() && !register.shows_root(&|| true), "it is out of reach");
+    keys.agents[1].cut_off(false);
+    assert!(register.shows_root(&|| true));
+    // Its disk was lost, and it is set up anew.
+    *keys.agents[1].slots.lock().unwrap() = [[0; SLOT_BYTES]; 2];
+    keys.agents[1].start_anew();
+    assert!(!register.shows_root(&|| true) && !register.has_root());
+    assert!(keys.agents[1].epochs().is_empty(), "another register is given nothing");
+    assert_eq!(keys.agents[0].epochs(), [2]);
+}

@@ -49,6 +49,31 @@ fn an_agent_that_was_let_go_by_a_process_that_was_killed_before_it_told_it_forge
 }
 
 #[test]
+fn one_that_was_let_go_keeps_what_it_holds_while_the_one_that_stays_does_not_say_that_it_has_the_root() {
+    let mut rig = Rig::new(2, None);
+    rig.fill(1);
+    rig.kill(1);
+    rig.run(&DROP).with_code(0);
+    without_agent_1(&rig);
+    let server = rig.place.serve(&["--config", "oubliette.toml"]);
+    until("the cause is known", || server.log(), || rig.run(&["status"]).out.contains("out of reach"));
+    // It has confirmed the root, and nothing is sealed after that.
+    rig.kill(0);
+    rig.start(1);
+    let held = rig.holds(1).unwrap();
+    assert_eq!(held.len(), 1);
+    until(
+        "it is not asked",
+        || server.log(),
+        || rig.run(&["status"]).out.contains("say that they still hold the root"),
+    );
+    assert_eq!(rig.holds(1).unwrap(), held);
+    rig.start(0);
+    until("it forgets", || server.log(), || rig.holds(1).unwrap().is_empty());
+    server.stop();
+}
+
+#[test]
 fn one_that_joins_anew_with_the_register_that_it_had_is_not_asked_to_forget_any_more() {
     let mut rig = Rig::new(2, None);
     rig.fill(1);
