@@ -88,13 +88,9 @@ impl Folder {
     }
 
     /// A file that was removed by somebody, or whose folder was, takes all that is written to it for as long as it is open. So does
-    /// one that another was put in the place of.
+    /// one that another was put in the place of; it may have other names still.
     fn is_there(&self, name: &str, file: &File) -> io::Result<()> {
         let open = file.metadata()?;
-        if open.nlink() > 0 {
-            return Ok(());
-        }
-        // Some filesystems count no names.
         match fs::metadata(self.at(name)?) {
             Ok(named) if (named.dev(), named.ino()) == (open.dev(), open.ino()) => Ok(()),
             Ok(_) => Err(io::Error::other(format!("{name} was replaced by somebody else"))),

@@ -493,3 +493,23 @@ fn nothing_is_sealed_when_somebody_put_other_files_in_the_place_of_a_mirrors_whi
     close(forest, mirrored);
     assert!(files(home.path(), "packs") == files(home.path(), "attic"));
 }
+
+#[test]
+fn nothing_is_sealed_when_a_mirrors_open_files_have_other_names_than_theirs() {
+    for copied_back in [true, false] {
+        let home = TempDir::new().unwrap();
+        let (forest, mirrored) = open(home.path(), honest(home.path(), &["attic"]));
+        holding(&mirrored);
+        forest.seal(&erase(9)).unwrap();
+        fs::create_dir(home.path().join("aside")).unwrap();
+        for (name, _) in files(home.path(), "attic") {
+            let (file, aside) = (home.path().join("attic").join(&name), home.path().join("aside").join(&name));
+            fs::rename(&file, &aside).unwrap();
+            if copied_back {
+                fs::copy(&aside, &file).unwrap();
+            }
+        }
+        assert!(matches!(forest.seal(&erase(10)), Err(SealError::NotDone(_) | SealError::Stalled(_))), "{copied_back}");
+        close(forest, mirrored);
+    }
+}
