@@ -4,6 +4,7 @@
 
 use std::io::{Cursor, Read, Seek, SeekFrom};
 
+use lofty::config::ParseOptions;
 use lofty::file::AudioFile;
 use zeroize::Zeroize;
 
@@ -62,9 +63,10 @@ impl AudioProbe {
             return None;
         }
         let sparse = Sparse { head: &self.head, tail: &self.tail, length: self.length, position: 0 };
-        // A parser of foreign formats must not take the process down.
+        // A parser of foreign formats must not take the process down. Of tags it reads nothing: they may name persons.
         let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            lofty::probe::Probe::new(sparse).guess_file_type().ok()?.read().ok()
+            let headers = ParseOptions::new().read_tags(false).read_cover_art(false);
+            lofty::probe::Probe::new(sparse).options(headers).guess_file_type().ok()?.read().ok()
         }));
         let file = read.ok()??;
         let properties = file.properties();

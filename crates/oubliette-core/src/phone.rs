@@ -57,6 +57,12 @@ fn is_separator(c: char) -> bool {
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
+/// Whether numbers are known of the region of this ISO 3166 code.
+pub fn is_region(code: &str) -> bool {
+    let region = code.parse::<Region>().ok();
+    region.is_some_and(|region| PHONE_NUMBER_UTIL.get_country_code_for_region(region).is_some())
+}
+
 /// The ASCII form of full-width and Arabic digits and of the full-width plus.
 fn plain(c: char) -> char {
     let digit = |zero: u32| char::from_digit(u32::from(c) - zero, 10).unwrap_or(c);

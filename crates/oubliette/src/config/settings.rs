@@ -4,10 +4,12 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
+use oubliette_core::phone::is_region;
 use oubliette_core::service::{IngestMode, VaultSettings};
 
 use super::{Config, ConfigError, MetadataPlace};
 use crate::http::DialectSettings;
+use crate::telemetry;
 
 /// Largest `erasure.backup_horizon_days`: a hundred years.
 const MAX_HORIZON_DAYS: u32 = 36_525;
@@ -37,10 +39,12 @@ impl Config {
             ));
         }
         if let Some(region) = &self.phones.default_region
-            && (region.len() != 2 || !region.bytes().all(|byte| byte.is_ascii_uppercase()))
+            && (region.len() != 2 || !region.bytes().all(|byte| byte.is_ascii_uppercase()) || !is_region(region))
         {
-            return Err(ConfigError::value("phones", "default_region", "two capital letters, for example \"US\""));
+            let wanted = "the two capital letters of a country whose numbers are known, for example \"US\"";
+            return Err(ConfigError::value("phones", "default_region", wanted));
         }
+        telemetry::check_level(&self.log.level)?;
         let limits = [
             ("max_header_bytes", self.limits.max_header_bytes as u64, 8192),
             ("max_json_bytes", self.limits.max_json_bytes as u64, 1024),

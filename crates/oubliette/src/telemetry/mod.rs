@@ -9,7 +9,7 @@ mod table;
 
 pub use certificate::expires;
 pub use figures::{Serving, node_role, record_agents, record_mirrors, record_readiness, record_status, recorder};
-pub use logs::init_logs;
+pub use logs::{check_level, init_logs};
 pub use probes::SealTimer;
 pub use register::WatchedRegister;
 pub use table::{FIGURES, Figure, Kind, reference};

@@ -69,6 +69,10 @@ fn a_value_of_the_wrong_kind_is_refused_by_its_path() {
     assert!(text.starts_with("limits.max_header_bytes: at least 8192"), "{text}");
     let text = refused("[phones]\ndefault_region = \"Texas\"\n", &[]);
     assert!(text.starts_with("phones.default_region: "), "{text}");
+    let text = refused("[phones]\ndefault_region = \"XX\"\n", &[]);
+    assert!(text.starts_with("phones.default_region: "), "{text}");
+    let text = refused("[log]\nlevel = \"chatty\"\n", &[]);
+    assert!(text.starts_with("log.level: "), "{text}");
     let text = refused("[ingest]\nmode = \"both\"\n", &[]);
     assert!(text.starts_with("ingest.mode: "), "{text}");
     let text = refused("[server]\nlisten = \"nowhere\"\n", &[]);

@@ -282,3 +282,32 @@ fn a_killed_import_is_finished_by_the_next_without_doubles() {
     import(&place, &[]).with_code(0);
     assert_eq!(found(&place, &["--phone", "+15125550111"]), (120, 120));
 }
+
+/// An MP3 whose tag has text where numbers belong.
+fn named_in_its_tag() -> Vec<u8> {
+    let size = |length: usize| {
+        [(length >> 21) as u8 & 127, (length >> 14) as u8 & 127, (length >> 7) as u8 & 127, length as u8 & 127]
+    };
+    let mut frames = Vec::new();
+    for id in ["TRCK", "TPOS"] {
+        let text = [b"\x03", "+15125559999 Zephyrine Quillfeather".as_bytes()].concat();
+        frames.extend([id.as_bytes(), &size(text.len()), &[0; 2], &text].concat());
+    }
+    let mut mp3 = [b"ID3\x04\0\0".as_slice(), &size(frames.len()), &frames].concat();
+    for _ in 0..60 {
+        mp3.extend([0xff, 0xfb, 0x90, 0x00]);
+        mp3.extend([0; 413]);
+    }
+    mp3
+}
+
+#[test]
+fn what_a_recording_says_of_persons_in_its_tags_is_logged_at_no_level() {
+    let place = Place::new();
+    std::fs::create_dir(place.join("calls")).unwrap();
+    std::fs::write(place.join("calls/tagged.mp3"), named_in_its_tag()).unwrap();
+    let manifest = "file,session_id,customer_phone,started_at\ntagged.mp3,S-1,+15125550001,2026-11-20T09:30:00Z\n";
+    std::fs::write(place.join("calls/manifest.csv"), manifest).unwrap();
+    let ran = place.run(&["import", "calls", "--data", "vault"]).with_code(0);
+    assert!(!ran.err.contains("Zephyrine") && !ran.err.contains("15125559999"), "{}", ran.err);
+}
