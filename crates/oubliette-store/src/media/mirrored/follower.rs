@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 
 use super::lost_list::{self, Lack};
 use super::mark::{Mark, NAME, REPLACE};
+use super::medium::{AHEAD, Pieces};
 use super::standing::{Shared, Standing, State, chain};
-use super::{AHEAD, Contact, LogFiles, Mirror, MirrorSpec, Pieces, Refill, Vouch};
+use super::{Contact, LogFiles, Mirror, MirrorSpec, Refill, Vouch};
 use crate::media::{Parties, Place};
 
 /// How often the mark follows the epoch in force.
