@@ -43,6 +43,7 @@ pub use forest::Forest;
 pub use journal::{LONGEST_JOURNAL_FILE, whole_journal};
 pub use leaf::{Group, Leaf, LeafKey, LeafSet};
 pub use open::opens;
+pub use packs::number as pack_number;
 #[cfg(feature = "broken-variants")]
 pub use probe::Broken;
 pub use probe::{CRASH_POINTS, NoProbe, Probe};

@@ -29,7 +29,7 @@ fn after(number: u32) -> Result<u32, ForestError> {
 }
 
 /// The number of a pack, by its name; `None` for any other file, also for one that writes the number in another way.
-pub(crate) fn number(of: &str) -> Option<u32> {
+pub fn number(of: &str) -> Option<u32> {
     of.strip_prefix("pack-")?.strip_suffix(".kfp")?.parse().ok().filter(|number| name(*number) == of)
 }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 
-use keyforest::{LONGEST_JOURNAL_FILE, whole_journal};
+use keyforest::{LONGEST_JOURNAL_FILE, pack_number, whole_journal};
 use oubliette_core::service::whole_log_file;
 
 use super::CHUNK;
@@ -53,17 +53,12 @@ impl Kind {
 
 /// How long a file of this name may be; `None` for a name that no file of a key state has.
 pub(super) fn longest(name: &str) -> Option<u64> {
-    // As whoever reads them writes their names: under another one such a file would be there and not be found.
-    let numbered = |before: &str, after: &str| {
-        let number: u32 = name.strip_prefix(before)?.strip_suffix(after)?.parse().ok()?;
-        (name == format!("{before}{number:08}{after}")).then_some(())
-    };
     match Kind::of(name) {
-        Kind::Journal => numbered("journal-", ".kfj").map(|()| LONGEST_JOURNAL_FILE),
+        Kind::Journal => Some(LONGEST_JOURNAL_FILE),
         Kind::Log => Some(LONGEST_LOG_FILE),
         Kind::Parties(_) => Some(parties::MOST_BYTES),
         Kind::Other if name.starts_with("log-") && name.ends_with(".oli") => Some(LONGEST_LOG_INDEX),
-        Kind::Other => numbered("pack-", ".kfp").map(|()| LONGEST_PACK),
+        Kind::Other => pack_number(name).map(|_| LONGEST_PACK),
     }
 }
 
