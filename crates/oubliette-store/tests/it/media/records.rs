@@ -465,6 +465,15 @@ fn a_vault_that_ended_while_one_mirror_was_filled_and_another_was_away_knows_bot
     }
 }
 
+/// Waits for the first mirror alone.
+fn first_holds(mirrored: &Mirrored) {
+    let until = Instant::now() + Duration::from_secs(20);
+    while mirrored.status()[0].standing != Standing::Holding {
+        assert!(Instant::now() < until, "{:?}", mirrored.status());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 #[test]
 fn a_mirror_that_was_filled_by_a_process_that_ended_before_it_was_noted_is_known_again() {
     let home = TempDir::new().unwrap();
@@ -475,11 +484,7 @@ fn a_mirror_that_was_filled_by_a_process_that_ended_before_it_was_noted_is_known
     let (mirrored, _) = look(home, both()).unwrap();
     let forest = Arc::new(Forest::open(stores(mirrored.clone(), home), config()).unwrap().0);
     begin(&forest, &mirrored, Duration::ZERO);
-    let until = Instant::now() + Duration::from_secs(20);
-    while mirrored.status()[0].standing != Standing::Holding {
-        assert!(Instant::now() < until, "{:?}", mirrored.status());
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    first_holds(&mirrored);
     close(forest, mirrored.clone());
     assert!(Parties::read(&*mirrored).unwrap().is_none(), "it was noted after all");
     drop(mirrored);
@@ -504,9 +509,7 @@ fn what_is_left_of_the_filling_of_another_key_state_is_refused() {
         look(before.path(), vec![attic(), spec(home, "cellar", &Arc::new(AtomicU8::new(AWAY)))]).unwrap();
     let forest = Arc::new(Forest::open(stores(mirrored.clone(), before.path()), config()).unwrap().0);
     begin(&forest, &mirrored, Duration::ZERO);
-    while mirrored.status()[0].standing != Standing::Holding {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    first_holds(&mirrored);
     drop((forest, mirrored));
     assert!(matches!(look(home, vec![attic()]), Err(MirrorError::Stranger(name)) if name == "attic"));
 }
