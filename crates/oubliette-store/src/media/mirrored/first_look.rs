@@ -39,8 +39,7 @@ impl Mirrored {
         specs: Vec<MirrorSpec>,
         limit: Duration,
     ) -> Result<(Self, Looked), MirrorError> {
-        let listed = primary.list().map_err(io_failed("listing its files"))?;
-        let lost = !listed.iter().any(|(name, _)| name.starts_with("pack-"));
+        let lost = !keyforest::holds_pages(&*primary).map_err(io_failed("listing its files"))?;
         let parties = Parties::read(&*primary).map_err(io_failed("reading who takes part"))?;
         let known = |name: &str| parties.as_ref().is_some_and(|list| list.get(PartyKind::Mirror, name).is_some());
         let lack = parties.is_none().then_some(if lost { Lack::All } else { Lack::List });
@@ -89,7 +88,7 @@ impl Mirrored {
             mirrors.push(mirror);
         }
         if lack == Some(Lack::List) {
-            brought.replaces(&listed)?;
+            brought.replaces(&primary.list().map_err(io_failed("listing its files"))?)?;
         }
         let state = match state {
             Some(state) => state,

@@ -6,6 +6,7 @@
 use std::io;
 
 use keyforest::media::Medium;
+use keyforest::pack_number;
 
 use super::mark::Mark;
 use super::{MirrorError, io_failed};
@@ -55,14 +56,14 @@ pub(super) fn is_cut_short(primary: &dyn Place, mirror: &dyn Place, mark: &Mark)
         return Ok(false);
     }
     let says_something =
-        |(name, len): &(String, u64)| name.starts_with("pack-") && *len >= PACK_HEAD + *COMPARED.start();
+        |(name, len): &(String, u64)| pack_number(name).is_some() && *len >= PACK_HEAD + *COMPARED.start();
     Ok(!there.iter().any(says_something) || has_same_pages(primary, mirror)?)
 }
 
 /// Whether some pack begins with the same pages in both.
 fn has_same_pages(one: &dyn Place, other: &dyn Place) -> io::Result<bool> {
     let there = other.list()?;
-    let packs = one.list()?.into_iter().filter(|(name, _)| name.starts_with("pack-"));
+    let packs = one.list()?.into_iter().filter(|(name, _)| pack_number(name).is_some());
     let both = packs.filter_map(|(name, len)| {
         let (_, found) = there.iter().find(|(file, _)| *file == name)?;
         let common = len.min(*found).saturating_sub(PACK_HEAD).min(*COMPARED.end());

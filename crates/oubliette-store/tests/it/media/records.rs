@@ -219,6 +219,26 @@ fn a_list_of_parties_that_is_gone_and_cannot_be_taken_over_is_not_taken_for_none
 }
 
 #[test]
+fn a_copy_of_a_pack_under_another_name_is_not_taken_for_the_key_state() {
+    let home = TempDir::new().unwrap();
+    let home = home.path();
+    written(home);
+    let pack = file(home, "packs", "pack-");
+    fs::rename(&pack, pack.with_extension("kfp.bak")).unwrap();
+    for (name, _) in files(home, "packs").into_iter().filter(|(name, _)| !name.ends_with(".bak")) {
+        fs::remove_file(home.join("packs").join(name)).unwrap();
+    }
+    let (mirrored, looked) = look(home, honest(home, &["attic"])).unwrap();
+    assert!(looked.primary_lost);
+    drop(mirrored);
+    let (forest, mirrored) = open(home, honest(home, &["attic"]));
+    holding(&mirrored);
+    assert_eq!(records(&forest), [b"one".as_slice(), b"two", b"three"]);
+    close(forest, mirrored);
+    assert!(files(home, "packs") == files(home, "attic"));
+}
+
+#[test]
 fn records_that_were_lost_while_the_mirror_was_away_stay_with_it_until_the_next_start() {
     let home = TempDir::new().unwrap();
     let home = home.path();
@@ -511,5 +531,11 @@ fn what_is_left_of_the_filling_of_another_key_state_is_refused() {
     begin(&forest, &mirrored, Duration::ZERO);
     first_holds(&mirrored);
     drop((forest, mirrored));
+    assert!(matches!(look(home, vec![attic()]), Err(MirrorError::Stranger(name)) if name == "attic"));
+    // Nor does a copy of its pages tell anything that somebody keeps beside the key state under another name.
+    let pack = file(before.path(), "packs", "pack-");
+    for place in ["packs", "attic"] {
+        fs::copy(&pack, home.join(place).join("pack-00000001.kfp.bak")).unwrap();
+    }
     assert!(matches!(look(home, vec![attic()]), Err(MirrorError::Stranger(name)) if name == "attic"));
 }
