@@ -2,11 +2,14 @@
 //! that were served with the later one.
 //!
 //! ```text
-//! evidence/<what>-<entries>-<hash>/remembered   the checkpoint of before, as it was served; not at a first look
+//! evidence/<what>-<entries>-<hash>/remembered   the checkpoint that was followed so far, as it was served; not at a first look
+//!                                  earlier      one that was served earlier and could not be checked then, if it is the one
+//!                                               that is contradicted
 //!                                  checkpoint   what was served as the newer one
 //!                                  tile/…       the files that show it, as far as any were read
 //! ```
 //! Files stand there as they were served, but for a shorter log: what it should be is shown by files of the state's own copy.
+//! That something is remembered tells of a state; an earlier checkpoint does not, as a first look can have seen one too.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -85,8 +88,10 @@ pub struct Contradiction<'a> {
     pub what: &'a str,
     /// Entries in the checkpoint served; 0 when its signatures do not hold.
     pub size: u64,
-    /// The checkpoint of before.
+    /// The checkpoint that was followed so far.
     pub remembered: Option<&'a str>,
+    /// One that was served earlier and could not be checked then, when it is this one that is contradicted.
+    pub earlier: Option<&'a str>,
     /// The checkpoint served.
     pub served: &'a str,
     /// What was read with it.
@@ -99,7 +104,7 @@ impl Contradiction<'_> {
         let end = if outcome.summary.ends_with('.') { "" } else { "." };
         match self.keep(state) {
             Ok(folder) => {
-                let what = if self.remembered.is_some() { "Both checkpoints are" } else { "What was served is" };
+                let what = if self.before().is_some() { "Both checkpoints are" } else { "What was served is" };
                 let mut outcome = outcome.and(&format!("{end} {what} kept in {}.", folder.display()));
                 outcome.facts["evidence"] = folder.display().to_string().into();
                 outcome
@@ -108,11 +113,16 @@ impl Contradiction<'_> {
         }
     }
 
+    /// The checkpoint that is contradicted.
+    fn before(&self) -> Option<&str> {
+        self.earlier.or(self.remembered)
+    }
+
     /// Where it is kept. The same one is kept once.
     fn keep(&self, state: &Path) -> io::Result<PathBuf> {
         // Witnesses may have signed meanwhile: it is the text that contradicts, unless it is a line that is wrong.
         let text = self.served.split("\n\n").next().filter(|_| self.size > 0).unwrap_or(self.served);
-        let parts = [self.remembered.unwrap_or_default(), text].map(str::as_bytes);
+        let parts = [self.before().unwrap_or_default(), text].map(str::as_bytes);
         let files = self.files.values().map(Vec::as_slice);
         let hash = short_hash(&parts.into_iter().chain(files).collect::<Vec<_>>());
         let folder = state.join("evidence").join(format!("{}-{}-{hash}", self.what, self.size));
@@ -121,8 +131,8 @@ impl Contradiction<'_> {
         }
         let new = folder.with_extension("new");
         fs::create_dir_all(&new)?;
-        if let Some(remembered) = self.remembered {
-            write_whole(&new.join("remembered"), remembered.as_bytes())?;
+        for (name, text) in [("remembered", self.remembered), ("earlier", self.earlier)] {
+            text.map_or(Ok(()), |text| write_whole(&new.join(name), text.as_bytes()))?;
         }
         write_whole(&new.join("checkpoint"), self.served.as_bytes())?;
         for (tile, bytes) in self.files {

@@ -205,8 +205,8 @@ impl Look<'_> {
                     );
                     let mut outcome = Outcome::new(Verdict::Invalid, words);
                     outcome.facts = self.facts(what, old);
-                    let (served, files) = (self.text.as_str(), &recorded.files());
-                    let found = Contradiction { what, size: new.size, remembered: Some(&earlier.text), served, files };
+                    let files = recorded.files();
+                    let found = self.contradiction(what, Some(&earlier.text), &files);
                     let outcome = found.kept(self.state.path(), outcome);
                     if outcome.facts["evidence"].is_string() {
                         earlier.remove();
@@ -232,9 +232,14 @@ impl Look<'_> {
     /// Keeps what contradicts what.
     fn kept(&self, what: &str, mut outcome: Outcome, old: &TreeHead, files: &Files) -> Outcome {
         outcome.facts = self.facts(what, old);
+        self.contradiction(what, None, files).kept(self.state.path(), outcome)
+    }
+
+    /// What was served against what was seen before: against an `earlier` checkpoint, or else the remembered one.
+    fn contradiction<'a>(&'a self, what: &'a str, earlier: Option<&'a str>, files: &'a Files) -> Contradiction<'a> {
         let remembered = self.remembered.as_ref().map(|before| before.text.as_str());
         let size = self.served.checkpoint.head.size;
-        Contradiction { what, size, remembered, served: &self.text, files }.kept(self.state.path(), outcome)
+        Contradiction { what, size, remembered, earlier, served: &self.text, files }
     }
 
     fn valid(&self, what: &str, mut words: String, old: &TreeHead, pending: usize) -> Outcome {

@@ -99,5 +99,5 @@ fn kept(
     outcome: Outcome,
 ) -> Outcome {
     let remembered = remembered.map(|before| before.text.as_str());
-    Contradiction { what, size, remembered, served, files: &Files::new() }.kept(state.path(), outcome)
+    Contradiction { what, size, remembered, earlier: None, served, files: &Files::new() }.kept(state.path(), outcome)
 }

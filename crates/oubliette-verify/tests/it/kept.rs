@@ -189,7 +189,7 @@ fn who_withholds_the_files_of_another_story_is_found_out_later() {
     let told = auditor.found(1, "forked");
     assert!(words(&told).contains("FORKED: a checkpoint of 400 entries"), "{told}");
     let kept = evidence(&auditor, &told);
-    assert_eq!(fs::read_to_string(kept.join("remembered")).unwrap(), other.checkpoint(None));
+    assert_eq!(fs::read_to_string(kept.join("earlier")).unwrap(), other.checkpoint(None));
     assert_eq!(fs::read_to_string(kept.join("checkpoint")).unwrap(), auditor.log.checkpoint(None));
     assert!(!files(&kept.join("tile")).is_empty());
     assert_eq!(auditor.remembered(), remembered);

@@ -9,6 +9,7 @@ mod document;
 mod fixture;
 mod follow;
 mod handed;
+mod hostile;
 mod kept;
 mod remote;
 mod server;
