@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use oubliette_proof::sha256;
 use oubliette_proof::tree::{Tile, TileReader};
 
-use super::state::write_whole;
+use super::kept;
 use crate::report::Outcome;
 
 /// Files of a log, as they were read.
@@ -125,24 +125,11 @@ impl Contradiction<'_> {
         let parts = [self.before().unwrap_or_default(), text].map(str::as_bytes);
         let files = self.files.values().map(Vec::as_slice);
         let hash = short_hash(&parts.into_iter().chain(files).collect::<Vec<_>>());
-        let folder = state.join("evidence").join(format!("{}-{}-{hash}", self.what, self.size));
-        if folder.exists() {
-            return Ok(folder);
-        }
-        let new = folder.with_extension("new");
-        fs::create_dir_all(&new)?;
-        for (name, text) in [("remembered", self.remembered), ("earlier", self.earlier)] {
-            text.map_or(Ok(()), |text| write_whole(&new.join(name), text.as_bytes()))?;
-        }
-        write_whole(&new.join("checkpoint"), self.served.as_bytes())?;
-        for (tile, bytes) in self.files {
-            let path = new.join(tile.to_string());
-            path.parent().map_or(Ok(()), fs::create_dir_all)?;
-            write_whole(&path, bytes)?;
-        }
-        fs::rename(&new, &folder)?;
-        fs::File::open(state.join("evidence"))?.sync_all()?;
-        Ok(folder)
+        let name = format!("{}-{}-{hash}", self.what, self.size);
+        let texts = [("remembered", self.remembered), ("earlier", self.earlier), ("checkpoint", Some(self.served))];
+        let texts = texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?.as_bytes())));
+        let files = self.files.iter().map(|(tile, bytes)| (tile.to_string(), bytes.as_slice()));
+        kept::keep(state, "evidence", &name, texts.chain(files))
     }
 }
 

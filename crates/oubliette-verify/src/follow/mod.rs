@@ -1,6 +1,7 @@
 //! A log over time: what it is now against what was seen the last time.
 
 mod evidence;
+mod kept;
 mod look;
 mod state;
 mod unchecked;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use oubliette_proof::note::{TrustedKeys, UnknownKeys, VerifiedCheckpoint};
 
 use super::evidence::short_hash;
+use super::kept::flush;
 use super::state::write_whole;
 use crate::log;
 
@@ -44,6 +45,7 @@ pub fn keep(state: &Path, text: &str, size: u64) -> io::Result<PathBuf> {
         }
         write_whole(&path, text.as_bytes())?;
     }
+    flush(state)?;
     Ok(path)
 }
 
