@@ -1,6 +1,7 @@
 //! A checkpoint as a live log serves it: lines of keys that were not given are passed over, and a key that the log itself
 //! announced counts as one that was given.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,9 @@ use crate::report::{Outcome, Verdict, plain};
 /// time.
 const MOST: (u64, usize, Duration) = (1 << 20, 1 << 28, Duration::from_secs(300));
 
+/// Bundles of entries, as they were read.
+pub type Bundles = BTreeMap<Tile, Vec<u8>>;
+
 /// The keys that a reader goes by.
 #[derive(Clone)]
 pub struct Known {
@@ -25,6 +29,8 @@ pub struct Known {
     pub trusted: TrustedKeys,
     /// Those of them that the log has given up, as far as is known.
     pub given_up: Vec<VerifierKey>,
+    /// The entries by which keys of them were learned: without these nobody else can tell that they are the log's.
+    pub handed: Bundles,
     /// Those of them to which a key agreed that had been given up.
     strays: Vec<VerifierKey>,
 }
@@ -32,7 +38,7 @@ pub struct Known {
 impl Known {
     /// Keys of which none is known to be given up.
     pub fn given(trusted: TrustedKeys) -> Self {
-        Self { trusted, given_up: Vec::new(), strays: Vec::new() }
+        Self { trusted, given_up: Vec::new(), handed: Bundles::new(), strays: Vec::new() }
     }
 
     /// Whether a key is among these that is neither known to be given up nor there by leave of such a one.
@@ -56,6 +62,23 @@ impl Known {
         let mut trusted = self.trusted.clone();
         agreed_to(keys, &self.trusted).into_iter().for_each(|key| trusted.add(key));
         trusted.checkpoint(text, UnknownKeys::Ignore).map_or_else(|_| Vec::new(), |checkpoint| checkpoint.signed_by)
+    }
+
+    /// A checkpoint that is signed with one of these keys, or with one that the log was handed to by them in these bundles.
+    /// With it the keys that it goes by: who signed it, and who agreed to them, one to the other.
+    pub fn by_leave(&self, text: &str, bundles: &Bundles) -> Result<(VerifiedCheckpoint, Vec<VerifierKey>), NoteError> {
+        let (mut trusted, mut lines) = (self.trusted.clone(), self.lines());
+        for (tile, bundle) in bundles {
+            for (number, rotation) in changes(*tile, bundle) {
+                lines.iter_mut().for_each(|line| _ = line.add(number, &rotation));
+            }
+        }
+        lines.iter().flat_map(Succession::keys).for_each(|key| trusted.add(key.clone()));
+        let checkpoint = trusted.checkpoint(text, UnknownKeys::Ignore)?;
+        let signed_by = &checkpoint.signed_by;
+        let agreed = lines.iter().flat_map(|line| line.keys().skip_while(|key| !signed_by.contains(key)));
+        let by = signed_by.iter().chain(agreed).cloned().collect();
+        Ok((checkpoint, by))
     }
 
     fn is_known(&self, name: &str, id: [u8; 4]) -> bool {
@@ -100,11 +123,14 @@ pub fn newest(
     let said = Checkpoint::parse(note.text()).map_err(|error| refused(&name, &error))?;
     // Without a line of a key that is yet to be found there is nothing to look for.
     if note.lines().iter().any(|line| line.name == said.origin && !known.is_known(&line.name, line.key_id)) {
-        search(log, &said, from, Instant::now() + MOST.2, |number, rotation| {
+        search(log, &said, from, Instant::now() + MOST.2, |number, rotation, (tile, bundle)| {
             let handed =
                 lines.iter_mut().filter_map(|line| line.add(number, rotation).then(|| line.in_force().cloned()));
             let handed: Vec<_> = handed.flatten().collect();
             let found = !handed.is_empty();
+            if found {
+                known.handed.insert(tile, bundle.to_vec());
+            }
             handed.into_iter().for_each(|key| known.trusted.add(key));
             found && known.signed(text)
         });
@@ -124,7 +150,7 @@ fn search<R: TileReader>(
     said: &Checkpoint,
     from: u64,
     until: Instant,
-    mut last: impl FnMut(u64, &KeyRotation) -> bool,
+    mut last: impl FnMut(u64, &KeyRotation, (Tile, &[u8])) -> bool,
 ) {
     let size = said.head.size.min(from.saturating_add(MOST.0));
     let mut bytes = 0;
@@ -135,15 +161,22 @@ fn search<R: TileReader>(
         if bytes > MOST.1 || Instant::now() > until {
             return;
         }
-        let Some(entries) = entries_of_bundle(&bundle, tile.width) else { return };
-        for (number, entry) in (index * TILE_WIDTH..).zip(entries) {
-            if let Ok(Entry { body: Body::KeyRotation(rotation), .. }) = Entry::decode(entry)
-                && last(number, &rotation)
-            {
-                return;
-            }
+        if entries_of_bundle(&bundle, tile.width).is_none() {
+            return;
+        }
+        if changes(tile, &bundle).any(|(number, rotation)| last(number, &rotation, (tile, &bundle))) {
+            return;
         }
     }
+}
+
+/// The changes of the key in a bundle, with the numbers of their entries.
+fn changes(tile: Tile, bundle: &[u8]) -> impl Iterator<Item = (u64, KeyRotation)> {
+    let entries = entries_of_bundle(bundle, tile.width).unwrap_or_default();
+    (tile.index * TILE_WIDTH..).zip(entries).filter_map(|(number, entry)| match Entry::decode(entry) {
+        Ok(Entry { body: Body::KeyRotation(rotation), .. }) => Some((number, rotation)),
+        _ => None,
+    })
 }
 
 /// The keys of a log from the first on that is trusted, the one in force first: each agreed to the next.
@@ -199,7 +232,7 @@ mod tests {
         let head = TreeHead { size: 1 << 63, root: Hash([7; 32]) };
         let said = Checkpoint { origin: "log.example".to_owned(), head, extensions: Vec::new() };
         let (log, begun) = (Endless(Cell::default()), Instant::now());
-        search(&log, &said, 0, begun + Duration::from_millis(200), |_, _| false);
+        search(&log, &said, 0, begun + Duration::from_millis(200), |_, _, _| false);
         assert!(log.0.get() > 2 && log.0.get() < 20 && begun.elapsed() < Duration::from_secs(5), "{}", log.0.get());
     }
 }

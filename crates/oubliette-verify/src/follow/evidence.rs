@@ -6,7 +6,8 @@
 //!                                  earlier      one that was served earlier and could not be checked then, if it is the one
 //!                                               that is contradicted
 //!                                  checkpoint   what was served as the newer one
-//!                                  tile/…       the files that show it, as far as any were read
+//!                                  tile/…       the files that show it, as far as any were read, and entries in which the
+//!                                               log was handed to a key that signed, if that was learned just then
 //! ```
 //! Files stand there as they were served, but for a shorter log: what it should be is shown by files of the state's own copy.
 //! That something is remembered tells of a state; an earlier checkpoint does not, as a first look can have seen one too.
@@ -22,6 +23,7 @@ use oubliette_proof::tree::{Tile, TileReader};
 
 use super::kept;
 use crate::report::Outcome;
+use crate::trust::Bundles;
 
 /// Files of a log, as they were read.
 pub type Files = BTreeMap<Tile, Vec<u8>>;
@@ -96,6 +98,8 @@ pub struct Contradiction<'a> {
     pub served: &'a str,
     /// What was read with it.
     pub files: &'a Files,
+    /// Entries by which keys were learned that signed.
+    pub handed: &'a Bundles,
 }
 
 impl Contradiction<'_> {
@@ -128,7 +132,8 @@ impl Contradiction<'_> {
         let name = format!("{}-{}-{hash}", self.what, self.size);
         let texts = [("remembered", self.remembered), ("earlier", self.earlier), ("checkpoint", Some(self.served))];
         let texts = texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?.as_bytes())));
-        let files = self.files.iter().map(|(tile, bytes)| (tile.to_string(), bytes.as_slice()));
+        let handed = self.handed.iter().filter(|(tile, _)| !self.files.contains_key(tile));
+        let files = self.files.iter().chain(handed).map(|(tile, bytes)| (tile.to_string(), bytes.as_slice()));
         kept::keep(state, "evidence", &name, texts.chain(files))
     }
 }

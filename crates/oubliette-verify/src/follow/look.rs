@@ -5,7 +5,7 @@ use std::io;
 use oubliette_proof::audit::{self, AuditError, AuditReport, Succession};
 use oubliette_proof::entry::Body;
 use oubliette_proof::note::{Checkpoint, VerifiedCheckpoint, VerifierKey};
-use oubliette_proof::tree::{TileError, TreeHead};
+use oubliette_proof::tree::{TILE_WIDTH, Tile, TileError, TileKind, TreeHead};
 use serde_json::{Value, json};
 
 use super::evidence::{self, Contradiction, Files, Last, Recorded};
@@ -18,6 +18,9 @@ use crate::trust::{Known, agreed_to, not_in_force};
 
 /// Most entries that one look goes on by.
 const MOST_ENTRIES: u64 = 1 << 26;
+
+/// Most bytes of entries in which the log was handed on that evidence has.
+const MOST_SHOWN: usize = 1 << 28;
 
 /// One look at a log.
 pub struct Look<'a> {
@@ -69,11 +72,13 @@ impl Look<'_> {
         if let Err(error) = audit::continues(&recorded, old, &new) {
             return Err(self.contradicted(old, error, recorded.files()));
         }
-        let (mut report, mut keys) = (AuditReport::default(), self.succession(&origin));
+        let (mut report, mut keys, mut changes) = (AuditReport::default(), self.succession(&origin), Vec::new());
         let last = Last::new(self.log);
         let copied = audit::bring_up_to(&last, &self.state, old.size, &new, |number, entry| {
-            if let Some(Body::KeyRotation(rotation)) = report.count(entry).map(|entry| entry.body) {
-                keys.add(number, &rotation);
+            if let Some(Body::KeyRotation(rotation)) = report.count(entry).map(|entry| entry.body)
+                && keys.add(number, &rotation)
+            {
+                changes.push(number);
             }
         });
         if let Err(error) = copied {
@@ -85,8 +90,12 @@ impl Look<'_> {
         // Also by keys that were learned just now.
         self.served = self.known.checkpoint(&self.text, format!("the checkpoint of {}", self.log))?;
         if keys.in_force().is_some_and(|key| !self.served.signed_by.contains(key)) {
+            self.show(&changes, new.size);
             self.state.take_back(TakenBack::All);
             return Err(self.retired(Some(&keys), old, &Files::new()));
+        }
+        if unchecked::are_there(self.state.path()) {
+            self.show(&changes, new.size);
         }
         let pending = self.checked(&keys, old).inspect_err(|_| self.state.take_back(TakenBack::Partial))?;
         // At the first look, and without a change of the key, who signed is all there is to know.
@@ -182,8 +191,8 @@ impl Look<'_> {
     /// of them have more entries than that.
     fn checked(&self, keys: &Succession, old: &TreeHead) -> Result<usize, Outcome> {
         let Checkpoint { origin, head: new, .. } = &self.served.checkpoint;
-        let mut pending = 0;
-        for earlier in unchecked::all(self.state.path(), &self.known.trusted) {
+        let (found, mut pending) = unchecked::all(self.state.path(), &self.known);
+        for earlier in found {
             let before = &earlier.verified.checkpoint;
             if before.origin != *origin || before.head.size > new.size {
                 pending += 1;
@@ -193,7 +202,7 @@ impl Look<'_> {
             match audit::continues(&recorded, &before.head, new) {
                 Ok(()) => earlier.remove(),
                 Err(AuditError::Forked(_)) => {
-                    let given_up = keys.in_force().is_some_and(|key| !earlier.verified.signed_by.contains(key));
+                    let given_up = keys.in_force().is_some_and(|key| !earlier.by.contains(key));
                     let (what, signed) = match given_up {
                         true => ("retired-key", "a key that it has given up since signed another story"),
                         false => ("forked", "it was FORKED"),
@@ -206,8 +215,10 @@ impl Look<'_> {
                     let mut outcome = Outcome::new(Verdict::Invalid, words);
                     outcome.facts = self.facts(what, old);
                     let files = recorded.files();
+                    let handed = self.known.handed.iter().chain(&earlier.handed);
+                    let handed = handed.map(|(tile, bytes)| (*tile, bytes.clone())).collect();
                     let found = self.contradiction(what, Some(&earlier.text), &files);
-                    let outcome = found.kept(self.state.path(), outcome);
+                    let outcome = Contradiction { handed: &handed, ..found }.kept(self.state.path(), outcome);
                     if outcome.facts["evidence"].is_string() {
                         earlier.remove();
                     }
@@ -219,9 +230,23 @@ impl Look<'_> {
         Ok(pending)
     }
 
+    /// Has evidence show also the entries in which the log was handed on, which the copy has, as far as they are not too many.
+    fn show(&mut self, changes: &[u64], size: u64) {
+        let mut bytes = 0;
+        for index in changes.iter().map(|number| number / TILE_WIDTH) {
+            let Some(tile) = Tile::at(TileKind::Entries, index, size) else { continue };
+            let Ok(Some(bundle)) = self.state.copy().exactly(tile) else { continue };
+            bytes += bundle.len();
+            if bytes > MOST_SHOWN {
+                return;
+            }
+            self.known.handed.insert(tile, bundle);
+        }
+    }
+
     /// Files of the log could not be read. What is signed is kept until it can be checked.
     fn unread(&self, outcome: Outcome) -> Outcome {
-        match unchecked::keep(self.state.path(), &self.text, self.served.checkpoint.head.size) {
+        match unchecked::keep(self.state.path(), &self.text, &self.served, &self.known.handed) {
             Ok(path) => {
                 outcome.and(&format!(". Its signed checkpoint is kept in {} until it can be checked", path.display()))
             }
@@ -239,7 +264,7 @@ impl Look<'_> {
     fn contradiction<'a>(&'a self, what: &'a str, earlier: Option<&'a str>, files: &'a Files) -> Contradiction<'a> {
         let remembered = self.remembered.as_ref().map(|before| before.text.as_str());
         let size = self.served.checkpoint.head.size;
-        Contradiction { what, size, remembered, earlier, served: &self.text, files }
+        Contradiction { what, size, remembered, earlier, served: &self.text, files, handed: &self.known.handed }
     }
 
     fn valid(&self, what: &str, mut words: String, old: &TreeHead, pending: usize) -> Outcome {

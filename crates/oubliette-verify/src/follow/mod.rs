@@ -18,7 +18,7 @@ use self::look::Look;
 use self::state::{Remembered, State};
 use crate::log::{self, Log, Place};
 use crate::report::{Outcome, Verdict, plain};
-use crate::trust::{self, Known};
+use crate::trust::{self, Bundles, Known};
 
 /// Looks at a log and compares it with what the state folder remembers; moves the folder on when the log has only grown.
 pub fn run(place: &Place, key: &Path, folder: &Path) -> Outcome {
@@ -53,7 +53,7 @@ fn follow(place: &Place, key: &Path, folder: &Path) -> Result<Outcome, Outcome> 
     let lines = followed.map_or_else(|| known.lines(), |followed| vec![followed]);
     let served = trust::newest(&text, format!("the checkpoint of {log}"), &log, &mut known, lines, old.size);
     let served = served.map_err(|outcome| match outcome.verdict {
-        Verdict::Invalid => kept(&state, "damaged", 0, remembered.as_ref(), &text, outcome),
+        Verdict::Invalid => kept(&state, "damaged", 0, remembered.as_ref(), &text, &known.handed, outcome),
         _ => outcome,
     })?;
     let mut look = Look { state, log: &log, known, remembered, text, served };
@@ -87,7 +87,11 @@ fn same_log(state: &State, remembered: &Remembered, text: &str, known: &Known, l
     );
     let mut outcome = Outcome::new(verdict, summary);
     outcome.facts = json!({"state": "another-log", "origin": before.origin, "served": plain(&said.origin)});
-    Err(if signed { kept(state, "another-log", said.head.size, Some(remembered), text, outcome) } else { outcome })
+    Err(if signed {
+        kept(state, "another-log", said.head.size, Some(remembered), text, &Bundles::new(), outcome)
+    } else {
+        outcome
+    })
 }
 
 /// Keeps what was served, where no file of the log was looked at.
@@ -97,8 +101,10 @@ fn kept(
     size: u64,
     remembered: Option<&Remembered>,
     served: &str,
+    handed: &Bundles,
     outcome: Outcome,
 ) -> Outcome {
     let remembered = remembered.map(|before| before.text.as_str());
-    Contradiction { what, size, remembered, earlier: None, served, files: &Files::new() }.kept(state.path(), outcome)
+    Contradiction { what, size, remembered, earlier: None, served, files: &Files::new(), handed }
+        .kept(state.path(), outcome)
 }

@@ -76,7 +76,7 @@ fn a_key_that_the_log_announced_is_followed_and_no_other() {
 const TIME: &str = "2026-04-01T00:00:00Z";
 
 /// Hands a log over, in an entry.
-fn hand(log: &mut Log, old: &SigningKey, new: &SigningKey) {
+pub fn hand(log: &mut Log, old: &SigningKey, new: &SigningKey) {
     log.append(TIME, Body::KeyRotation(KeyRotation::sign(old, new).unwrap()));
 }
 

@@ -1,6 +1,7 @@
 //! Integration tests of the program.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod across;
 mod auditor;
 mod command;
 mod document;

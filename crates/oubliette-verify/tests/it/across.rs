@@ -1,0 +1,112 @@
+//! Evidence where the log changes its key: it has to show what was agreed to as well.
+
+use std::fs;
+use std::path::PathBuf;
+
+use oubliette_proof::entry::{Body, Entry};
+use oubliette_proof::note::{KeyKind, SigningKey};
+use oubliette_proof::tree::{Tile, TileKind};
+use serde_json::Value;
+
+use crate::auditor::{Auditor, fork, grow, signed};
+use crate::command::run;
+use crate::fixture::*;
+use crate::handed::hand;
+use crate::server::Answer;
+
+/// An auditor with the first key alone who followed the log, 300 entries; and two keys.
+fn followed() -> (Auditor, [SigningKey; 2]) {
+    let (mut auditor, keys) = (Auditor::new(), [1, 5].map(|seed| key(ORIGIN, KeyKind::Note, seed)));
+    fs::write(auditor.at("keys"), format!("{}\n", keys[0].verifier())).unwrap();
+    auditor.serve(300);
+    auditor.found(0, "begun");
+    (auditor, keys)
+}
+
+/// The folder of evidence that was told.
+fn evidence(auditor: &Auditor, told: &Value) -> PathBuf {
+    auditor.at(told["facts"]["evidence"].as_str().unwrap_or_else(|| panic!("{told}")))
+}
+
+/// Whether a folder has a bundle in which the log is handed over.
+fn shows_the_change(folder: &std::path::Path, size: u64) -> bool {
+    let bundles = (0..size.div_ceil(256)).filter_map(|index| {
+        let tile = Tile::at(TileKind::Entries, index, size)?;
+        Some((fs::read(folder.join(tile.to_string())).ok()?, tile.width))
+    });
+    let changes = |(bytes, width): (Vec<u8>, u16)| {
+        let entries = oubliette_proof::tree::entries_of_bundle(&bytes, width).unwrap();
+        entries.iter().any(|entry| matches!(Entry::decode(entry).unwrap().body, Body::KeyRotation(_)))
+    };
+    bundles.into_iter().any(changes)
+}
+
+#[test]
+fn a_story_of_another_key_whose_files_are_withheld_is_found_out_later() {
+    let (mut auditor, [old, new]) = followed();
+    let mut other = fork(&auditor.log, 300, 300);
+    hand(&mut other, &old, &new);
+    grow(&mut other, 99, 4);
+    let text = signed(&other, &[&new]);
+    let hide = |auditor: &Auditor, bundles: bool| {
+        auditor.server.show(&Log::new(), &text);
+        let shown = other.files.0.iter().filter(|(tile, _)| bundles && tile.kind == TileKind::Entries);
+        shown.for_each(|(tile, bytes)| auditor.server.set(&tile.to_string(), Answer::File(bytes.clone())));
+        auditor.found(4, "unreadable")
+    };
+    hide(&auditor, true);
+    let told = hide(&auditor, true);
+    assert!(told["summary"].as_str().unwrap().contains("state/unchecked/400-"), "{told}");
+    assert_eq!(fs::read_dir(auditor.at("state/unchecked")).unwrap().count(), 1, "once");
+    // The story of the first key is shown again. It has too few entries to tell yet.
+    auditor.serve(50);
+    let told = auditor.found(0, "grown");
+    assert!(told["summary"].as_str().unwrap().contains("1 signed checkpoints that were served earlier"), "{told}");
+    auditor.serve(100);
+    let told = auditor.found(1, "forked");
+    assert!(told["summary"].as_str().unwrap().contains("FORKED: a checkpoint of 400 entries"), "{told}");
+    let kept = evidence(&auditor, &told);
+    assert_eq!(fs::read_to_string(kept.join("earlier")).unwrap(), text);
+    assert!(shows_the_change(&kept, 400));
+    auditor.found(0, "grown");
+    assert_eq!(fs::read_dir(auditor.at("state/unchecked")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_verified_any_more_is_counted() {
+    let (mut auditor, [old, new]) = followed();
+    let other = fork(&auditor.log, 20, 400);
+    auditor.server.show(&Log::new(), &signed(&other, &[&old]));
+    auditor.found(4, "unreadable");
+    // Somebody changes what was kept.
+    let kept = fs::read_dir(auditor.at("state/unchecked")).unwrap().next().unwrap().unwrap().path();
+    let file = if kept.is_dir() { kept.join("checkpoint") } else { kept };
+    fs::write(file, signed(&other, &[&new])).unwrap();
+    auditor.serve(200);
+    let told = auditor.found(0, "grown");
+    assert!(told["summary"].as_str().unwrap().contains("1 signed checkpoints that were served earlier"), "{told}");
+}
+
+#[test]
+fn evidence_against_a_key_that_was_learned_shows_who_agreed_to_it() {
+    let (mut auditor, [old, new]) = followed();
+    auditor.serve(100);
+    auditor.found(0, "grown");
+    // Another story from the twentieth entry on, in which the log is handed over after all that was seen.
+    let mut other = fork(&auditor.log, 20, 410);
+    hand(&mut other, &old, &new);
+    grow(&mut other, 300, 4);
+    auditor.server.show(&other, &signed(&other, &[&new]));
+    let told = auditor.found(1, "forked");
+    let kept = evidence(&auditor, &told);
+    assert!(shows_the_change(&kept, 711));
+    let shown = format!("--follow --log {} --log-key keys --state state --json", kept.display());
+    let (code, told) = run(&auditor.folder, &shown);
+    assert!(code == 1 && told.contains("\"state\":\"forked\""), "{told}");
+    // Who is shown the honest story later, signed with the old key after the log was handed over, has the same.
+    hand(&mut auditor.log, &old, &new);
+    grow(&mut auditor.log, 300, 3);
+    auditor.server.show(&auditor.log, &signed(&auditor.log, &[&old]));
+    let told = auditor.found(1, "retired-key");
+    assert!(shows_the_change(&evidence(&auditor, &told), auditor.log.head.size));
+}
