@@ -4,7 +4,7 @@ use std::io;
 
 use oubliette_proof::audit::{self, AuditError, AuditReport, Succession};
 use oubliette_proof::entry::Body;
-use oubliette_proof::note::{Checkpoint, VerifiedCheckpoint, VerifierKey};
+use oubliette_proof::note::{Checkpoint, TrustedKeys, VerifiedCheckpoint, VerifierKey};
 use oubliette_proof::tree::{TILE_WIDTH, Tile, TileError, TileKind, TreeHead};
 use serde_json::{Value, json};
 
@@ -39,6 +39,26 @@ pub struct Look<'a> {
 }
 
 impl Look<'_> {
+    /// Completes the keys that the log has given up, by the copy here, where the checkpoint counts for none of those that are
+    /// remembered. What is remembered begins with a key that was `trusted` at the first look: one of before that was given only
+    /// later would be taken for the log's own.
+    pub fn recall(&mut self, trusted: &TrustedKeys) -> Result<(), Outcome> {
+        let Some(before) = &self.remembered else { return Ok(()) };
+        // A key that was learned just now was agreed to by one that is remembered.
+        let known = |key: &VerifierKey| before.keys.contains(key) || !trusted.keys().contains(key);
+        if !self.known.counts(&self.served.signed_by) || self.served.signed_by.iter().any(known) {
+            return Ok(());
+        }
+        let Checkpoint { origin, head, .. } = &before.verified.checkpoint;
+        let keys = self.state.succession(origin, head).map_err(|error| {
+            let why = "it is signed with a key that may be one that the log has given up, and the copy of the log in the state \
+                       folder does not tell";
+            self.unread(Outcome::unusable(self.log, format!("{why}: {}", refused(error).summary)))
+        })?;
+        self.known.given_up.extend(keys.keys().filter(|key| **key != before.keys[0]).cloned());
+        Ok(())
+    }
+
     /// The log has the head that it had.
     pub fn unchanged(&self) -> Result<Outcome, Outcome> {
         let Checkpoint { origin, head, .. } = &self.served.checkpoint;

@@ -51,12 +51,14 @@ fn follow(place: &Place, key: &Path, folder: &Path) -> Result<Outcome, Outcome> 
     let old = remembered.as_ref().map_or_else(TreeHead::empty, |before| before.verified.checkpoint.head);
     let followed = remembered.as_ref().and_then(|before| Succession::after(&before.keys));
     let lines = followed.map_or_else(|| known.lines(), |followed| vec![followed]);
+    let trusted = known.trusted.clone();
     let served = trust::newest(&text, format!("the checkpoint of {log}"), &log, &mut known, lines, old.size);
     let served = served.map_err(|outcome| match outcome.verdict {
         Verdict::Invalid => kept(&state, "damaged", 0, remembered.as_ref(), &text, &known.handed, outcome),
         _ => outcome,
     })?;
     let mut look = Look { state, log: &log, known, remembered, text, served };
+    look.recall(&trusted)?;
     let new = look.served.checkpoint.head;
     if look.remembered.is_some() && new == old {
         look.unchanged()

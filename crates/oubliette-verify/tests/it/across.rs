@@ -110,3 +110,40 @@ fn evidence_against_a_key_that_was_learned_shows_who_agreed_to_it() {
     let told = auditor.found(1, "retired-key");
     assert!(shows_the_change(&evidence(&auditor, &told), auditor.log.head.size));
 }
+
+#[test]
+fn a_key_of_before_the_first_look_makes_no_fork_when_it_is_given_later() {
+    let [old, new] = [1, 5].map(|seed| key(ORIGIN, KeyKind::Note, seed));
+    let mut auditor = Auditor::new();
+    fs::write(auditor.at("keys"), format!("{}\n", new.verifier())).unwrap();
+    grow(&mut auditor.log, 300, 3);
+    hand(&mut auditor.log, &old, &new);
+    grow(&mut auditor.log, 50, 3);
+    auditor.server.show(&auditor.log, &signed(&auditor.log, &[&new]));
+    auditor.found(0, "begun");
+    let remembered = auditor.remembered();
+    // As the vault serves its keys.
+    fs::write(auditor.at("keys"), format!("{}\n{}\n", new.verifier(), old.verifier())).unwrap();
+    let cut = |size: u64| fork(&auditor.log, size as usize, size);
+    for other in [fork(&auditor.log, 20, 900), fork(&auditor.log, 20, 351), fork(&auditor.log, 20, 200), cut(340)] {
+        auditor.server.show(&other, &signed(&other, &[&old]));
+        let told = auditor.found(1, "retired-key");
+        let words = told["summary"].as_str().unwrap();
+        assert!(words.contains("a key that it has given up") && !words.contains("FORKED"), "{words}");
+    }
+    auditor.server.show(&cut(200), &signed(&cut(200), &[&old]));
+    auditor.found(1, "shrunk");
+    // Where the copy does not tell whose the key was, nothing is said and nothing forgotten.
+    let bundle = auditor.at("state").join(Tile { kind: TileKind::Entries, index: 0, width: 256 }.to_string());
+    let good = fs::read(&bundle).unwrap();
+    fs::write(&bundle, "x").unwrap();
+    let other = fork(&auditor.log, 20, 900);
+    auditor.server.show(&other, &signed(&other, &[&old]));
+    let told = auditor.found(4, "unreadable");
+    assert!(told["summary"].as_str().unwrap().contains("state/unchecked/900-"), "{told}");
+    // The key in force still tells another story without it.
+    auditor.server.show(&other, &signed(&other, &[&new]));
+    auditor.found(1, "forked");
+    fs::write(&bundle, good).unwrap();
+    assert_eq!(auditor.remembered(), remembered);
+}
