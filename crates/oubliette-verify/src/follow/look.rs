@@ -108,7 +108,14 @@ impl Look<'_> {
         let handed = agreed_to(&keys, &self.known.trusted);
         handed.iter().for_each(|key| self.known.trusted.add(key.clone()));
         // Also by keys that were learned just now.
-        self.served = self.known.checkpoint(&self.text, format!("the checkpoint of {}", self.log))?;
+        match self.known.checkpoint(&self.text, format!("the checkpoint of {}", self.log)) {
+            Ok(served) => self.served = served,
+            Err(outcome) => {
+                self.show(&changes, new.size);
+                self.state.take_back(TakenBack::All);
+                return Err(self.line_is_wrong(outcome, old));
+            }
+        }
         if keys.in_force().is_some_and(|key| !self.served.signed_by.contains(key)) {
             self.show(&changes, new.size);
             self.state.take_back(TakenBack::All);
@@ -191,6 +198,14 @@ impl Look<'_> {
             _ => "damaged",
         };
         self.kept(what, refused(error), old, &files)
+    }
+
+    /// A line of a key that was learned in this look does not hold.
+    fn line_is_wrong(&self, mut outcome: Outcome, old: &TreeHead) -> Outcome {
+        outcome.facts = self.facts("damaged", old);
+        let files = Files::new();
+        let found = self.contradiction("damaged", None, &files);
+        Contradiction { size: 0, ..found }.kept(self.state.path(), outcome)
     }
 
     /// The log is signed with keys of which none is in force.

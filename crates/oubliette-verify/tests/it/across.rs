@@ -147,3 +147,27 @@ fn a_key_of_before_the_first_look_makes_no_fork_when_it_is_given_later() {
     fs::write(&bundle, good).unwrap();
     assert_eq!(auditor.remembered(), remembered);
 }
+
+#[test]
+fn a_line_of_a_key_that_is_learned_is_kept_when_it_does_not_hold() {
+    let (mut auditor, [old, new]) = followed();
+    let folder = auditor.at("state/tile/entries");
+    let tiles = || fs::read_dir(&folder).unwrap().count();
+    let (remembered, before) = (auditor.remembered(), tiles());
+    hand(&mut auditor.log, &old, &new);
+    let good = signed(&auditor.log, &[&old, &new]);
+    // Another signature of the new key, over another tree, in the place of its line.
+    let line = |text: &str| text.lines().last().unwrap().to_owned();
+    let broken = good.replace(&line(&good), &line(&signed(&fork(&auditor.log, 300, 301), &[&old, &new])));
+    assert_ne!(broken, good);
+    auditor.server.show(&auditor.log, &broken);
+    let told = auditor.found(1, "damaged");
+    assert!(told["summary"].as_str().unwrap().contains("does not hold"), "{told}");
+    let kept = evidence(&auditor, &told);
+    assert_eq!(fs::read_to_string(kept.join("checkpoint")).unwrap(), broken);
+    assert_eq!(fs::read_to_string(kept.join("remembered")).unwrap(), remembered);
+    assert!(shows_the_change(&kept, 301));
+    assert_eq!((auditor.remembered(), tiles()), (remembered, before));
+    auditor.server.show(&auditor.log, &good);
+    auditor.found(0, "grown");
+}
