@@ -127,8 +127,9 @@ impl Contradiction<'_> {
         // Witnesses may have signed meanwhile: it is the text that contradicts, unless it is a line that is wrong.
         let text = self.served.split("\n\n").next().filter(|_| self.size > 0).unwrap_or(self.served);
         let parts = [self.before().unwrap_or_default(), text].map(str::as_bytes);
-        let files = self.files.values().map(Vec::as_slice);
-        let hash = short_hash(&parts.into_iter().chain(files).collect::<Vec<_>>());
+        let names: Vec<_> = self.files.keys().map(Tile::to_string).collect();
+        let files = names.iter().map(String::as_bytes).zip(self.files.values()).flat_map(|(name, bytes)| [name, bytes]);
+        let hash = name_of(parts.into_iter().chain(files));
         let name = format!("{}-{}-{hash}", self.what, self.size);
         let texts = [("remembered", self.remembered), ("earlier", self.earlier), ("checkpoint", Some(self.served))];
         let texts = texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?.as_bytes())));
@@ -154,7 +155,8 @@ pub fn tells_of_a_state(state: &Path) -> bool {
     all(state).any(|folder| folder.join("remembered").exists())
 }
 
-/// A short name for a text.
-pub fn short_hash(parts: &[&[u8]]) -> String {
-    sha256(parts).0[..6].iter().map(|byte| format!("{byte:02x}")).collect()
+/// A name for these parts. What has it is taken for them: so it is the whole hash, of each by itself.
+pub fn name_of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
+    let each: Vec<_> = parts.into_iter().flat_map(|part| sha256(&[part]).0).collect();
+    sha256(&[&each]).0.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use oubliette_proof::note::{VerifiedCheckpoint, VerifierKey};
 use oubliette_proof::tree::Tile;
 
-use super::evidence::short_hash;
+use super::evidence::name_of;
 use super::kept;
 use crate::log::{self, Folder};
 use crate::trust::{Bundles, Known};
@@ -51,7 +51,7 @@ impl Unchecked {
 pub fn keep(state: &Path, text: &str, served: &VerifiedCheckpoint, handed: &Bundles) -> io::Result<PathBuf> {
     let said = text.split("\n\n").next().unwrap_or_default();
     let signed_by: String = served.signed_by.iter().map(|key| format!("\n{key}")).collect();
-    let name = format!("{}-{}", served.checkpoint.head.size, short_hash(&[said.as_bytes(), signed_by.as_bytes()]));
+    let name = format!("{}-{}", served.checkpoint.head.size, name_of([said.as_bytes(), signed_by.as_bytes()]));
     let above = state.join("unchecked");
     if !above.join(&name).exists() && folders(state).count() >= MOST {
         return Err(io::Error::other(format!("{} has {MOST} such checkpoints already", above.display())));
