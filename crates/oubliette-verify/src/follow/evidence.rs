@@ -25,6 +25,12 @@ use super::kept;
 use crate::report::Outcome;
 use crate::trust::Bundles;
 
+/// What a finding is called for which nobody's key is needed: who carries the files can damage them, each time otherwise.
+pub const DAMAGED: &str = "damaged";
+
+/// Most findings of that kind that are kept. One more is told, and not kept.
+const MOST_DAMAGED: usize = 100;
+
 /// Files of a log, as they were read.
 pub type Files = BTreeMap<Tile, Vec<u8>>;
 
@@ -127,10 +133,15 @@ impl Contradiction<'_> {
         // Witnesses may have signed meanwhile: it is the text that contradicts, unless it is a line that is wrong.
         let text = self.served.split("\n\n").next().filter(|_| self.size > 0).unwrap_or(self.served);
         let parts = [self.before().unwrap_or_default(), text].map(str::as_bytes);
+        // Other findings are in the checkpoints; their files say no more, whatever else they have.
+        let damaged = self.what == DAMAGED;
         let names: Vec<_> = self.files.keys().map(Tile::to_string).collect();
         let files = names.iter().map(String::as_bytes).zip(self.files.values()).flat_map(|(name, bytes)| [name, bytes]);
-        let hash = name_of(parts.into_iter().chain(files));
+        let hash = name_of(parts.into_iter().chain(files.filter(|_| damaged)));
         let name = format!("{}-{}-{hash}", self.what, self.size);
+        if damaged && !state.join("evidence").join(&name).exists() && count_damaged(state) >= MOST_DAMAGED {
+            return Err(io::Error::other(format!("{MOST_DAMAGED} findings of damage are kept already")));
+        }
         let texts = [("remembered", self.remembered), ("earlier", self.earlier), ("checkpoint", Some(self.served))];
         let texts = texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?.as_bytes())));
         let handed = self.handed.iter().filter(|(tile, _)| !self.files.contains_key(tile));
@@ -148,6 +159,11 @@ fn all(state: &Path) -> impl Iterator<Item = PathBuf> {
 /// How often something was kept.
 pub fn count(state: &Path) -> usize {
     all(state).count()
+}
+
+fn count_damaged(state: &Path) -> usize {
+    let own = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(DAMAGED));
+    all(state).filter(own).count()
 }
 
 /// Whether something was kept that contradicts a remembered checkpoint.

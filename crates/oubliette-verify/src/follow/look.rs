@@ -8,7 +8,7 @@ use oubliette_proof::note::{Checkpoint, TrustedKeys, VerifiedCheckpoint, Verifie
 use oubliette_proof::tree::{TILE_WIDTH, Tile, TileError, TileKind, TreeHead};
 use serde_json::{Value, json};
 
-use super::evidence::{self, Contradiction, Files, Last, Recorded};
+use super::evidence::{self, Contradiction, DAMAGED, Files, Last, Recorded};
 use super::state::{Remembered, State, TakenBack};
 use super::unchecked;
 use crate::audit::{holdings, refused};
@@ -195,16 +195,16 @@ impl Look<'_> {
         let what = match &error {
             AuditError::Tile(TileError::Read(..)) | AuditError::Copy(..) => return self.unread(refused(error)),
             AuditError::Forked(_) => "forked",
-            _ => "damaged",
+            _ => DAMAGED,
         };
         self.kept(what, refused(error), old, &files)
     }
 
     /// A line of a key that was learned in this look does not hold.
     fn line_is_wrong(&self, mut outcome: Outcome, old: &TreeHead) -> Outcome {
-        outcome.facts = self.facts("damaged", old);
+        outcome.facts = self.facts(DAMAGED, old);
         let files = Files::new();
-        let found = self.contradiction("damaged", None, &files);
+        let found = self.contradiction(DAMAGED, None, &files);
         Contradiction { size: 0, ..found }.kept(self.state.path(), outcome)
     }
 

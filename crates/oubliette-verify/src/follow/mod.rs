@@ -13,7 +13,7 @@ use oubliette_proof::note::{Checkpoint, SignedNote, UnknownKeys};
 use oubliette_proof::tree::TreeHead;
 use serde_json::{Value, json};
 
-use self::evidence::{Contradiction, Files};
+use self::evidence::{Contradiction, DAMAGED, Files};
 use self::look::Look;
 use self::state::{Remembered, State};
 use crate::log::{self, Log, Place};
@@ -25,7 +25,7 @@ pub fn run(place: &Place, key: &Path, folder: &Path) -> Outcome {
     let mut outcome = follow(place, key, folder).unwrap_or_else(Outcome::from);
     if outcome.facts["state"] == Value::Null {
         let unreadable = outcome.verdict == Verdict::BadInput;
-        outcome.facts["state"] = if unreadable { "unreadable" } else { "damaged" }.into();
+        outcome.facts["state"] = if unreadable { "unreadable" } else { DAMAGED }.into();
         if unreadable {
             outcome.summary = format!("nothing new is known of the log: {}", outcome.summary);
         }
@@ -54,7 +54,7 @@ fn follow(place: &Place, key: &Path, folder: &Path) -> Result<Outcome, Outcome> 
     let trusted = known.trusted.clone();
     let served = trust::newest(&text, format!("the checkpoint of {log}"), &log, &mut known, lines, old.size);
     let served = served.map_err(|outcome| match outcome.verdict {
-        Verdict::Invalid => kept(&state, "damaged", 0, remembered.as_ref(), &text, &known.handed, outcome),
+        Verdict::Invalid => kept(&state, DAMAGED, 0, remembered.as_ref(), &text, &known.handed, outcome),
         _ => outcome,
     })?;
     let mut look = Look { state, log: &log, known, remembered, text, served };

@@ -59,3 +59,44 @@ fn the_same_bytes_in_the_place_of_two_files_are_two_findings() {
         auditor.serve(0);
     }
 }
+
+#[test]
+fn a_server_that_damages_its_files_fills_no_disk() {
+    let mut auditor = Auditor::new();
+    auditor.serve(300);
+    auditor.found(0, "begun");
+    auditor.serve(300);
+    for number in 0..99 {
+        fs::create_dir_all(auditor.at(&format!("state/evidence/damaged-600-{number}"))).unwrap();
+    }
+    let count = || fs::read_dir(auditor.at("state/evidence")).unwrap().count();
+    let bundle = Tile { kind: TileKind::Entries, index: 1, width: 256 }.to_string();
+    for (byte, kept) in [(7, true), (8, false), (7, true)] {
+        auditor.server.set(&bundle, Answer::File(vec![byte; 9_000]));
+        let told = auditor.found(1, "damaged");
+        assert_eq!((told["facts"]["evidence"].is_string(), count()), (kept, 100), "{told}");
+        let words = told["summary"].as_str().unwrap();
+        assert_eq!(words.contains("could not be kept"), !kept, "{words}");
+    }
+    // Of what the log's key signed there is room all the same.
+    let other = fork(&auditor.log, 20, 400);
+    auditor.server.show(&other, &other.checkpoint(None));
+    let told = auditor.found(1, "forked");
+    assert!(told["facts"]["evidence"].is_string() && count() == 101, "{told}");
+}
+
+#[test]
+fn one_fork_is_one_finding_whatever_its_files_end_with() {
+    let mut auditor = Auditor::new();
+    auditor.serve(300);
+    auditor.found(0, "begun");
+    let other = fork(&auditor.log, 20, 400);
+    auditor.server.show(&other, &other.checkpoint(None));
+    let edge = Tile::at(TileKind::Hashes(0), 1, 400).unwrap();
+    for more in 0..3 {
+        let longer = [&other.files.0[&edge][..], &vec![9; more]].concat();
+        auditor.server.set(&edge.to_string(), Answer::File(longer));
+        auditor.found(1, "forked");
+        assert_eq!(fs::read_dir(auditor.at("state/evidence")).unwrap().count(), 1);
+    }
+}
