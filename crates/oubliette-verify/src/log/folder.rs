@@ -10,11 +10,14 @@ use oubliette_proof::tree::{TILE_WIDTH, Tile, TileKind, TileReader};
 use super::{MAX_SMALL, longest};
 use crate::report::Outcome;
 
-/// A small text file.
+/// A small text file. One that is longer than such a file can be is refused: what is cut may still be read as a whole one.
 pub fn text(path: &Path) -> Result<String, Outcome> {
     let read = || -> io::Result<String> {
         let mut text = String::new();
-        File::open(path)?.take(MAX_SMALL as u64).read_to_string(&mut text)?;
+        File::open(path)?.take(MAX_SMALL as u64 + 1).read_to_string(&mut text)?;
+        if text.len() > MAX_SMALL {
+            return Err(io::Error::other(format!("the file is longer than {MAX_SMALL} bytes")));
+        }
         Ok(text)
     };
     read().map_err(|error| Outcome::unusable(path.display(), error))

@@ -100,3 +100,12 @@ fn one_fork_is_one_finding_whatever_its_files_end_with() {
         assert_eq!(fs::read_dir(auditor.at("state/evidence")).unwrap().count(), 1);
     }
 }
+
+#[test]
+fn a_file_that_is_too_long_is_refused_and_not_cut() {
+    let mut auditor = Auditor::new();
+    auditor.serve(30);
+    fs::write(auditor.at("keys"), format!("{}{}{}\n", key_file(), "\n".repeat(1 << 20), log_key().verifier())).unwrap();
+    let told = auditor.found(4, "unreadable");
+    assert!(told["summary"].as_str().unwrap().contains("longer than 1048576 bytes"), "{told}");
+}
