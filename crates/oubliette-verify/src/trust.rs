@@ -19,6 +19,9 @@ use crate::report::{Outcome, Verdict, plain};
 /// time.
 const MOST: (u64, usize, Duration) = (1 << 20, 1 << 28, Duration::from_secs(300));
 
+/// Most keys of one log that are gone by: as many as a file of them always has room for.
+const MOST_KEYS: usize = 1_000;
+
 /// Bundles of entries, as they were read.
 pub type Bundles = BTreeMap<Tile, Vec<u8>>;
 
@@ -122,6 +125,7 @@ pub fn newest(
     let note = SignedNote::parse(text).map_err(|error| refused(&name, &error))?;
     let said = Checkpoint::parse(note.text()).map_err(|error| refused(&name, &error))?;
     // Without a line of a key that is yet to be found there is nothing to look for.
+    let mut changes = 0;
     if note.lines().iter().any(|line| line.name == said.origin && !known.is_known(&line.name, line.key_id)) {
         search(log, &said, from, Instant::now() + MOST.2, |number, rotation, (tile, bundle)| {
             let handed =
@@ -130,11 +134,13 @@ pub fn newest(
             let found = !handed.is_empty();
             if found {
                 known.handed.insert(tile, bundle.to_vec());
+                changes += 1;
             }
             handed.into_iter().for_each(|key| known.trusted.add(key));
-            found && known.signed(text)
+            changes > MOST_KEYS || found && known.signed(text)
         });
     }
+    few_enough(changes).map_err(|why| Outcome::unusable(&name, why))?;
     for stray in lines.iter().flat_map(Succession::strays) {
         if !known.trusted.keys().contains(stray) {
             known.trusted.add(stray.clone());
@@ -177,6 +183,11 @@ fn changes(tile: Tile, bundle: &[u8]) -> impl Iterator<Item = (u64, KeyRotation)
         Ok(Entry { body: Body::KeyRotation(rotation), .. }) => Some((number, rotation)),
         _ => None,
     })
+}
+
+/// Refuses a log with more keys than are gone by.
+pub fn few_enough(keys: usize) -> Result<(), String> {
+    if keys > MOST_KEYS { Err(format!("its log was handed to more keys than {MOST_KEYS}")) } else { Ok(()) }
 }
 
 /// The keys of a log from the first on that is trusted, the one in force first: each agreed to the next.

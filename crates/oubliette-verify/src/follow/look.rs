@@ -14,7 +14,7 @@ use super::unchecked;
 use crate::audit::{holdings, refused};
 use crate::log::Log;
 use crate::report::{Outcome, Verdict};
-use crate::trust::{Known, agreed_to, not_in_force};
+use crate::trust::{Known, agreed_to, few_enough, not_in_force};
 
 /// Most entries that one look goes on by.
 const MOST_ENTRIES: u64 = 1 << 26;
@@ -96,6 +96,7 @@ impl Look<'_> {
         let last = Last::new(self.log);
         let copied = audit::bring_up_to(&last, &self.state, old.size, &new, |number, entry| {
             if let Some(Body::KeyRotation(rotation)) = report.count(entry).map(|entry| entry.body)
+                && few_enough(changes.len()).is_ok()
                 && keys.add(number, &rotation)
             {
                 changes.push(number);
@@ -104,6 +105,10 @@ impl Look<'_> {
         if let Err(error) = copied {
             self.state.take_back(TakenBack::Partial);
             return Err(self.contradicted(old, error, last.files()));
+        }
+        if let Err(why) = few_enough(keys.keys().count()) {
+            self.state.take_back(TakenBack::All);
+            return Err(self.unread(Outcome::unusable(self.log, why)));
         }
         let handed = agreed_to(&keys, &self.known.trusted);
         handed.iter().for_each(|key| self.known.trusted.add(key.clone()));

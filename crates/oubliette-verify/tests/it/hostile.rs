@@ -2,9 +2,12 @@
 
 use std::fs;
 
+use oubliette_proof::entry::{Body, KeyRotation};
+use oubliette_proof::note::{KeyKind, SigningKey};
 use oubliette_proof::tree::{Tile, TileKind};
+use zeroize::Zeroizing;
 
-use crate::auditor::{Auditor, fork};
+use crate::auditor::{Auditor, fork, grow, signed};
 use crate::fixture::*;
 use crate::server::Answer;
 
@@ -108,4 +111,35 @@ fn a_file_that_is_too_long_is_refused_and_not_cut() {
     fs::write(auditor.at("keys"), format!("{}{}{}\n", key_file(), "\n".repeat(1 << 20), log_key().verifier())).unwrap();
     let told = auditor.found(4, "unreadable");
     assert!(told["summary"].as_str().unwrap().contains("longer than 1048576 bytes"), "{told}");
+}
+
+#[test]
+fn a_log_with_more_keys_than_can_be_kept_is_not_followed_into_a_dead_end() {
+    for (name, changes) in [(format!("{ORIGIN}/{}", "x".repeat(200)), 4_000), (ORIGIN.to_owned(), 1_001)] {
+        let auditor = Auditor::new();
+        let seed = |number: u32| oubliette_proof::sha256(&[&number.to_be_bytes()]).0;
+        let mut keys = (0..=changes)
+            .map(|number| SigningKey::from_seed(&name, KeyKind::Note, Zeroizing::new(seed(number))).unwrap());
+        let mut log = Log::new();
+        let mut before = keys.next().unwrap();
+        fs::write(auditor.at("keys"), format!("{}\n", before.verifier())).unwrap();
+        grow(&mut log, 3, 3);
+        auditor.server.show(&log, &signed(&log, &[&before]));
+        auditor.found(0, "begun");
+        let remembered = auditor.remembered();
+        let rotations = keys.map(|key| {
+            let rotation = KeyRotation::sign(&before, &key).unwrap();
+            before = key;
+            Body::KeyRotation(rotation)
+        });
+        log.append_all("2026-04-01T00:00:00Z", rotations.collect::<Vec<_>>().into_iter());
+        // With a key that is yet to be found, and also with one that is known.
+        let first = SigningKey::from_seed(&name, KeyKind::Note, Zeroizing::new(seed(0))).unwrap();
+        for signers in [&[&before][..], &[&before], &[&first, &before], &[&first, &before]] {
+            auditor.server.show(&log, &signed(&log, signers));
+            let told = auditor.found(4, "unreadable");
+            assert!(told["summary"].as_str().unwrap().contains("more keys than"), "{told}");
+            assert_eq!(auditor.remembered(), remembered);
+        }
+    }
 }
