@@ -67,9 +67,10 @@ impl Look<'_> {
             return Err(self.retired(None, head, &Files::new()));
         }
         let pending = self.checked(&self.succession(origin), head)?;
-        if self.served.cosignatures.len() > before.verified.cosignatures.len() {
-            // More witnesses have signed the same tree.
-            self.state.advance(&self.text, &before.keys)?;
+        // More witnesses have signed the same tree, perhaps.
+        let more = self.served.cosignatures.len() > before.verified.cosignatures.len();
+        if more || !before.keys_written {
+            self.state.advance(if more { &self.text } else { &before.text }, &before.keys)?;
         }
         let words = format!("the log {origin} is UNCHANGED: it has {} entries, as the last time.", head.size);
         Ok(self.valid("unchanged", words, head, pending))

@@ -53,6 +53,8 @@ pub struct Remembered {
     pub verified: VerifiedCheckpoint,
     /// The log's keys, the one in force first.
     pub keys: Vec<VerifierKey>,
+    /// Whether the file of the keys has these. When not, they were found in the whole copy of the log.
+    pub keys_written: bool,
 }
 
 /// How much is taken back.
@@ -114,7 +116,7 @@ impl State {
             let keys = log::keys(&keys)?.keys().to_vec();
             match self.verified(&text, given, &keys) {
                 Ok(verified) if keys.first().is_some_and(|now| verified.signed_by.contains(now)) => {
-                    return Ok(Some(Remembered { text, verified, keys }));
+                    return Ok(Some(Remembered { text, verified, keys, keys_written: true }));
                 }
                 Ok(_) | Err(NoteError::NotSigned(_)) => {}
                 Err(error) => return Err(Outcome::unusable(path.display(), error)),
@@ -127,7 +129,7 @@ impl State {
         if !verified.signed_by.contains(&keys[0]) {
             return Err(Outcome::unusable(path.display(), "it is not signed with the key that its log was handed to"));
         }
-        Ok(Some(Remembered { text, verified, keys }))
+        Ok(Some(Remembered { text, verified, keys, keys_written: false }))
     }
 
     fn verified(&self, text: &str, given: &TrustedKeys, keys: &[VerifierKey]) -> Result<VerifiedCheckpoint, NoteError> {

@@ -143,3 +143,15 @@ fn a_log_with_more_keys_than_can_be_kept_is_not_followed_into_a_dead_end() {
         }
     }
 }
+
+#[test]
+fn keys_that_were_lost_are_written_again_by_the_next_look() {
+    let mut auditor = Auditor::new();
+    auditor.serve(300);
+    auditor.found(0, "begun");
+    let (keys, remembered) = (fs::read_to_string(auditor.at("state/keys")).unwrap(), auditor.remembered());
+    fs::remove_file(auditor.at("state/keys")).unwrap();
+    auditor.found(0, "unchanged");
+    assert_eq!(fs::read_to_string(auditor.at("state/keys")).unwrap_or_default(), keys);
+    assert_eq!(auditor.remembered(), remembered);
+}
