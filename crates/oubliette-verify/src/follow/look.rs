@@ -60,9 +60,8 @@ impl Look<'_> {
     }
 
     /// The log has the head that it had.
-    pub fn unchanged(&self) -> Result<Outcome, Outcome> {
+    pub fn unchanged(&self, before: &Remembered) -> Result<Outcome, Outcome> {
         let Checkpoint { origin, head, .. } = &self.served.checkpoint;
-        let Some(before) = &self.remembered else { return Err(self.retired(None, head, &Files::new())) };
         if !self.served.signed_by.contains(&before.keys[0]) {
             return Err(self.retired(None, head, &Files::new()));
         }

@@ -60,12 +60,10 @@ fn follow(place: &Place, key: &Path, folder: &Path) -> Result<Outcome, Outcome> 
     let mut look = Look { state, log: &log, known, remembered, text, served };
     look.recall(&trusted)?;
     let new = look.served.checkpoint.head;
-    if look.remembered.is_some() && new == old {
-        look.unchanged()
-    } else if new.size < old.size {
-        Err(look.shrunk(&old))
-    } else {
-        look.grown(&old)
+    match &look.remembered {
+        Some(before) if new == old => look.unchanged(before),
+        _ if new.size < old.size => Err(look.shrunk(&old)),
+        _ => look.grown(&old),
     }
 }
 
