@@ -127,7 +127,7 @@ pub fn newest(
     // Without a line of a key that is yet to be found there is nothing to look for.
     let mut changes = 0;
     if note.lines().iter().any(|line| line.name == said.origin && !known.is_known(&line.name, line.key_id)) {
-        search(log, &said, from, Instant::now() + MOST.2, |number, rotation, (tile, bundle)| {
+        search(log, log.is_folder(), &said, from, Instant::now() + MOST.2, |number, rotation, (tile, bundle)| {
             let handed =
                 lines.iter_mut().filter_map(|line| line.add(number, rotation).then(|| line.in_force().cloned()));
             let handed: Vec<_> = handed.flatten().collect();
@@ -150,9 +150,11 @@ pub fn newest(
     known.checkpoint(text, name)
 }
 
-/// Shows the changes of the key that a log's files have from an entry on, until one is the last that was wanted.
+/// Shows the changes of the key that a log's files have from an entry on, until one is the last that was wanted. Goes on behind a
+/// file that is missing where there may be `gaps`.
 fn search<R: TileReader>(
     log: &R,
+    gaps: bool,
     said: &Checkpoint,
     from: u64,
     until: Instant,
@@ -162,7 +164,11 @@ fn search<R: TileReader>(
     let mut bytes = 0;
     for index in from.saturating_sub(1) / TILE_WIDTH..size.div_ceil(TILE_WIDTH) {
         let Some(tile) = Tile::at(TileKind::Entries, index, said.head.size) else { return };
-        let Ok(bundle) = log.read(tile) else { return };
+        let bundle = match log.read(tile) {
+            Ok(bundle) => bundle,
+            Err(_) if gaps => continue,
+            Err(_) => return,
+        };
         bytes += bundle.len();
         if bytes > MOST.1 || Instant::now() > until {
             return;
@@ -243,7 +249,7 @@ mod tests {
         let head = TreeHead { size: 1 << 63, root: Hash([7; 32]) };
         let said = Checkpoint { origin: "log.example".to_owned(), head, extensions: Vec::new() };
         let (log, begun) = (Endless(Cell::default()), Instant::now());
-        search(&log, &said, 0, begun + Duration::from_millis(200), |_, _, _| false);
+        search(&log, false, &said, 0, begun + Duration::from_millis(200), |_, _, _| false);
         assert!(log.0.get() > 2 && log.0.get() < 20 && begun.elapsed() < Duration::from_secs(5), "{}", log.0.get());
     }
 }

@@ -96,6 +96,11 @@ impl Log {
         }
     }
 
+    /// Whether it lies in a folder here, which may have only some of its files, as evidence does.
+    pub fn is_folder(&self) -> bool {
+        matches!(self.files, Files::Folder(_))
+    }
+
     /// Whether it has more than a checkpoint.
     pub fn has_tiles(&self) -> bool {
         !matches!(self.files, Files::Checkpoint(_))

@@ -171,3 +171,18 @@ fn a_line_of_a_key_that_is_learned_is_kept_when_it_does_not_hold() {
     auditor.server.show(&auditor.log, &good);
     auditor.found(0, "grown");
 }
+
+#[test]
+fn evidence_shows_a_change_of_the_key_also_far_behind_what_was_seen() {
+    let (auditor, [old, new]) = followed();
+    let mut other = fork(&auditor.log, 20, 2_000);
+    hand(&mut other, &old, &new);
+    grow(&mut other, 300, 4);
+    auditor.server.show(&other, &signed(&other, &[&new]));
+    let kept = evidence(&auditor, &auditor.found(1, "forked"));
+    // The bundles between are not in it.
+    assert!(shows_the_change(&kept, 2_301) && fs::read_dir(kept.join("tile/entries")).unwrap().count() == 1);
+    let shown = format!("--follow --log {} --log-key keys --state state --json", kept.display());
+    let (code, told) = run(&auditor.folder, &shown);
+    assert!(code == 1 && told.contains("\"state\":\"forked\""), "{told}");
+}
