@@ -75,7 +75,7 @@ pub fn compare(place: &Place, keys: &TrustedKeys, certificate: &VerifiedCheckpoi
     let two = Two { log: &log, known: &known, before: (certificate, None), name, now: (&now, &text) };
     if log.has_tiles() {
         // As a rule a look at what came after the certificate is enough.
-        if two.continues() { Ok(()) } else { two.read().map(|_| ()) }
+        if two.continues()? { Ok(()) } else { two.read().map(|_| ()) }
     } else if new.size != old.size {
         Err(Outcome::unusable(
             place,
@@ -110,8 +110,9 @@ impl Two<'_> {
     }
 
     /// Whether the newer checkpoint continues the older one and is signed with the key that the older one's has become, by the
-    /// entries between them. When not, or when that cannot be read, [`Two::read`] tells why.
-    fn continues(&self) -> bool {
+    /// entries between them. When not, [`Two::read`] tells why. Files that cannot be read, or are not those of the newer one,
+    /// are told at once: more of them would tell nothing else.
+    fn continues(&self) -> Result<bool, Outcome> {
         let (old, new) = self.heads();
         let before = &self.before.0.signed_by;
         let mut lines: Vec<_> = before.iter().cloned().map(Succession::since).collect();
@@ -120,12 +121,16 @@ impl Two<'_> {
                 lines.iter_mut().for_each(|line| _ = line.add(number, &rotation));
             }
         });
-        let Some(line) = lines.first().filter(|_| read.is_ok()) else { return false };
+        match read {
+            Err(AuditError::Forked(_)) => return Ok(false),
+            other => other.map_err(refused)?,
+        }
+        let Some(line) = lines.first() else { return Ok(false) };
         // Both keys sign over the entry that hands the log over, and then there is but one that it can have been handed to.
         let one = line
             .at(old.size)
             .is_some_and(|key| before.contains(key) && lines.iter().all(|line| line.at(old.size) == Some(key)));
-        one && line.in_force().is_some_and(|key| self.signed_now(line).contains(key))
+        Ok(one && line.in_force().is_some_and(|key| self.signed_now(line).contains(key)))
     }
 
     /// Reads all of the log: whether the newer checkpoint continues the older one, and whether each is signed with the key that
