@@ -29,6 +29,9 @@ environment names, if it names one), and asks nobody else.
       --state    what was seen the last time, and a copy of the log that grows; made by the first run. Whether the
                  log grew, is unchanged, shrank, was forked, or could not be read
 
+  Beside a certificate and with --audit no more than 4,294,967,296 entries of a log are read, for no longer than
+  24 hours: what would need more ends with 4.
+
   --json         the result for programs
   --version, --help
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Instant;
 
 use oubliette_proof::audit::{self, AuditError, AuditReport, Succession};
 use oubliette_proof::entry::{Body, Entry};
@@ -9,7 +10,7 @@ use oubliette_proof::note::{Checkpoint, TrustedKeys, VerifiedCheckpoint, Verifie
 use oubliette_proof::tree::{TileError, TreeHead};
 use serde_json::json;
 
-use crate::log::{self, Log, Place};
+use crate::log::{self, Limited, Log, Place};
 use crate::report::{Outcome, Verdict};
 use crate::trust::{self, Known};
 
@@ -23,7 +24,14 @@ pub fn audit(old: &Path, new: &Path, place: &Place, key: &Path) -> Result<Outcom
     let now = trust::newest(&texts[1], new.display(), &log, &mut known, lines, size)?;
     same_origin(&before.checkpoint, &now.checkpoint)?;
     let name = "the older checkpoint";
-    let two = Two { log: &log, known: &known, before: (&before, Some(&texts[0])), name, now: (&now, &texts[1]) };
+    let two = Two {
+        log: &log,
+        known: &known,
+        before: (&before, Some(&texts[0])),
+        name,
+        now: (&now, &texts[1]),
+        until: log::latest(),
+    };
     let report = two.read()?;
     let (old, new) = (before.checkpoint, now.checkpoint);
     let summary = format!(
@@ -72,7 +80,8 @@ pub fn compare(place: &Place, keys: &TrustedKeys, certificate: &VerifiedCheckpoi
         return Err(Outcome::new(Verdict::Invalid, why));
     }
     let name = "the certificate";
-    let two = Two { log: &log, known: &known, before: (certificate, None), name, now: (&now, &text) };
+    let two =
+        Two { log: &log, known: &known, before: (certificate, None), name, now: (&now, &text), until: log::latest() };
     if log.has_tiles() {
         // As a rule a look at what came after the certificate is enough.
         if two.continues()? { Ok(()) } else { two.read().map(|_| ()) }
@@ -102,11 +111,18 @@ struct Two<'a> {
     name: &'a str,
     /// The newer one, and word for word.
     now: (&'a VerifiedCheckpoint, &'a str),
+    /// When reading ends at the latest.
+    until: Instant,
 }
 
-impl Two<'_> {
+impl<'a> Two<'a> {
     fn heads(&self) -> (TreeHead, TreeHead) {
         (self.before.0.checkpoint.head, self.now.0.checkpoint.head)
+    }
+
+    /// The log, when so many entries of it are to be read.
+    fn limited(&self, entries: u64) -> Limited<'a, Log> {
+        Limited { log: self.log, entries, until: self.until }
     }
 
     /// Whether the newer checkpoint continues the older one and is signed with the key that the older one's has become, by the
@@ -116,7 +132,8 @@ impl Two<'_> {
         let (old, new) = self.heads();
         let before = &self.before.0.signed_by;
         let mut lines: Vec<_> = before.iter().cloned().map(Succession::since).collect();
-        let read = audit::read_on(self.log, &old, &new, |number, entry| {
+        let log = self.limited(new.size.saturating_sub(old.size));
+        let read = audit::read_on(&log, &old, &new, |number, entry| {
             if let Ok(Entry { body: Body::KeyRotation(rotation), .. }) = Entry::decode(entry) {
                 lines.iter_mut().for_each(|line| _ = line.add(number, &rotation));
             }
@@ -164,7 +181,8 @@ impl Two<'_> {
 
     /// Reads all of the log's entries once.
     fn entries(&self, old: &TreeHead, keys: &mut Succession) -> Result<AuditReport, AuditError<io::Error>> {
-        audit::audit_with(self.log, old, &self.now.0.checkpoint.head, |number, entry| {
+        let new = &self.now.0.checkpoint.head;
+        audit::audit_with(&self.limited(new.size), old, new, |number, entry| {
             if let Body::KeyRotation(rotation) = &entry.body {
                 keys.add(number, rotation);
             }

@@ -1,6 +1,7 @@
 //! A log as somebody else serves it: in a folder, or at an address.
 
 mod folder;
+mod limited;
 mod remote;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use oubliette_proof::tree::{TILE_WIDTH, Tile, TileKind, TileReader};
 use reqwest::Url;
 
 pub use folder::{Folder, keys, text};
+pub use limited::{Limited, latest};
 use remote::Remote;
 
 use crate::report::Outcome;

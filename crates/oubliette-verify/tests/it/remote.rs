@@ -155,3 +155,25 @@ fn a_file_that_cannot_be_read_ends_a_comparison_at_once() {
         assert_eq!((times(0), times(1)), (1, attempts), "nothing is read from the beginning again: {asked:?}");
     }
 }
+
+#[test]
+fn a_log_beyond_all_measure_is_not_read() {
+    let ((folder, mut scene), server) = (stranger(), Server::new());
+    grow(&mut scene.log, 600, 3);
+    let head = TreeHead { size: 1 << 63, root: Hash([9; 32]) };
+    let endless = Checkpoint::sign(head, &log_key()).unwrap().to_string();
+    server.show(&scene.log, &endless);
+    fs::write(folder.path().join("endless"), &endless).unwrap();
+    let bundle = |index| Tile { kind: TileKind::Entries, index, width: 256 };
+    for index in 0..300 {
+        server.set(&bundle(index).to_string(), Answer::File(scene.log.files.0[&bundle(1)].clone()));
+    }
+    let url = &server.url;
+    for args in [format!("item.json --log {url}"), format!("--audit checkpoint-2 endless --log {url}")] {
+        server.asked();
+        let (code, told) = run(&folder, &format!("{args} --log-key keys"));
+        let asked = server.asked();
+        assert!(code == 4 && told.contains("no more than 4294967296"), "{} files, {told}", asked.len());
+        assert!(asked.iter().all(|path| !path.contains("entries")), "{asked:?}");
+    }
+}
