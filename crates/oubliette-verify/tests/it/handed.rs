@@ -2,8 +2,11 @@
 
 use std::fs;
 
+use oubliette_proof::Hash;
+use oubliette_proof::certificate::{Certificate, Parts, Subject};
 use oubliette_proof::entry::{Body, KeyRotation};
 use oubliette_proof::note::{KeyKind, SigningKey};
+use oubliette_proof::receipt::{Erased, ReceiptTree, SubjectKind};
 
 use crate::auditor::{Auditor, fork, grow, signed};
 use crate::command::{copy, run, stranger};
@@ -244,4 +247,42 @@ fn a_certificate_agrees_with_no_log_of_a_key_that_was_given_up() {
         let (code, told) = compare(&other, &[&new]);
         assert!(code == 1 && told.contains(words) && told.contains("FORKED") == (before > 10), "{told}");
     }
+}
+
+#[test]
+fn a_certificate_of_where_the_log_was_handed_over_agrees_with_its_own_checkpoint() {
+    let (folder, mut log) = (tempfile::tempdir().unwrap(), Log::new());
+    let [old, new] = [1, 5].map(|seed| key(ORIGIN, KeyKind::Note, seed));
+    let at = |name: &str| folder.path().join(name);
+    let facts = facts(50);
+    let erased = Erased {
+        salt: salt(1),
+        kind: SubjectKind::Interaction,
+        id: id(1),
+        event: facts.event,
+        order: facts.order,
+        facts: facts.hash(),
+    };
+    let tree = ReceiptTree::new([Hash([1; 32]), erased.commitment()]);
+    let sealed = log.append(TIME, Body::Seal(seal(tree.head(), 6)));
+    hand(&mut log, &old, &new);
+    let both = signed(&log, &[&new, &old]);
+    let certificate = Certificate::new(Parts {
+        subject: Subject { id: id(1), kind: SubjectKind::Interaction },
+        facts,
+        receipt: log.receipt(&tree, 1, salt(1), sealed, &both),
+        reference: None,
+        existed: Vec::new(),
+        removed: None,
+    });
+    fs::write(at("tip.json"), certificate.unwrap().to_json()).unwrap();
+    fs::write(at("keys"), format!("{}\n{}\n", new.verifier(), old.verifier())).unwrap();
+    for signers in [[&new, &old], [&old, &new]] {
+        fs::write(at("tip"), signed(&log, &signers)).unwrap();
+        let (code, told) = run(&folder, "tip.json --log-key keys --log tip");
+        assert!(code == 0 && told.contains("The log given agrees"), "{told}");
+    }
+    fs::write(at("tip"), signed(&log, &[&old])).unwrap();
+    let (code, told) = run(&folder, "tip.json --log-key keys --log tip");
+    assert!(code == 4 && told.contains("other keys than the certificate"), "{told}");
 }
