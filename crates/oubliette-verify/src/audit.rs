@@ -164,8 +164,11 @@ impl<'a> Two<'a> {
             Err(AuditError::Forked(_)) if old.size == new.size => {
                 // Told by the heads alone. When the entries cannot be had the signatures have to do.
                 keys = Succession::new(origin);
-                if self.entries(&TreeHead::empty(), &mut keys).is_err() {
+                if let Err(unread) = self.entries(&TreeHead::empty(), &mut keys) {
                     keys = Succession::new(origin);
+                    if !self.one_key(&keys) {
+                        return Err(self.two_stories(&refused(unread)));
+                    }
                 }
             }
             Err(AuditError::Forked(_)) | Ok(_) => {}
@@ -190,6 +193,17 @@ impl<'a> Two<'a> {
                 keys.add(number, rotation);
             }
         })
+    }
+
+    /// Two keys have signed two trees of one size, and the entries do not tell which key was the log's.
+    fn two_stories(&self, unread: &Outcome) -> Outcome {
+        let (origin, size) = (&self.now.0.checkpoint.origin, self.heads().0.size);
+        let words = format!(
+            "{} and the checkpoint of the log {origin} are of {size} entries with different roots, signed with different keys; which \
+             key was the log's then the entries do not tell: {}",
+            self.name, unread.summary
+        );
+        Outcome::new(Verdict::Invalid, words)
     }
 
     /// Whether the keys that signed are those that the entries tell of.

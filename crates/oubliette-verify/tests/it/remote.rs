@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use oubliette_proof::Hash;
 use oubliette_proof::entry::Body;
-use oubliette_proof::note::{Checkpoint, KeyKind, SignedNote};
+use oubliette_proof::note::{Checkpoint, KeyKind, SignedNote, SigningKey};
 use oubliette_proof::tree::{Tile, TileKind, TreeHead};
 
+use crate::auditor::signed;
 use crate::command::{run, stranger};
 use crate::fixture::*;
 use crate::server::{Answer, Server, listener};
@@ -176,4 +177,22 @@ fn a_log_beyond_all_measure_is_not_read() {
         assert!(code == 4 && told.contains("no more than 4294967296"), "{} files, {told}", asked.len());
         assert!(asked.iter().all(|path| !path.contains("entries")), "{asked:?}");
     }
+}
+
+#[test]
+fn two_signed_heads_of_one_size_tell_a_fork_without_files_but_not_whose_key_is_in_force() {
+    let ((folder, scene), server) = (stranger(), Server::new());
+    let new = key(ORIGIN, KeyKind::Note, 5);
+    fs::write(folder.path().join("keys"), format!("{}{}\n", key_file(), new.verifier())).unwrap();
+    let mut other = Log::new();
+    grow(&mut other, scene.log.head.size, 4);
+    let compare = |signers: &[&SigningKey]| {
+        server.show(&Log::new(), &signed(&other, signers));
+        run(&folder, &format!("item.json --log-key keys --log {}", server.url))
+    };
+    let (code, told) = compare(&[&log_key()]);
+    assert!(code == 1 && told.contains("FORKED"), "{told}");
+    let (code, told) = compare(&[&new]);
+    assert!(code == 1 && !told.contains("FORKED") && !told.contains("no entry says"), "{told}");
+    assert!(told.contains("the entries do not tell") && told.contains("the server has no such file"), "{told}");
 }
