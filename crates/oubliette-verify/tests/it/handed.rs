@@ -249,11 +249,8 @@ fn a_certificate_agrees_with_no_log_of_a_key_that_was_given_up() {
     }
 }
 
-#[test]
-fn a_certificate_of_where_the_log_was_handed_over_agrees_with_its_own_checkpoint() {
-    let (folder, mut log) = (tempfile::tempdir().unwrap(), Log::new());
-    let [old, new] = [1, 5].map(|seed| key(ORIGIN, KeyKind::Note, seed));
-    let at = |name: &str| folder.path().join(name);
+/// A certificate under a seal at the log's end and what follows it, signed with these keys.
+fn certificate(log: &mut Log, more: impl FnOnce(&mut Log), signers: &[&SigningKey]) -> Vec<u8> {
     let facts = facts(50);
     let erased = Erased {
         salt: salt(1),
@@ -265,17 +262,24 @@ fn a_certificate_of_where_the_log_was_handed_over_agrees_with_its_own_checkpoint
     };
     let tree = ReceiptTree::new([Hash([1; 32]), erased.commitment()]);
     let sealed = log.append(TIME, Body::Seal(seal(tree.head(), 6)));
-    hand(&mut log, &old, &new);
-    let both = signed(&log, &[&new, &old]);
-    let certificate = Certificate::new(Parts {
+    more(log);
+    let parts = Parts {
         subject: Subject { id: id(1), kind: SubjectKind::Interaction },
         facts,
-        receipt: log.receipt(&tree, 1, salt(1), sealed, &both),
+        receipt: log.receipt(&tree, 1, salt(1), sealed, &signed(log, signers)),
         reference: None,
         existed: Vec::new(),
         removed: None,
-    });
-    fs::write(at("tip.json"), certificate.unwrap().to_json()).unwrap();
+    };
+    Certificate::new(parts).unwrap().to_json()
+}
+
+#[test]
+fn a_certificate_of_where_the_log_was_handed_over_agrees_with_its_own_checkpoint() {
+    let (folder, mut log) = (tempfile::tempdir().unwrap(), Log::new());
+    let [old, new] = [1, 5].map(|seed| key(ORIGIN, KeyKind::Note, seed));
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("tip.json"), certificate(&mut log, |log| hand(log, &old, &new), &[&new, &old])).unwrap();
     fs::write(at("keys"), format!("{}\n{}\n", new.verifier(), old.verifier())).unwrap();
     for signers in [[&new, &old], [&old, &new]] {
         fs::write(at("tip"), signed(&log, &signers)).unwrap();
@@ -285,4 +289,21 @@ fn a_certificate_of_where_the_log_was_handed_over_agrees_with_its_own_checkpoint
     fs::write(at("tip"), signed(&log, &[&old])).unwrap();
     let (code, told) = run(&folder, "tip.json --log-key keys --log tip");
     assert!(code == 4 && told.contains("other keys than the certificate"), "{told}");
+}
+
+#[test]
+fn a_key_that_was_given_up_before_the_certificate_is_told_by_an_audit() {
+    let (auditor, [old, ..]) = handed_over();
+    let mut stolen = continued(&auditor.log, |_| {});
+    let late = certificate(&mut stolen, |log| grow(log, 50, 4), &[&old]);
+    fs::write(auditor.at("late.json"), late).unwrap();
+    for more in [0, 50] {
+        grow(&mut stolen, more, 4);
+        copy(&stolen, &auditor.at("copy"));
+        fs::write(auditor.at("copy/checkpoint"), signed(&stolen, &[&old])).unwrap();
+        // What came before the certificate is not read beside it, as the document says.
+        assert_eq!(run(&auditor.folder, "late.json --log copy --log-key keys").0, 0);
+        let (code, told) = run(&auditor.folder, "--audit early copy/checkpoint --log copy --log-key keys");
+        assert!(code == 1 && told.contains("a key that it has given up"), "{told}");
+    }
 }
