@@ -178,6 +178,7 @@ impl<'a> Two<'a> {
             }
             Err(_) => return read.map_err(refused),
         }
+        self.lines_hold(&keys)?;
         self.signed(&keys)?;
         let since = keys.in_force().is_some_and(|key| !self.signed_before(&keys).contains(key));
         let more = "is signed with a key that the log has given up since: whoever has that key can have made it";
@@ -204,6 +205,14 @@ impl<'a> Two<'a> {
             self.name, unread.summary
         );
         Outcome::new(Verdict::Invalid, words)
+    }
+
+    /// Whether also the lines hold whose keys were learned from the entries: a damaged one would look like none.
+    fn lines_hold(&self, keys: &Succession) -> Result<(), Outcome> {
+        let mut known = self.known.clone();
+        trust::agreed_to(keys, &self.known.trusted).into_iter().for_each(|key| known.trusted.add(key));
+        known.checkpoint(self.now.1, format!("the checkpoint of the log {}", self.now.0.checkpoint.origin))?;
+        self.before.1.map_or(Ok(()), |text| known.checkpoint(text, self.name).map(|_| ()))
     }
 
     /// Whether the keys that signed are those that the entries tell of.

@@ -307,3 +307,21 @@ fn a_key_that_was_given_up_before_the_certificate_is_told_by_an_audit() {
         assert!(code == 1 && told.contains("a key that it has given up"), "{told}");
     }
 }
+
+#[test]
+fn a_line_that_does_not_hold_is_told_though_its_key_is_learned_from_the_log() {
+    let (auditor, [old, new, _]) = handed_over();
+    copy(&auditor.log, &auditor.at("copy"));
+    let broken = |log: &Log| {
+        let both = signed(log, &[&old, &new]);
+        let place = both.len() - 10;
+        let other = if &both[place..=place] == "A" { "B" } else { "A" };
+        format!("{}{other}{}", &both[..place], &both[place + 1..])
+    };
+    fs::write(auditor.at("copy/checkpoint"), broken(&auditor.log)).unwrap();
+    fs::write(auditor.at("tip"), broken(&fork(&auditor.log, 301, 301))).unwrap();
+    for (from, to) in [("early", "copy/checkpoint"), ("tip", "late")] {
+        let (code, told) = run(&auditor.folder, &format!("--audit {from} {to} --log copy --log-key keys"));
+        assert!(code == 1 && told.contains("does not hold") && !told.contains("with a key"), "{from}: {told}");
+    }
+}
