@@ -4,22 +4,16 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use oubliette_proof::Hash;
-use oubliette_proof::entry::Body;
 use oubliette_proof::note::{Checkpoint, KeyKind, SignedNote, SigningKey};
 use oubliette_proof::tree::{Tile, TileKind, TreeHead};
 
-use crate::auditor::signed;
+use crate::auditor::{grow, signed};
 use crate::command::{run, stranger};
 use crate::fixture::*;
 use crate::server::{Answer, Server, listener};
 
 /// More than the program waits for a byte of an answer, three times over in all.
 const PATIENCE: Duration = Duration::from_secs(40);
-
-fn grow(log: &mut Log, count: u64, mark: u8) {
-    let seals = (0..count).map(|epoch| Body::Seal(seal(TreeHead { size: 2, root: Hash([mark; 32]) }, epoch)));
-    log.append_all("2026-04-01T00:00:00Z", seals);
-}
 
 #[test]
 fn a_certificate_is_compared_with_the_log_at_its_address() {
