@@ -12,6 +12,7 @@
 //! DATA.register/            the register: never in a copy
 //! ```
 
+mod close;
 mod dismissals;
 mod engines;
 mod error;
@@ -25,12 +26,11 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use keyforest::media::{Medium, SlotDevice};
 use keyforest::{Forest, ForestConfig, ForestError, Probe, Stores};
 use oubliette_core::ports::{Clock, Lease, Lenders, Metadata, NoLenders, SystemClock};
-use oubliette_core::service::{Closed, First, LogSettings, Vault, VaultParts, VaultSettings, genesis};
+use oubliette_core::service::{First, LogSettings, Vault, VaultParts, VaultSettings, genesis};
 use oubliette_proof::Token;
 use oubliette_store::escrow::Escrowed;
 use oubliette_store::guard;
@@ -56,12 +56,6 @@ use crate::backup::Backups;
 use crate::config::{Config, MetadataPlace};
 use crate::moving::{self, Mover, Source, UntilHandedOver, Watched};
 use crate::telemetry::{self, SealTimer, WatchedRegister};
-
-/// Longest that a stop waits for what is left once the vault is closed, step by step.
-const LAST_WORDS: Duration = Duration::from_secs(10);
-
-/// Longest that it waits for the end of what a move, or who asks an agent, is in the midst of.
-const LAST_STEP: Duration = Duration::from_secs(60);
 
 /// What is said of a vault over an older copy.
 const READ_ONLY: &str =
@@ -494,39 +488,6 @@ impl OpenVault {
         let values = claim.values();
         let put = tokio::task::spawn_blocking(move || values.put(name, &value)).await;
         put.map_err(|_| OpenError::Torn("a value was not put"))?.map_err(OpenError::KeyDatabase)
-    }
-
-    /// Seals what is planned and lets go. What hangs is left where it is after a while: the process ends.
-    pub async fn close(self) {
-        self.asking.iter().for_each(|(stop, _)| stop.cancel());
-        let mut quiet = true;
-        if let Some(mover) = &self.mover {
-            quiet &= tokio::time::timeout(LAST_STEP, mover.stop()).await.is_ok();
-        }
-        quiet &= self.vault.close().await == Closed::Whole;
-        if let Some((_, asking)) = self.asking {
-            // An agent that the next process gives something to must not be told by this one to forget it.
-            quiet &= tokio::time::timeout(LAST_STEP, asking).await.is_ok();
-        }
-        if let Some(mirrored) = self.mirrors {
-            let epoch = self.forest.epoch();
-            let settled = tokio::task::spawn_blocking(move || mirrors::settle(&mirrored, epoch));
-            let _ = tokio::time::timeout(LAST_WORDS, settled).await;
-        }
-        if let Some(held) = self.held {
-            // Only for who wants to let one go later; a mirror that is away is not waited for again and again.
-            let noted = tokio::task::spawn_blocking(move || held.note());
-            let _ = tokio::time::timeout(LAST_WORDS, noted).await;
-        }
-        if let Some(claim) = self.claim
-            && quiet
-            && tokio::time::timeout(LAST_WORDS, self.metadata.close()).await.is_ok()
-        {
-            // Nobody seals, writes or uses a key of this process any more. Else whoever comes next waits for the lease to end, as
-            // after a kill.
-            let released = tokio::task::spawn_blocking(move || claim.release());
-            let _ = tokio::time::timeout(LAST_WORDS, released).await;
-        }
     }
 }
 
