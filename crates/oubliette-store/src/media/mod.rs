@@ -24,6 +24,7 @@ pub(crate) mod worker;
 pub use folder::Folder;
 pub use mirrored::{
     Contact, Looked, MirrorError, MirrorSpec, MirrorStatus, Mirrored, OpenPlace, Refill, Standing, Vouch,
+    waits_for_mirror,
 };
 pub use objects::{Objects, ObjectsOptions};
 pub use parties::{Arrangement, Dealt, Owed, Parties, Party, PartyKind};

@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use keyforest::media::is_not_done;
 use oubliette_proof::Token;
 use oubliette_proof::note::{KeyKind, SigningKey};
 use oubliette_store::escrow::LiesIn;
-use oubliette_store::media::{Parties, PartyKind};
+use oubliette_store::media::{Parties, PartyKind, waits_for_mirror};
 use serde_json::json;
 use zeroize::Zeroizing;
 
@@ -169,7 +168,7 @@ async fn forget(args: ForgetArgs) -> Result<u8> {
         };
         match Parties::change(&medium, || [0; 16], forgive) {
             // It is so here, and each mirror is made like it before anything is sealed.
-            Err(error) if is_not_done(&error) && agent.is_some() => Ok((agent, Some(error))),
+            Err(error) if waits_for_mirror(&error) && agent.is_some() => Ok((agent, Some(error))),
             noted => noted.map(|_| (agent, None)),
         }
     });

@@ -78,7 +78,7 @@ pub enum OpenError {
     /// A root without pages. Whoever is told so has lost nothing by the start.
     #[error(
         "the register holds a root, and the key state has no page, neither in its own place nor at a mirror that answers: \
-         start again when they are back. Nothing was written"
+         start again when they are back. No key page was written"
     )]
     NoPages,
     /// The key state's own place, while its mirrors were joined to it.

@@ -42,7 +42,7 @@ use self::lost_list::Brought;
 use self::mark::Mark;
 use self::medium::Pieces;
 use self::standing::Shared;
-pub use self::standing::Standing;
+pub use self::standing::{Standing, waits_for_mirror};
 use super::parties::{Parties, PartyKind};
 use super::place::Place;
 

@@ -136,6 +136,12 @@ struct Waits {
     cause: String,
 }
 
+/// Whether what was asked is done in the key state's own place and waits for a mirror.
+pub fn waits_for_mirror(error: &io::Error) -> bool {
+    let first = error.get_ref().map(|error| error as &(dyn std::error::Error + 'static));
+    std::iter::successors(first, |error| error.source()).any(|error| error.is::<Waits>())
+}
+
 pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -148,4 +154,18 @@ pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_mirror_that_is_behind_is_waited_for() {
+        let behind = not_done(Waits { mirror: "attic".to_owned(), cause: "it is away".to_owned() });
+        assert!(waits_for_mirror(&behind) && waits_for_mirror(&io::Error::other(behind)));
+        // The key state's own place may say so as well, and then nothing is written there.
+        assert!(!waits_for_mirror(&not_done("no room")));
+        assert!(!waits_for_mirror(&io::ErrorKind::NotFound.into()));
+    }
 }
